@@ -1,0 +1,140 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/benbjohnson/clock"
+)
+
+// Dialer opens connections. *net.Dialer fits, and so does a simulated host.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Config describes a pool. Only Address is required; the zero value of every other field is a safe default.
+type Config struct {
+	// Name stands for the pool in errors and events. Default: Address.
+	Name string
+	// Network and Address are what the dialer is given. Network defaults to "tcp".
+	Network, Address string
+
+	// Dialer opens the connections. Default: a *net.Dialer.
+	Dialer Dialer
+	// Clock is the source of time. Default: the real clock.
+	Clock clock.Clock
+	// Rand returns the random stream of a named entity; the pool uses the one of its Name. Default: a stream that
+	// differs from run to run.
+	Rand func(entity string) *rand.Rand
+
+	// MaxConnections bounds the connections that are open or being dialled. Default 50, at least 1.
+	MaxConnections int
+	// MinIdle is the number of connections kept ready: whenever fewer are idle or being dialled, and MaxConnections
+	// allows it, more are dialled. Kept up from the first call of Warm until Close. Default 0, at most MaxConnections.
+	MinIdle int
+	// MaxIdle bounds the idle connections; one that returns beyond it is closed. Default and maximum: MaxConnections.
+	MaxIdle int
+	// IdleTimeout ends a connection that nobody used for so long. Default 30 s; negative: never.
+	IdleTimeout time.Duration
+	// MaxLifetime ends a connection at this age, less a random share of up to LifetimeSpread so that connections born
+	// together do not die together. One that is lent finishes its use first. Default 30 min; negative: never.
+	MaxLifetime time.Duration
+	// LifetimeSpread is the largest share of MaxLifetime taken off, 0 < spread < 1. Default 0.1; negative: none.
+	LifetimeSpread float64
+	// DialTimeout bounds one dial. Default 5 s; negative: only the dialer's own limit.
+	DialTimeout time.Duration
+	// ValidateAfter is how long a connection may have been idle and still be lent without a look at it.
+	// Default 100 ms; negative: never look. One nanosecond means always, in practice.
+	ValidateAfter time.Duration
+	// Validate looks at an idle connection before it is lent: nil means good, anything else retires it. It must not
+	// block. Default: [Peek], where the connection offers it, and otherwise nothing.
+	Validate func(net.Conn) error
+	// MaxWaiters bounds the callers that wait in Lend. Default 1024; negative: nobody may wait.
+	MaxWaiters int
+	// Shards is the number of idle lists. A caller names its shard and is served from that list first, then from the
+	// others. Default 1, at most 1024.
+	Shards int
+
+	// OnReady, if set, is called after a connection became idle or a slot became free while nobody waited in Lend.
+	OnReady func()
+	// OnDialFailed, if set, is called after a dial failed that no waiter in Lend is told about.
+	OnDialFailed func(error)
+	// Observer, if set, is told every event. It must not block and must not call the pool.
+	Observer func(Event)
+}
+
+const (
+	defaultMaxConnections = 50
+	defaultMaxWaiters     = 1024
+	maxShards             = 1024
+	defaultIdleTimeout    = 30 * time.Second
+	defaultMaxLifetime    = 30 * time.Minute
+	defaultLifetimeSpread = 0.1
+	defaultDialTimeout    = 5 * time.Second
+	defaultValidateAfter  = 100 * time.Millisecond
+)
+
+// withDefaults returns the configuration with every default filled in, or all the mistakes in it.
+func (c Config) withDefaults() (Config, error) {
+	var bad []error
+	wrong := func(format string, args ...any) { bad = append(bad, fmt.Errorf(format, args...)) }
+	if c.Address == "" {
+		wrong("Address is empty")
+	}
+	if c.MaxConnections < 0 {
+		wrong("MaxConnections %d is negative", c.MaxConnections)
+	}
+	c.MaxConnections = or(c.MaxConnections, defaultMaxConnections)
+	if c.MinIdle < 0 || c.MinIdle > c.MaxConnections {
+		wrong("MinIdle %d is not within 0 and MaxConnections %d", c.MinIdle, c.MaxConnections)
+	}
+	if c.MaxIdle < 0 || c.MaxIdle > c.MaxConnections {
+		wrong("MaxIdle %d is not within 0 and MaxConnections %d", c.MaxIdle, c.MaxConnections)
+	}
+	c.MaxIdle = or(c.MaxIdle, c.MaxConnections)
+	if c.MinIdle > c.MaxIdle {
+		wrong("MinIdle %d is more than MaxIdle %d", c.MinIdle, c.MaxIdle)
+	}
+	if c.LifetimeSpread >= 1 {
+		wrong("LifetimeSpread %g is not below 1", c.LifetimeSpread)
+	}
+	if c.Shards < 0 || c.Shards > maxShards {
+		wrong("Shards %d is not within 0 and %d", c.Shards, maxShards)
+	}
+	if len(bad) > 0 {
+		return c, fmt.Errorf("pool: invalid Config: %w", errors.Join(bad...))
+	}
+	c.Network, c.Shards = or(c.Network, "tcp"), or(c.Shards, 1)
+	c.Name = or(c.Name, c.Address)
+	c.IdleTimeout = or(c.IdleTimeout, defaultIdleTimeout)
+	c.MaxLifetime = or(c.MaxLifetime, defaultMaxLifetime)
+	c.LifetimeSpread = or(c.LifetimeSpread, defaultLifetimeSpread)
+	c.DialTimeout = or(c.DialTimeout, defaultDialTimeout)
+	c.ValidateAfter = or(c.ValidateAfter, defaultValidateAfter)
+	c.MaxWaiters = or(c.MaxWaiters, defaultMaxWaiters)
+	if c.Clock == nil {
+		c.Clock = clock.New()
+	}
+	if c.Dialer == nil {
+		c.Dialer = &net.Dialer{}
+	}
+	if c.Rand == nil {
+		c.Rand = func(string) *rand.Rand {
+			return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) // real: a pool used alone needs no seed
+		}
+	}
+	return c, nil
+}
+
+// or returns v, or def where v is the zero value.
+func or[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}

@@ -1,0 +1,82 @@
+package pool
+
+import (
+	"net"
+	"time"
+)
+
+// connState is what a handle may be used for.
+type connState uint8
+
+const (
+	stateLent connState = iota
+	stateIdle
+	stateGone
+)
+
+// Conn is one connection of a pool, lent to one borrower. The borrower ends the loan with exactly one of Release,
+// Discard and Take, and does not touch the handle afterwards. Its methods are not safe for concurrent use.
+type Conn struct {
+	// Aux belongs to the users of the connection: what one borrower leaves here (say, a parser's state), the next
+	// one finds. The pool never looks at it.
+	Aux any
+
+	pool  *Pool
+	nc    net.Conn
+	look  looker
+	born  time.Time
+	ends  time.Time // end of its share of MaxLifetime; zero: none
+	since time.Time // idle since
+	id    uint64
+	uses  uint64 // lends so far, this one included
+	shard int
+	state connState
+}
+
+// NetConn is the bare connection. It is not wrapped, so that splice, peek and type switches work on it.
+func (c *Conn) NetConn() net.Conn { return c.nc }
+
+// ID numbers the connection within its pool, from 1.
+func (c *Conn) ID() uint64 { return c.id }
+
+// Uses counts the loans of this connection, the present one included.
+func (c *Conn) Uses() uint64 { return c.uses }
+
+// Reused says whether an earlier borrower used the connection before this one.
+func (c *Conn) Reused() bool { return c.uses > 1 }
+
+// Born is the instant at which its dial ended.
+func (c *Conn) Born() time.Time { return c.born }
+
+// Release gives the connection back for the next borrower; now is the present instant. Deadlines that the borrower
+// set must be cleared before: an expired one would make a healthy connection look dead.
+func (c *Conn) Release(now time.Time) { c.pool.release(c, now) }
+
+// Discard gives the connection back as unusable: it is closed, and its slot is free.
+func (c *Conn) Discard(now time.Time, why Reason) { c.pool.discard(c, now, why) }
+
+// Take removes the connection from the pool and leaves it open: from here on it belongs to the borrower, who closes
+// it. Its slot in the pool is free.
+func (c *Conn) Take(now time.Time) net.Conn {
+	c.pool.retire(c, now, ReasonTaken)
+	return c.nc
+}
+
+// mustBeLentLocked panics, without the lock, when the handle's loan has ended already.
+func (c *Conn) mustBeLentLocked(op string) {
+	if c.state != stateLent {
+		c.pool.mu.Unlock()
+		panic("pool: " + op + " of a connection that is not lent (pool " + c.pool.cfg.Name + "): its loan ended before")
+	}
+}
+
+// expired says whether the connection's age, or the time for which it has been idle, ends it.
+func (c *Conn) expired(now time.Time, idle, idleTimeout time.Duration) (Reason, bool) {
+	if !c.ends.IsZero() && !now.Before(c.ends) {
+		return ReasonMaxLifetime, true
+	}
+	if idleTimeout > 0 && idle >= idleTimeout {
+		return ReasonIdleTimeout, true
+	}
+	return 0, false
+}

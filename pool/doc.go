@@ -1,0 +1,39 @@
+// Package pool keeps the connections to one address: it dials them, lends them, takes them back and retires them.
+//
+// A [Pool] is bounded: connections that are open or being dialled never exceed [Config.MaxConnections]. A caller
+// either waits in line with [Pool.Lend], which serves its waiters first come, first served, or asks with
+// [Pool.TryLend], which never waits. A lent [Conn] goes back with exactly one of [Conn.Release] (still good),
+// [Conn.Discard] (not to be used again) or [Conn.Take] (the borrower keeps it for itself).
+//
+// # What is promised
+//
+//   - One holder per connection. A second Release, or a use of a handle after its end, panics and says so.
+//   - Dials begun = dialling + dialled + failed, and dialled = idle + lent + retired, in every [Stats] snapshot.
+//     A connection in validation counts as lent; one that was taken counts as retired, reason [ReasonTaken].
+//   - Waiters are served in the order in which they came, none after its context ended, and a newcomer never
+//     overtakes them. A waiter takes whatever comes first: a returned connection or a finished dial.
+//   - A dial outlives the caller that asked for it: its connection then serves the next waiter, or becomes idle.
+//   - A connection that has been idle for longer than [Config.ValidateAfter] is looked at before it is lent: the peer's
+//     FIN, its RST and bytes that nobody asked for all retire it.
+//   - Idle connections own no goroutine. One timer for the whole pool ends those that were idle for
+//     [Config.IdleTimeout] or have reached the end of their [Config.MaxLifetime].
+//
+// # An outer queue
+//
+// A caller that may use any of several pools (the proxy's upstream) keeps the one queue itself and uses three
+// things: TryLend, [Pool.Want], which asks for dials without waiting for them, and the callbacks [Config.OnReady]
+// and [Config.OnDialFailed], which are called without any lock of the pool held.
+//
+// # Time, network and chance
+//
+// The clock, the dialer and the random stream are fields of [Config], so that a pool runs unchanged in a simulator.
+// The hot calls take the present instant as an argument: the caller usually has read it already.
+//
+// # Locking law
+//
+// Pool.mu guards every field below it and is never held over a dial, a close, a validation, a callback or a channel
+// operation that could block. Goroutines that are released in a group are released one by one with a Sleep(0) of the
+// clock between them, which is free on a real clock and a separate instant in a simulated one. Work that needs its
+// own goroutine (a dial) is started by AfterFunc(0), because that fixes its order of start where a go statement
+// would leave it to the scheduler.
+package pool

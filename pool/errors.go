@@ -1,0 +1,49 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrClosed is returned by Lend once the pool has been closed.
+var ErrClosed = errors.New("pool: closed")
+
+// ErrTooManyWaiters is what a [LimitError] unwraps to.
+var ErrTooManyWaiters = errors.New("pool: too many waiters")
+
+// ErrNoRoom is returned by Fresh when every connection of a full pool is lent.
+var ErrNoRoom = errors.New("pool: every connection is lent")
+
+// LimitError is the answer to a caller of Lend who finds the queue of waiters full.
+type LimitError struct {
+	// Pool is the pool's name; Limit, Lent and Waiting are what it held when the caller was turned away.
+	Pool                 string
+	Limit, Lent, Waiting int
+}
+
+// Error says which pool was full and how full.
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("pool %s: too many waiters (%d waiting, %d of %d connections lent)",
+		e.Pool, e.Waiting, e.Lent, e.Limit)
+}
+
+// Unwrap makes errors.Is(err, ErrTooManyWaiters) true.
+func (e *LimitError) Unwrap() error { return ErrTooManyWaiters }
+
+// DialError is a dial that failed.
+type DialError struct {
+	// Pool is the pool's name, Address what was dialled.
+	Pool, Address string
+	// Err is the dialer's error.
+	Err error
+}
+
+// Error names the pool, the address and the cause.
+func (e *DialError) Error() string {
+	return fmt.Sprintf("pool %s: dial %s: %v", e.Pool, e.Address, e.Err)
+}
+
+// Unwrap returns the dialer's error.
+func (e *DialError) Unwrap() error { return e.Err }
+
+var errNilConn = errors.New("the dialer returned neither a connection nor an error")

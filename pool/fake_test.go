@@ -1,0 +1,118 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/benbjohnson/clock"
+)
+
+var errRefused = errors.New("refused")
+
+// fakeNet is a dialer whose connections are only as much of a net.Conn as the pool uses: they can be looked at and
+// closed. It must be used inside a bubble.
+type fakeNet struct {
+	mu      sync.Mutex
+	clk     clock.Clock
+	delay   time.Duration
+	fail    bool
+	nilConn bool
+	panics  bool
+	dialled []*fakeConn
+	dials   int
+}
+
+func newFakeNet(delay time.Duration) *fakeNet { return &fakeNet{clk: clock.New(), delay: delay} }
+
+func (f *fakeNet) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	f.mu.Lock()
+	delay, fail, isNil, panics := f.delay, f.fail, f.nilConn, f.panics
+	f.dials++
+	f.mu.Unlock()
+	if delay > 0 {
+		select {
+		case <-f.clk.After(delay):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	switch {
+	case panics:
+		panic("the dialer lost its mind")
+	case isNil:
+		return nil, nil
+	case fail:
+		return nil, errRefused
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := &fakeConn{}
+	f.dialled = append(f.dialled, c)
+	return c, nil
+}
+
+func (f *fakeNet) setFail(v bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fail = v
+}
+
+// open counts the connections that have not been closed.
+func (f *fakeNet) open() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, c := range f.dialled {
+		if !c.isClosed() {
+			n++
+		}
+	}
+	return n
+}
+
+// fakeConn answers Peek as it is told to and remembers being closed.
+type fakeConn struct {
+	net.Conn
+	mu     sync.Mutex
+	closed bool
+	unread int
+	peer   error
+}
+
+func (c *fakeConn) Peek([]byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unread, c.peer
+}
+
+func (c *fakeConn) peerCloses() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.peer = io.EOF
+}
+
+func (c *fakeConn) peerSends(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unread = n
+}
+
+func (c *fakeConn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
+	c.closed = true
+	return nil
+}
+
+func (c *fakeConn) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}

@@ -1,0 +1,121 @@
+package pool
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// tcpPair is a real connection over loopback and its peer.
+func tcpPair(t *testing.T) (net.Conn, *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	server, err := l.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close(); _ = server.Close() })
+	return client, server.(*net.TCPConn)
+}
+
+// eventually looks until the kernel has told what the peer did.
+func eventually(t *testing.T, nc net.Conn) (err error) {
+	t.Helper()
+	require.Eventually(t, func() bool { err = Peek(nc); return err != nil }, 5*time.Second, time.Millisecond)
+	return err
+}
+
+func TestPeekOnARealSocket(t *testing.T) {
+	t.Run("a quiet connection is good", func(t *testing.T) {
+		c, _ := tcpPair(t)
+		require.NoError(t, Peek(c))
+	})
+	t.Run("FIN is EOF", func(t *testing.T) {
+		c, s := tcpPair(t)
+		require.NoError(t, s.Close())
+		require.ErrorIs(t, eventually(t, c), io.EOF)
+	})
+	t.Run("RST is an error", func(t *testing.T) {
+		c, s := tcpPair(t)
+		require.NoError(t, s.SetLinger(0))
+		require.NoError(t, s.Close())
+		require.ErrorContains(t, eventually(t, c), "connection reset by peer")
+	})
+	t.Run("unread bytes are unexpected and stay unread", func(t *testing.T) {
+		c, s := tcpPair(t)
+		_, err := s.Write([]byte("hello"))
+		require.NoError(t, err)
+		require.ErrorIs(t, eventually(t, c), ErrUnexpectedData)
+		got := make([]byte, 5)
+		_, err = io.ReadFull(c, got)
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(got))
+	})
+}
+
+func TestALookAtARealSocketAllocatesNothing(t *testing.T) {
+	c, _ := tcpPair(t)
+	var l looker
+	l.init(c)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if l.look() != nil {
+			t.Fatal("a quiet connection was found bad")
+		}
+	}))
+}
+
+func TestLendAndReleaseOfAnIdleConnectionAllocateNothing(t *testing.T) {
+	p, err := New(Config{Address: "a:1", Dialer: instant{}, IdleTimeout: time.Hour})
+	require.NoError(t, err)
+	defer p.Close()
+	c, err := p.Lend(context.Background(), 0)
+	require.NoError(t, err)
+	now := time.Now()
+	c.Release(now)
+	require.Zero(t, testing.AllocsPerRun(100, func() { p.TryLend(now, 0).Release(now) }))
+}
+
+// instant is a dialer that has a connection at once.
+type instant struct{}
+
+func (instant) DialContext(context.Context, string, string) (net.Conn, error) {
+	return &fakeConn{}, nil
+}
+
+func BenchmarkConnectionPoolGet(b *testing.B) {
+	p, err := New(Config{Address: "a:1", Dialer: instant{}})
+	require.NoError(b, err)
+	defer p.Close()
+	c, err := p.Lend(context.Background(), 0)
+	require.NoError(b, err)
+	now := time.Now()
+	c.Release(now)
+	b.ReportAllocs()
+	for b.Loop() {
+		p.TryLend(now, 0).Release(now)
+	}
+}
+
+func BenchmarkConnectionPoolConcurrentOperations(b *testing.B) {
+	p, err := New(Config{Address: "a:1", Dialer: instant{}, MaxConnections: 8})
+	require.NoError(b, err)
+	defer p.Close()
+	b.ReportAllocs()
+	b.SetParallelism(16) // 32 callers on 2 cores
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			c, err := p.Lend(context.Background(), 0)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			c.Release(p.clk.Now())
+		}
+	})
+}

@@ -1,0 +1,214 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// step is one drawn action of the model test. The whole script is drawn before it is run.
+type step struct {
+	op    string
+	n     int           // which of the things that the action may be about
+	after time.Duration // virtual time that passes before it
+}
+
+var ops = []string{
+	"lend", "lend", "lend", "tryLend", "release", "release", "release", "discard", "take", "want", "giveUp",
+	"peerCloses", "dialsFail", "dialsWork",
+}
+
+func drawScript(t *rapid.T) []step {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
+		return step{
+			op:    rapid.SampledFrom(ops).Draw(t, "op"),
+			n:     rapid.IntRange(0, 7).Draw(t, "n"),
+			after: time.Duration(rapid.IntRange(0, 40).Draw(t, "after")) * 5 * time.Millisecond,
+		}
+	}), 1, 60).Draw(t, "script")
+}
+
+// caller is a goroutine in Lend, as the model knows it.
+type caller struct {
+	number int
+	cancel context.CancelFunc
+	done   chan struct{}
+	conn   *Conn
+	err    error
+}
+
+// world is the dumb model: who holds what, and who waits in which order.
+type world struct {
+	t       *rapid.T
+	p       *Pool
+	f       *fakeNet
+	held    []*Conn
+	waiting []*caller
+	started int
+	served  int // the number of the last caller who was served
+	closers []func()
+}
+
+func TestConnectionPoolHoldsItsLawsUnderAnyScript(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := Config{
+			MaxConnections: rapid.IntRange(1, 4).Draw(t, "max"),
+			Shards:         rapid.IntRange(1, 3).Draw(t, "shards"),
+			IdleTimeout:    time.Duration(rapid.IntRange(50, 500).Draw(t, "idleTimeout")) * time.Millisecond,
+			MaxLifetime:    time.Duration(rapid.IntRange(100, 1000).Draw(t, "lifetime")) * time.Millisecond,
+			MaxWaiters:     rapid.IntRange(1, 4).Draw(t, "waiters"),
+		}
+		cfg.MinIdle = rapid.IntRange(0, cfg.MaxConnections).Draw(t, "minIdle")
+		script := drawScript(t)
+		rapid.SyncTest(t, func(t *rapid.T) { runScript(t, cfg, script) })
+	})
+}
+
+func runScript(t *rapid.T, cfg Config, script []step) {
+	w := &world{t: t, f: newFakeNet(10 * time.Millisecond)}
+	cfg.Address, cfg.Dialer = "a:1", w.f
+	cfg.Rand = func(string) *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
+	p, err := New(cfg)
+	require.NoError(t, err)
+	w.p = p
+	p.Warm()
+	for _, s := range script {
+		p.clk.Sleep(s.after)
+		synctest.Wait()
+		w.collect()
+		w.act(s)
+		synctest.Wait()
+		w.collect()
+		w.check()
+	}
+	w.finish()
+}
+
+// act carries out one action; one that does not apply does nothing.
+func (w *world) act(s step) {
+	switch s.op {
+	case "lend":
+		w.lend()
+	case "tryLend":
+		c := w.p.TryLend(w.p.clk.Now(), s.n%len(w.p.idle))
+		if c != nil {
+			require.Empty(w.t, w.waiting, "TryLend overtook a waiter")
+			w.hold(c)
+		}
+	case "want":
+		w.p.Want(s.n)
+	case "giveUp":
+		if len(w.waiting) > 0 {
+			w.waiting[s.n%len(w.waiting)].cancel()
+		}
+	case "dialsFail", "dialsWork":
+		w.f.setFail(s.op == "dialsFail")
+	case "peerCloses":
+		if n := len(w.f.dialled); n > 0 {
+			w.f.dialled[s.n%n].peerCloses()
+		}
+	default:
+		w.giveBack(s)
+	}
+}
+
+func (w *world) giveBack(s step) {
+	if len(w.held) == 0 {
+		return
+	}
+	i := s.n % len(w.held)
+	c := w.held[i]
+	w.held = append(w.held[:i:i], w.held[i+1:]...)
+	now := w.p.clk.Now()
+	switch s.op {
+	case "release":
+		c.Release(now)
+	case "discard":
+		c.Discard(now, ReasonBroken)
+	case "take":
+		nc := c.Take(now)
+		w.closers = append(w.closers, func() { _ = nc.Close() })
+	}
+}
+
+func (w *world) lend() {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.started++
+	c := &caller{number: w.started, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		c.conn, c.err = w.p.Lend(ctx, c.number%len(w.p.idle))
+		close(c.done)
+	}()
+	w.waiting = append(w.waiting, c)
+}
+
+// collect moves the callers whose Lend has returned from waiting to holding, and checks their order.
+func (w *world) collect() {
+	var still []*caller
+	for _, c := range w.waiting {
+		select {
+		case <-c.done:
+		default:
+			still = append(still, c)
+			continue
+		}
+		c.cancel()
+		if c.conn == nil {
+			require.Error(w.t, c.err)
+			continue
+		}
+		require.NoError(w.t, c.err)
+		require.Greater(w.t, c.number, w.served, "served out of turn")
+		require.Empty(w.t, still, "caller %d was served before an earlier one", c.number)
+		w.served = c.number
+		w.hold(c.conn)
+	}
+	w.waiting = still
+}
+
+func (w *world) hold(c *Conn) {
+	for _, h := range w.held {
+		require.NotSame(w.t, h, c, "one connection in two hands")
+	}
+	require.False(w.t, c.NetConn().(*fakeConn).isClosed(), "a closed connection was lent")
+	w.held = append(w.held, c)
+}
+
+// check compares the pool's own account with the model's.
+func (w *world) check() {
+	s := w.p.Stats()
+	requireConserved(w.t, s)
+	require.Equal(w.t, len(w.held), s.Lent)
+	require.Equal(w.t, len(w.waiting), s.Waiting)
+	require.Equal(w.t, w.f.open(), s.Idle+s.Lent+len(w.closers), "sockets open: %+v", s)
+	if s.Waiting > 0 {
+		require.Zero(w.t, s.Idle, "somebody waits while a connection is idle")
+		require.True(w.t, s.Dialling > 0 || s.Lent == s.Limit, "somebody waits for nothing: %+v", s)
+	}
+}
+
+func (w *world) finish() {
+	for len(w.held) > 0 || len(w.waiting) > 0 {
+		w.f.setFail(false)
+		for len(w.held) > 0 {
+			w.giveBack(step{op: "release"})
+		}
+		w.p.clk.Sleep(time.Second)
+		synctest.Wait()
+		w.collect()
+	}
+	w.p.Close()
+	s := w.p.Stats()
+	requireConserved(w.t, s)
+	require.Zero(w.t, s.Idle+s.Lent+s.Dialling+s.Waiting, fmt.Sprintf("%+v", s))
+	require.Equal(w.t, len(w.closers), w.f.open())
+	for _, c := range w.closers {
+		c()
+	}
+}

@@ -1,0 +1,105 @@
+package pool
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+)
+
+// Peeker is what a connection offers that can be looked at without reading from it and without waiting: n > 0 when
+// bytes are there, 0 and nil when there are none now, io.EOF after the peer's FIN, another error when it is broken.
+// Simulated connections implement it; for TCP and Unix sockets the pool has its own.
+type Peeker interface {
+	Peek(p []byte) (n int, err error)
+}
+
+// ErrUnexpectedData is what Peek answers for a connection that holds bytes nobody asked for.
+var ErrUnexpectedData = errors.New("pool: unexpected data on an idle connection")
+
+// Peek looks at an idle connection without reading and without waiting. Nil means that nothing speaks against its
+// use; io.EOF that the peer has closed it; ErrUnexpectedData that bytes wait on it; any other error that it is
+// broken. A connection that cannot be looked at is taken to be good.
+func Peek(nc net.Conn) error {
+	var l looker
+	l.init(nc)
+	return l.look()
+}
+
+// looker is the means to look at one connection, made once so that a look allocates nothing.
+type looker struct {
+	peeker Peeker
+	raw    syscall.RawConn
+	ask    func(fd uintptr) bool
+	buf    [1]byte
+	n      int
+	err    error
+}
+
+func (l *looker) init(nc net.Conn) {
+	if pk, ok := nc.(Peeker); ok {
+		l.peeker = pk
+		return
+	}
+	if sc, ok := nc.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			l.raw = raw
+			l.ask = l.recv
+		}
+	}
+}
+
+// look asks once.
+func (l *looker) look() error {
+	switch {
+	case l.peeker != nil:
+		l.n, l.err = l.peeker.Peek(l.buf[:])
+	case l.raw != nil:
+		if err := l.raw.Read(l.ask); err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	if l.err == nil && l.n > 0 {
+		return ErrUnexpectedData
+	}
+	return l.err
+}
+
+// recv peeks at the socket. It always says that it is done, so that RawConn.Read never waits.
+func (l *looker) recv(fd uintptr) bool {
+	for {
+		n, _, err := syscall.Recvfrom(int(fd), l.buf[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			l.n, l.err = 0, nil
+		case err != nil:
+			l.n, l.err = 0, err
+		case n == 0:
+			l.n, l.err = 0, io.EOF
+		default:
+			l.n, l.err = n, nil
+		}
+		return true
+	}
+}
+
+// validate looks at a connection before it is lent.
+func (p *Pool) validate(c *Conn) (Reason, bool) {
+	var err error
+	if p.cfg.Validate != nil {
+		err = p.cfg.Validate(c.nc)
+	} else {
+		err = c.look.look()
+	}
+	switch {
+	case err == nil:
+		return 0, false
+	case errors.Is(err, ErrUnexpectedData):
+		return ReasonUnexpectedData, true
+	}
+	return ReasonPeerClosed, true
+}

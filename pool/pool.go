@@ -1,0 +1,216 @@
+package pool
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/benbjohnson/clock"
+)
+
+// Pool is a bounded set of connections to one address. All its methods are safe for concurrent use.
+type Pool struct {
+	cfg Config
+	clk clock.Clock
+	seq atomic.Uint64
+
+	mu       sync.Mutex
+	rng      *rand.Rand
+	idle     [][]*Conn // one stack for each shard, the last returned on top
+	nIdle    int
+	lent     int
+	dialling int
+	dials    []*dialRun // those under way whose dialer has been called, oldest first
+	warm     bool       // MinIdle is kept up
+	failures int        // dials that failed in a row
+	retryAt  time.Time  // MinIdle is not refilled before, after a failed dial
+	waiters  waiterList
+	stats    Stats // the counters only; the gauges are the fields above
+	lastID   uint64
+	upkeep   *clock.Timer // pending run of the upkeep, nil if none
+	upkeepAt time.Time
+	running  int // runs of the upkeep that have been started or are due and have not ended
+	closed   bool
+	drained  chan struct{} // closed when a closed pool holds nothing any more
+}
+
+// New checks the configuration and returns a pool without connections. It dials nothing until it is asked to.
+// The error lists every mistake.
+func New(cfg Config) (*Pool, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{cfg: cfg, clk: cfg.Clock, idle: make([][]*Conn, cfg.Shards), drained: make(chan struct{})}
+	p.rng = cfg.Rand("pool/" + cfg.Name)
+	return p, nil
+}
+
+// Name is the pool's name.
+func (p *Pool) Name() string { return p.cfg.Name }
+
+// Address is what the pool dials.
+func (p *Pool) Address() string { return p.cfg.Address }
+
+// Stats returns a consistent snapshot.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.stats
+	s.Dialling, s.Idle, s.Lent, s.Waiting = p.dialling, p.nIdle, p.lent, p.waiters.n
+	s.Limit = p.cfg.MaxConnections
+	return s
+}
+
+// Room is the number of borrowers that could be served now or after a dial: idle connections and free slots.
+func (p *Pool) Room() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cfg.MaxConnections - p.lent
+}
+
+// Close ends the pool: waiters fail with ErrClosed one after the other, dials are given up, idle connections are
+// closed. It returns when every lent connection has come back and every dial has ended. Further calls wait too.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	first := !p.closed
+	p.closed = true
+	p.stopUpkeepLocked()
+	p.mu.Unlock()
+	if first {
+		p.failWaiters()
+		p.cancelDials()
+		p.closeIdle()
+	}
+	p.mu.Lock()
+	p.settleLocked()
+	p.mu.Unlock()
+	<-p.drained
+}
+
+// failWaiters tells every waiter that the pool is closed, one instant each.
+func (p *Pool) failWaiters() {
+	for {
+		p.mu.Lock()
+		w := p.waiters.pop()
+		p.mu.Unlock()
+		if w == nil {
+			return
+		}
+		w.served <- result{err: ErrClosed}
+		p.clk.Sleep(0)
+	}
+}
+
+// cancelDials gives up the dials under way, one instant each.
+func (p *Pool) cancelDials() {
+	for {
+		p.mu.Lock()
+		var d *dialRun
+		if len(p.dials) > 0 {
+			d, p.dials = p.dials[0], p.dials[1:]
+		}
+		p.mu.Unlock()
+		if d == nil {
+			return
+		}
+		d.cancel()
+		p.clk.Sleep(0)
+	}
+}
+
+// closeIdle retires every idle connection.
+func (p *Pool) closeIdle() {
+	for {
+		p.mu.Lock()
+		c := p.popIdleLocked(0)
+		p.mu.Unlock()
+		if c == nil {
+			return
+		}
+		p.discard(c, p.clk.Now(), ReasonPoolClosed)
+	}
+}
+
+// settleLocked lets Close return once a closed pool holds nothing any more.
+func (p *Pool) settleLocked() {
+	if !p.closed || p.lent > 0 || p.nIdle > 0 || p.dialling > 0 || p.running > 0 || p.waiters.n > 0 {
+		return
+	}
+	select {
+	case <-p.drained:
+	default:
+		close(p.drained)
+	}
+}
+
+// openLocked is the number of connections that are open or being dialled.
+func (p *Pool) openLocked() int { return p.nIdle + p.lent + p.dialling }
+
+// pushIdleLocked puts a returned connection on top of its shard's stack.
+func (p *Pool) pushIdleLocked(c *Conn, now time.Time) {
+	c.state, c.since = stateIdle, now
+	p.lent--
+	p.nIdle++
+	p.idle[c.shard] = append(p.idle[c.shard], c)
+	p.armUpkeepLocked(p.expiryLocked(c))
+}
+
+// popIdleLocked takes the most recently used connection of the shard, or of the next shard that has one, and counts
+// it as lent.
+func (p *Pool) popIdleLocked(shard int) *Conn {
+	if p.nIdle == 0 {
+		return nil
+	}
+	n := len(p.idle)
+	for k := range n {
+		s := shard + k
+		if s >= n {
+			s -= n
+		}
+		list := p.idle[s]
+		if len(list) == 0 {
+			continue
+		}
+		c := list[len(list)-1]
+		list[len(list)-1] = nil
+		p.idle[s] = list[:len(list)-1]
+		p.nIdle--
+		p.lent++
+		c.state, c.shard = stateLent, shard
+		return c
+	}
+	panic("pool: idle connections are counted that no list holds")
+}
+
+// popOldestLocked takes the connection that has been idle longest and counts it as lent.
+func (p *Pool) popOldestLocked() *Conn {
+	best := -1
+	for s, list := range p.idle {
+		if len(list) > 0 && (best < 0 || list[0].since.Before(p.idle[best][0].since)) {
+			best = s
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	list := p.idle[best]
+	c := list[0]
+	copy(list, list[1:])
+	list[len(list)-1] = nil
+	p.idle[best] = list[:len(list)-1]
+	p.nIdle--
+	p.lent++
+	c.state = stateLent
+	return c
+}
+
+// event tells the observer, outside the lock.
+func (p *Pool) event(e Event) {
+	if p.cfg.Observer == nil {
+		return
+	}
+	e.Pool, e.Seq = p.cfg.Name, p.seq.Add(1)
+	p.cfg.Observer(e)
+}

@@ -1,0 +1,56 @@
+package pool
+
+// Reason says why a connection left its pool. The list is closed; String gives the word that errors, metrics, logs
+// and traces use.
+type Reason uint8
+
+// The reasons, in the order of the counters in [Stats.Retired].
+const (
+	// ReasonIdleTimeout: idle for longer than Config.IdleTimeout.
+	ReasonIdleTimeout Reason = iota
+	// ReasonMaxLifetime: older than its share of Config.MaxLifetime.
+	ReasonMaxLifetime
+	// ReasonPeerClosed: validation before lending found that the peer had closed or reset it.
+	ReasonPeerClosed
+	// ReasonUnexpectedData: validation found bytes that no request had asked for.
+	ReasonUnexpectedData
+	// ReasonBroken: the borrower met an I/O error on it.
+	ReasonBroken
+	// ReasonProtocol: the borrower met an answer that it could not trust.
+	ReasonProtocol
+	// ReasonNotReusable: the exchange ended in order, and the protocol says that the connection ends with it.
+	ReasonNotReusable
+	// ReasonAborted: the borrower left in the middle of an exchange, through no fault of the connection.
+	ReasonAborted
+	// ReasonExcess: more idle connections than Config.MaxIdle.
+	ReasonExcess
+	// ReasonPoolClosed: the pool was closed.
+	ReasonPoolClosed
+	// ReasonTaken: the borrower keeps it for itself (Conn.Take).
+	ReasonTaken
+
+	// NumReasons is the number of reasons.
+	NumReasons = int(iota)
+)
+
+var reasonNames = [NumReasons]string{
+	"idle_timeout", "max_lifetime", "peer_closed", "unexpected_data", "broken", "protocol", "not_reusable",
+	"aborted", "excess", "pool_closed", "taken",
+}
+
+// String returns the reason's word.
+func (r Reason) String() string {
+	if int(r) < len(reasonNames) {
+		return reasonNames[r]
+	}
+	return "unknown"
+}
+
+// Reasons returns every reason, in order.
+func Reasons() []Reason {
+	all := make([]Reason, NumReasons)
+	for i := range all {
+		all[i] = Reason(i)
+	}
+	return all
+}
