@@ -63,11 +63,11 @@ func (p *Pool) Stats() Stats {
 	return s
 }
 
-// Room is the number of borrowers that could be served now or after a dial: idle connections and free slots.
-func (p *Pool) Room() int {
+// Free is the number of lends and dials that could begin now: idle connections and free slots.
+func (p *Pool) Free() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cfg.MaxConnections - p.lent
+	return p.cfg.MaxConnections - p.lent - p.dialling
 }
 
 // Close ends the pool: waiters fail with ErrClosed one after the other, dials are given up, idle connections are

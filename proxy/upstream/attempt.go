@@ -1,0 +1,244 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/wavepool/wavepool/lb"
+	"github.com/wavepool/wavepool/pool"
+)
+
+// Attempt is one request's way to the backends: first Begin, then Finish, and again for each repetition. The zero
+// value is ready; Reset makes it ready for the next request. It belongs to one goroutine.
+type Attempt struct {
+	// Shard is the caller's shard in every pool.
+	Shard int
+	// Key is the hash that sticky strategies use.
+	Key uint64
+
+	// Backend, Address and Conn are set by Begin: the backend's index, its address and the lent connection.
+	Backend int
+	Address string
+	Conn    *pool.Conn
+	// Number counts the attempts that the retry policy counts, the present one included.
+	Number int
+	// Began is when the present attempt got its connection; Waited is how long that took.
+	Began  time.Time
+	Waited time.Duration
+
+	since    time.Time
+	tried    []int
+	few      [8]int // memory for tried
+	q        lb.Query
+	budgeted bool // counted against the retry budget
+}
+
+// Reset forgets everything but the shard.
+func (a *Attempt) Reset() {
+	*a = Attempt{Shard: a.Shard}
+}
+
+// query is what the picker is asked.
+func (a *Attempt) query() *lb.Query {
+	a.q.Key, a.q.Tried = a.Key, a.tried
+	return &a.q
+}
+
+// avoid notes that a backend has been tried.
+func (a *Attempt) avoid(i int) {
+	if a.tried == nil {
+		a.tried = a.few[:0]
+	}
+	if !slices.Contains(a.tried, i) {
+		a.tried = append(a.tried, i)
+	}
+}
+
+// Begin finds a backend and a connection to it, waiting in line where it must. On success the caller owes one Finish.
+// It returns ErrClosed, ErrNoBackend, ErrQueueFull, ErrQueueTimeout, a *ConnectError, or ctx's error. The second and
+// later attempts of a request avoid the backends that were tried before, as long as another one is left.
+func (u *Upstream) Begin(ctx context.Context, a *Attempt) error {
+	now := u.clk.Now()
+	a.since = now
+	a.Number++
+	u.mu.Lock()
+	if err := u.admitLocked(ctx); err != nil {
+		u.mu.Unlock()
+		return err
+	}
+	i := u.pickLocked(now, a)
+	if i >= 0 && u.queue.undialled == 0 {
+		b := u.backends[i]
+		u.mu.Unlock()
+		if c := b.pool.TryLend(now, a.Shard); c != nil {
+			u.begun(a, b, c)
+			return nil
+		}
+		u.mu.Lock()
+		// The lock was away: the world may be another one.
+		if err := u.admitLocked(ctx); err != nil {
+			u.picker.Done(i, lb.Abandoned, 0)
+			u.mu.Unlock()
+			return err
+		}
+	}
+	return u.wait(ctx, a, i)
+}
+
+// admitLocked says why nothing can begin now.
+func (u *Upstream) admitLocked(ctx context.Context) error {
+	switch {
+	case u.closed:
+		return ErrClosed
+	case u.judge.AvailableCount() == 0:
+		return ErrNoBackend
+	}
+	return ctx.Err()
+}
+
+// pickLocked chooses a backend with room that the request has not tried. When every backend that health admits has
+// been tried, a second visit is better than none. It returns noPick when those that are left have no room.
+func (u *Upstream) pickLocked(now time.Time, a *Attempt) int {
+	if i := u.picker.Pick(now, a.query()); i >= 0 {
+		return i
+	}
+	if len(a.tried) == 0 || u.untriedLocked(a) {
+		return noPick
+	}
+	a.tried = a.tried[:0]
+	return u.picker.Pick(now, a.query())
+}
+
+// untriedLocked says whether health admits a backend that the request has not tried.
+func (u *Upstream) untriedLocked(a *Attempt) bool {
+	for i := range u.backends {
+		if u.judge.Available(i) && !slices.Contains(a.tried, i) {
+			return true
+		}
+	}
+	return false
+}
+
+// BeginFresh repeats an attempt whose reused connection was dead, on a connection dialled for it alone at the same
+// backend, or as Begin would where that cannot be had. It does not count against the policy of retries.
+func (u *Upstream) BeginFresh(ctx context.Context, a *Attempt) error {
+	b := u.backends[a.Backend]
+	a.since = u.clk.Now()
+	u.mu.Lock()
+	if err := u.admitLocked(ctx); err != nil {
+		u.mu.Unlock()
+		return err
+	}
+	usable := u.judge.Available(b.index)
+	if usable {
+		u.picker.Take(b.index)
+	}
+	u.mu.Unlock()
+	if usable {
+		c, err := b.pool.Fresh(ctx, a.Shard)
+		if err == nil {
+			u.begun(a, b, c)
+			return nil
+		}
+		u.freshFailed(a, b, err)
+	}
+	a.Number--
+	return u.Begin(ctx, a)
+}
+
+// freshFailed accounts for a fresh dial that gave nothing.
+func (u *Upstream) freshFailed(a *Attempt, b *backend, err error) {
+	o := OutcomeClientGone
+	var dialErr *pool.DialError
+	if errors.As(err, &dialErr) {
+		o = OutcomeConnectFailed
+		a.avoid(b.index)
+	}
+	now := u.clk.Now()
+	u.mu.Lock()
+	u.picker.Done(b.index, outcomes[o].lb, now.Sub(a.since))
+	u.mu.Unlock()
+	if o == OutcomeConnectFailed {
+		u.evidence(now, b, o)
+	}
+}
+
+// begun notes that the attempt has its connection.
+func (u *Upstream) begun(a *Attempt, b *backend, c *pool.Conn) {
+	a.Backend, a.Address, a.Conn = b.index, b.address, c
+	a.Began = u.clk.Now()
+	a.Waited = a.Began.Sub(a.since)
+	u.mu.Lock()
+	u.inFlight++
+	u.stats.begun++
+	u.mu.Unlock()
+}
+
+// Finish ends the attempt with one outcome. With keep the connection goes back to its pool for the next request;
+// otherwise it is retired for the reason given. It must be called once for each Begin that succeeded.
+func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why pool.Reason) {
+	c, b := a.Conn, u.backends[a.Backend]
+	if c == nil {
+		panic("upstream: Finish of an attempt that was not begun, or is finished")
+	}
+	a.Conn = nil
+	if o != OutcomeAnswered && o != OutcomeClientGone && o != OutcomeStale {
+		a.avoid(b.index)
+	}
+	u.mu.Lock()
+	u.inFlight--
+	if a.budgeted {
+		u.retries--
+		a.budgeted = false
+	}
+	b.outcomes[o]++
+	u.picker.Done(b.index, outcomes[o].lb, now.Sub(a.Began))
+	ch, changed := u.observeLocked(now, b, o)
+	u.mu.Unlock()
+	if o != OutcomeAnswered {
+		u.tell(b, Event{At: now, Kind: KindAttemptFailed, Reason: o.String()})
+	}
+	if keep {
+		c.Release(now)
+	} else {
+		c.Discard(now, why)
+	}
+	if changed {
+		u.changed(ch)
+	}
+}
+
+// MayRetry says whether the request may be tried again after an attempt that ended badly: attempts are left, and so
+// is room in the budget. A true answer reserves that room, which the Finish of the next attempt gives back; Forgo
+// gives it back when there will be none.
+func (u *Upstream) MayRetry(a *Attempt) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if a.Number >= u.cfg.Attempts || u.closed {
+		return false
+	}
+	limit := max(u.cfg.BudgetMin, u.inFlight*u.cfg.BudgetPercent/100, 0)
+	if a.budgeted || u.retries >= limit {
+		if !a.budgeted {
+			u.stats.overBudget++
+		}
+		return false
+	}
+	a.budgeted = true
+	u.retries++
+	u.stats.retries++
+	return true
+}
+
+// Forgo gives back what MayRetry reserved when no attempt follows.
+func (u *Upstream) Forgo(a *Attempt) {
+	if !a.budgeted {
+		return
+	}
+	a.budgeted = false
+	u.mu.Lock()
+	u.retries--
+	u.mu.Unlock()
+}

@@ -1,0 +1,138 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/benbjohnson/clock"
+
+	"github.com/wavepool/wavepool/health"
+	"github.com/wavepool/wavepool/health/probe"
+	"github.com/wavepool/wavepool/pool"
+)
+
+// Dialer opens connections to backends. *net.Dialer fits.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Backend is one server of the group.
+type Backend struct {
+	// Address is "host:port", as the dialer takes it.
+	Address string
+	// Weight is its share relative to the others. Default 1, range 1 to 1000.
+	Weight int
+}
+
+// Check describes the active health checks of the group.
+type Check struct {
+	// Prober makes one check. Nil: no active checks.
+	Prober probe.Prober
+	// Interval, Timeout and Spread are those of probe.Schedule, with its defaults.
+	Interval, Timeout time.Duration
+	Spread            float64
+}
+
+// Config describes an upstream. Name and Backends are required; the zero value of everything else is a safe default.
+type Config struct {
+	// Name stands for the group in errors, events and metrics.
+	Name string
+	// Strategy is one of lb.Strategies(). Default "round-robin".
+	Strategy string
+	// Backends are the servers, at least one, no address twice.
+	Backends []Backend
+
+	// Pool holds the sizes and times of each backend's pool; what identifies a pool is filled in here.
+	Pool pool.Config
+	// Health holds the thresholds of the judge. Its Active is set from Check.
+	Health health.Config
+	// Check describes the active checks.
+	Check Check
+
+	// Attempts is how often one request may be tried in all, the first time included. A repetition because a reused
+	// connection was dead does not count. Default 2, at least 1.
+	Attempts int
+	// BudgetPercent bounds the retries under way to this share of the requests under way, though BudgetMin are always
+	// allowed. Default 20, range 1 to 100.
+	BudgetPercent int
+	// BudgetMin is the number of concurrent retries that are always allowed. Default 3; negative: none.
+	BudgetMin int
+
+	// MaxWaiting bounds the requests that wait for a connection. Default 1024; negative: none may.
+	MaxWaiting int
+	// QueueTimeout bounds the wait of one request. Default 5 s; negative: only the caller's context.
+	QueueTimeout time.Duration
+
+	// Dialer, Clock and Rand are the doors to network, time and chance; nil means the real ones.
+	Dialer Dialer
+	Clock  clock.Clock
+	Rand   func(entity string) *rand.Rand
+	// Observer, if set, is told every event. It must not block.
+	Observer func(Event)
+}
+
+const (
+	defaultStrategy      = "round-robin"
+	defaultAttempts      = 2
+	defaultBudgetPercent = 20
+	defaultBudgetMin     = 3
+	defaultMaxWaiting    = 1024
+	defaultQueueTimeout  = 5 * time.Second
+)
+
+func (c Config) withDefaults() (Config, error) {
+	var bad []error
+	wrong := func(format string, args ...any) { bad = append(bad, fmt.Errorf(format, args...)) }
+	if c.Name == "" {
+		wrong("Name is empty")
+	}
+	if len(c.Backends) == 0 {
+		wrong("there are no Backends")
+	}
+	seen := map[string]bool{}
+	for _, b := range c.Backends {
+		if seen[b.Address] {
+			wrong("backend %s is listed twice", b.Address)
+		}
+		seen[b.Address] = true
+	}
+	if c.Attempts < 0 {
+		wrong("Attempts %d is negative", c.Attempts)
+	}
+	if c.BudgetPercent < 0 || c.BudgetPercent > 100 {
+		wrong("BudgetPercent %d is not within 1 and 100", c.BudgetPercent)
+	}
+	if len(bad) > 0 {
+		return c, fmt.Errorf("upstream %s: invalid Config: %w", c.Name, errors.Join(bad...))
+	}
+	setDefault(&c.Strategy, defaultStrategy)
+	setDefault(&c.Attempts, defaultAttempts)
+	setDefault(&c.BudgetPercent, defaultBudgetPercent)
+	setDefault(&c.BudgetMin, defaultBudgetMin)
+	setDefault(&c.MaxWaiting, defaultMaxWaiting)
+	setDefault(&c.QueueTimeout, defaultQueueTimeout)
+	if c.Clock == nil {
+		c.Clock = clock.New()
+	}
+	if c.Dialer == nil {
+		c.Dialer = &net.Dialer{}
+	}
+	if c.Rand == nil {
+		c.Rand = func(string) *rand.Rand {
+			return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) // real: no seed was asked for
+		}
+	}
+	c.Health.Active = c.Check.Prober != nil
+	return c, nil
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}

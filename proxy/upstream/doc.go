@@ -1,0 +1,28 @@
+// Package upstream answers one wish: an attempt on a good backend, please.
+//
+// An [Upstream] is a named group of backends. For each request it joins four things into one decision: a picker (lb)
+// that says which backend next, a judge (health) that says which backends may be used at all, a pool of connections
+// for each backend, and one queue for the requests that must wait. [Upstream.Begin] gives an [Attempt] a connection;
+// [Upstream.Finish] ends it with one [Outcome], and picker, judge, pool, retry budget and counters each learn that
+// one fact. [Upstream.MayRetry] says whether another attempt is allowed; carrying it out is the caller's work.
+//
+// # The one queue
+//
+// A request whose backend has no idle connection asks that backend's pool for a dial and waits, and so does one that
+// finds every backend at its limit. They all wait in the same line, and whatever becomes free first at any backend
+// that the request may use, a returned connection or a finished dial, serves the head of the line. A dial that fails
+// sends the waiter that had asked for it to the next backend; when it has tried them all it gets the dial's error.
+// The line is bounded ([Config.MaxWaiting]) and so is the time in it ([Config.QueueTimeout]).
+//
+// # The one judge
+//
+// Only health decides whether a backend may be used. Active checks, failed dials and the outcomes of attempts are its
+// evidence. When it takes a backend out, the waiters that counted on it are sent elsewhere; when none is left they
+// fail at once with [ErrNoBackend]. When it lets a backend in again, the pool forgets its failures.
+//
+// # Locking law
+//
+// Upstream.mu guards the picker, the judge, the queue and the counters. It is never held over a dial, a lend, a
+// release, a channel or a clock: pools call back without their locks, and are called without ours. Waiters are
+// released one by one with a Sleep(0) of the clock between them.
+package upstream

@@ -1,0 +1,69 @@
+package upstream
+
+import (
+	"time"
+
+	"github.com/wavepool/wavepool/health"
+	"github.com/wavepool/wavepool/pool"
+)
+
+// Event is one thing that happened in a room below the server: one stream for the trace, the log and the status page.
+type Event struct {
+	// At is the instant by the injected clock.
+	At time.Time
+	// Entity is what it happened to: "upstream/address".
+	Entity string
+	// Seq numbers the entity's events from 1.
+	Seq uint64
+	// Kind is what happened: one of [EventKinds].
+	Kind string
+	// Reason is the word of the room that it happened in: a pool.Reason, a health.Reason or an Outcome.
+	Reason string
+	// Detail is for people: "conn 3", "3 of 3", the text of an error.
+	Detail string
+}
+
+// The kinds of events.
+const (
+	KindDialled       = "dialled"
+	KindDialFailed    = "dial_failed"
+	KindRetired       = "retired"
+	KindUp            = "backend_up"
+	KindDown          = "backend_down"
+	KindAttemptFailed = "attempt_failed"
+)
+
+// EventKinds returns the closed list of kinds.
+func EventKinds() []string {
+	return []string{KindDialled, KindDialFailed, KindRetired, KindUp, KindDown, KindAttemptFailed}
+}
+
+// tell gives the observer an event of a backend.
+func (u *Upstream) tell(b *backend, e Event) {
+	if u.cfg.Observer == nil {
+		return
+	}
+	e.Entity, e.Seq = b.entity, b.seq.Add(1)
+	u.cfg.Observer(e)
+}
+
+// poolEvent passes on what a backend's pool tells.
+func (u *Upstream) poolEvent(b *backend, e pool.Event) {
+	out := Event{At: e.At, Kind: e.Kind.String()}
+	switch e.Kind {
+	case pool.EventDialFailed:
+		out.Reason, out.Detail = OutcomeConnectFailed.String(), e.Err.Error()
+	case pool.EventRetired:
+		out.Reason = e.Reason.String()
+	}
+	u.tell(b, out)
+}
+
+// changeEvent tells a verdict of the judge.
+func (u *Upstream) changeEvent(ch health.Change) {
+	kind := KindDown
+	if ch.Available {
+		kind = KindUp
+	}
+	u.tell(u.backends[ch.Backend], Event{At: ch.At, Kind: kind, Reason: ch.Reason.String(), Detail: ch.Detail})
+}

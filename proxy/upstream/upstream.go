@@ -1,0 +1,138 @@
+package upstream
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/benbjohnson/clock"
+
+	"github.com/wavepool/wavepool/health"
+	"github.com/wavepool/wavepool/lb"
+	"github.com/wavepool/wavepool/pool"
+)
+
+// Upstream is a group of backends. All its methods are safe for concurrent use.
+type Upstream struct {
+	cfg      Config
+	clk      clock.Clock
+	backends []*backend
+	waiting  atomic.Int32 // requests in the queue, for a look without the lock
+
+	mu       sync.Mutex
+	picker   lb.Picker
+	judge    *health.Group
+	queue    queue
+	inFlight int // attempts that hold a connection
+	retries  int // of those, the repetitions that the budget counts
+	stats    counters
+	tick     *clock.Timer // pending end of an ejection
+	started  bool
+	closed   bool
+	checks   sync.WaitGroup
+}
+
+// backend is one server with its pool.
+type backend struct {
+	index   int
+	address string
+	entity  string
+	weight  int
+	pool    *pool.Pool
+	full    atomic.Bool // the picker passes it over: its pool had no room
+	seq     atomic.Uint64
+
+	outcomes             [NumOutcomes]uint64 // under Upstream.mu
+	checked, checkPassed uint64              // under Upstream.mu
+	stop                 context.CancelFunc  // ends its checks
+}
+
+// New checks the configuration and returns an upstream that does nothing yet. See Start.
+func New(cfg Config) (*Upstream, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	u := &Upstream{cfg: cfg, clk: cfg.Clock}
+	weights := make([]lb.Backend, len(cfg.Backends))
+	for i, b := range cfg.Backends {
+		weights[i] = lb.Backend{Weight: b.Weight}
+	}
+	if u.picker, err = lb.New(cfg.Strategy, weights, cfg.Rand("lb/"+cfg.Name)); err != nil {
+		return nil, err
+	}
+	if u.judge, err = health.New(cfg.Health, len(weights), cfg.Rand("health/"+cfg.Name)); err != nil {
+		return nil, err
+	}
+	for i := range cfg.Backends {
+		b, err := u.newBackend(i)
+		if err != nil {
+			return nil, err
+		}
+		u.backends = append(u.backends, b)
+	}
+	return u, nil
+}
+
+// newBackend makes the pool of one backend.
+func (u *Upstream) newBackend(i int) (*backend, error) {
+	cfg := u.cfg.Backends[i]
+	b := &backend{index: i, address: cfg.Address, weight: max(cfg.Weight, 1), entity: u.cfg.Name + "/" + cfg.Address}
+	pc := u.cfg.Pool
+	pc.Name, pc.Network, pc.Address = b.entity, "tcp", cfg.Address
+	pc.Dialer, pc.Clock, pc.Rand = u.cfg.Dialer, u.clk, u.cfg.Rand
+	pc.OnReady = func() { u.ready(b) }
+	pc.OnDialFailed = func(err error) { u.dialFailed(b, err) }
+	if u.cfg.Observer != nil {
+		pc.Observer = func(e pool.Event) { u.poolEvent(b, e) }
+	}
+	var err error
+	b.pool, err = pool.New(pc)
+	return b, err
+}
+
+// Name is the group's name.
+func (u *Upstream) Name() string { return u.cfg.Name }
+
+// Start begins the health checks and warms the pools. Close ends both.
+func (u *Upstream) Start() {
+	u.mu.Lock()
+	first := !u.started && !u.closed
+	u.started = true
+	u.mu.Unlock()
+	if !first {
+		return
+	}
+	for _, b := range u.backends {
+		b.pool.Warm()
+		if u.cfg.Check.Prober != nil {
+			u.startChecks(b)
+		}
+	}
+}
+
+// Close ends the upstream: no attempt begins any more, waiting requests fail with ErrClosed one after the other,
+// checks end, and every pool is closed, which waits for the attempts under way to be finished.
+func (u *Upstream) Close() {
+	u.mu.Lock()
+	first := !u.closed
+	u.closed = true
+	if u.tick != nil {
+		u.tick.Stop()
+		u.tick = nil
+	}
+	u.mu.Unlock()
+	if first {
+		u.failWaiters(ErrClosed)
+		for _, b := range u.backends {
+			if b.stop != nil {
+				b.stop()
+				u.clk.Sleep(0)
+			}
+		}
+	}
+	u.checks.Wait()
+	for _, b := range u.backends {
+		b.pool.Close()
+	}
+}
