@@ -1,0 +1,111 @@
+package health
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// ErrNoRand is returned by New when EjectionJitter is set and there is no stream of chance to draw it from.
+var ErrNoRand = errors.New("health: EjectionJitter needs a stream of chance, and rnd is nil")
+
+// Config says how evidence becomes a decision. The zero value is complete: no active checks, passive
+// detection with the defaults below.
+type Config struct {
+	// Active says that an active checker brings its results to Group.Check. When false, results are ignored,
+	// such as a late one from before the checks were switched off.
+	Active bool
+
+	// Rise is the number of checks in a row that must pass before a backend that is down is up again.
+	// Default 2 (when 0); at least 1.
+	Rise int
+
+	// Fall is the number of checks in a row that must fail before a backend is down. Default 3 (when 0); at
+	// least 1.
+	Fall int
+
+	// Passive says when real traffic ejects a backend.
+	Passive Passive
+}
+
+// Passive says when real traffic ejects a backend, and for how long. The zero value is the default; a group
+// whose passive detection is to be off sets MaxEjectionPercent to a negative number.
+type Passive struct {
+	// Consecutive5xx is the number of 5xx answers, with no success between, that ejects a backend.
+	// Default 5 (when 0); negative is off.
+	Consecutive5xx int
+
+	// ConsecutiveFailures is the number of requests without an answer (failed to connect, reset, timed out),
+	// with no answer between, that ejects a backend. A 5xx is an answer. Default 5 (when 0); negative is off.
+	ConsecutiveFailures int
+
+	// BaseEjectionTime is the length of a first ejection; the second in close succession lasts twice as long,
+	// the third three times, and so on. For each BaseEjectionTime that a backend then stays in, one ejection
+	// is forgotten. Default 30 s (when 0); not negative.
+	BaseEjectionTime time.Duration
+
+	// MaxEjectionTime is the longest ejection, before jitter. Default 300 s, or BaseEjectionTime if that is
+	// longer (when 0); not shorter than BaseEjectionTime.
+	MaxEjectionTime time.Duration
+
+	// EjectionJitter lengthens each ejection by a random share of itself, from nothing up to this fraction,
+	// so that backends that were ejected together do not come back together. Default 0, which is none; range
+	// 0 to 1.
+	EjectionJitter float64
+
+	// MaxEjectionPercent is the share of the group that may be ejected at a time, rounded down to whole
+	// backends but never to less than one: of 3 backends and at 50 %, one. The only backend of a group is
+	// never ejected. Default 50 (when 0); at most 100; negative means that none is ever ejected. Backends
+	// that are down by their checks are part of the group, but not of those ejected.
+	MaxEjectionPercent int
+}
+
+// withDefaults returns the config with every default filled in, or the first mistake.
+func (c Config) withDefaults() (Config, error) {
+	orDefault(&c.Rise, 2)
+	orDefault(&c.Fall, 3)
+	p := &c.Passive
+	orDefault(&p.Consecutive5xx, 5)
+	orDefault(&p.ConsecutiveFailures, 5)
+	orDefault(&p.MaxEjectionPercent, 50)
+	orDefault(&p.BaseEjectionTime, 30*time.Second)
+	if p.MaxEjectionTime == 0 {
+		p.MaxEjectionTime = max(300*time.Second, p.BaseEjectionTime)
+	}
+	switch {
+	case c.Rise < 0:
+		return c, fmt.Errorf("health: Rise is %d; at least 1 check must pass", c.Rise)
+	case c.Fall < 0:
+		return c, fmt.Errorf("health: Fall is %d; at least 1 check must fail", c.Fall)
+	case p.BaseEjectionTime < 0:
+		return c, fmt.Errorf("health: BaseEjectionTime is negative (%v)", p.BaseEjectionTime)
+	case p.MaxEjectionTime < p.BaseEjectionTime:
+		return c, fmt.Errorf("health: MaxEjectionTime (%v) is shorter than BaseEjectionTime (%v)",
+			p.MaxEjectionTime, p.BaseEjectionTime)
+	case p.MaxEjectionPercent > 100:
+		return c, fmt.Errorf("health: MaxEjectionPercent is %d; at most 100", p.MaxEjectionPercent)
+	case math.IsNaN(p.EjectionJitter) || p.EjectionJitter < 0 || p.EjectionJitter > 1:
+		return c, fmt.Errorf("health: EjectionJitter is %v; from 0 to 1", p.EjectionJitter)
+	case p.MaxEjectionTime > math.MaxInt64/4:
+		return c, fmt.Errorf("health: MaxEjectionTime (%v) is longer than an instant can hold", p.MaxEjectionTime)
+	}
+	if p.MaxEjectionPercent < 0 { // nobody is to be ejected: then nothing is to be counted, or refused, either
+		p.Consecutive5xx, p.ConsecutiveFailures = -1, -1
+	}
+	return c, nil
+}
+
+func orDefault[T int | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// ejectionLimit returns how many of n backends may be ejected at a time.
+func (p *Passive) ejectionLimit(n int) int {
+	if n <= 1 || p.MaxEjectionPercent < 0 {
+		return 0
+	}
+	return max(1, n*p.MaxEjectionPercent/100)
+}

@@ -1,0 +1,36 @@
+// Package health decides which backends of a group may be chosen. It is the only judge of that: the results
+// of active checks and the outcome of real requests are evidence brought to it, and whoever wants to know
+// asks it.
+//
+// A [Group] is a pure state machine: evidence and the instant at which it came go in, and a [Change] comes
+// out when a backend has left or come back. It sends no probe, has no clock, and starts no goroutine; what to
+// do about a Change, and what to do when no backend is left, is the caller's business.
+//
+// # Map
+//
+//   - config.go: what can be set, its defaults and its limits.
+//   - reason.go: the two closed lists, [Signal] for evidence and [Reason] for decisions.
+//   - group.go: the [Group] and how one can look at it.
+//   - check.go: active checks, which turn a backend down and up (rise and fall).
+//   - passive.go: real traffic, which ejects a backend for a time that grows.
+//   - probe: the package beside this one that carries out active checks.
+//
+// # Promises
+//
+//   - Every backend starts available. A start is not a failure: it takes evidence to remove a backend.
+//   - A backend has two independent reasons to be out: its checks fail, or traffic has ejected it. It is
+//     available exactly when neither holds. In particular, checks that pass do not shorten an ejection: they
+//     often test less than traffic does.
+//   - Traffic never ejects more than the configured share of the group, nor the only backend of a group of one.
+//     Active checks have no such limit: that a backend is down is then a fact, not a comparison.
+//   - Evidence about a backend that is out does not count: it is late news of requests begun before, and the
+//     backend comes back with a clean slate. (Active checks do count, being the way back.)
+//   - A Change is returned for each time that a backend's availability flips, and for nothing else.
+//   - Equal calls give equal answers. Chance is used only for [Passive.EjectionJitter], once for each ejection.
+//   - Observe of a success costs a few loads and no allocation.
+//
+// # Locking law
+//
+// There is no lock in here. The caller serialises all calls on one Group, those that only read included.
+// Instants must not run backwards from call to call; nothing breaks if they do, but ejections last longer.
+package health

@@ -1,0 +1,202 @@
+package health
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Change is the news that a backend has become available, or is no longer.
+type Change struct {
+	// Backend is the index of the backend in its group.
+	Backend int
+	// Available is the new state.
+	Available bool
+	// Reason tells what decided it.
+	Reason Reason
+	// Detail says for people how the reason came about, such as "3 of 3" for evidence or "after 30s" for time.
+	Detail string
+	// At is the instant of the call that brought the change.
+	At time.Time
+	// Until is the instant at which an ejection ends, and zero for every other change.
+	Until time.Time
+}
+
+// String returns the change as one line without its instant, such as "2 ejected: consecutive_5xx (5 of 5)".
+func (c Change) String() string {
+	verb := "up"
+	switch {
+	case !c.Until.IsZero():
+		verb = "ejected"
+	case !c.Available:
+		verb = "down"
+	}
+	return fmt.Sprintf("%d %s: %s (%s)", c.Backend, verb, c.Reason, c.Detail)
+}
+
+// Status is the state of a backend in one word. The list is closed.
+type Status uint8
+
+const (
+	// Up: the backend may be chosen.
+	Up Status = iota
+	// Down: active checks say that it is not there. This word outranks Ejected when both hold.
+	Down
+	// Ejected: traffic has removed it for a time.
+	Ejected
+)
+
+// Statuses returns the closed list, in order. The caller owns the slice.
+func Statuses() []Status { return []Status{Up, Down, Ejected} }
+
+// String returns the word for the status.
+func (s Status) String() string {
+	switch s {
+	case Up:
+		return "up"
+	case Down:
+		return "down"
+	case Ejected:
+		return "ejected"
+	}
+	return fmt.Sprintf("status(%d)", uint8(s))
+}
+
+// State is a snapshot of all that is known about one backend.
+type State struct {
+	// Status is the state in one word.
+	Status Status
+	// Since is the instant at which what Status says became true; zero when it has been so from the beginning.
+	Since time.Time
+	// Reason tells why Status is what it is.
+	Reason Reason
+	// EjectedUntil is the end of the running ejection, and zero without one. A backend can be Down and ejected.
+	EjectedUntil time.Time
+
+	// ChecksPassed is the number of checks that passed in a row, counted only while Down, below Rise.
+	ChecksPassed int
+	// ChecksFailed is the number of checks that failed in a row, counted only while not Down, below Fall.
+	ChecksFailed int
+	// Answers5xx is the number of 5xx answers since the last success, at most Passive.Consecutive5xx.
+	Answers5xx int
+	// Failures is the number of requests without an answer since the last answer, at most
+	// Passive.ConsecutiveFailures.
+	Failures int
+
+	// Ejections tells which one in close succession the last ejection was: it lasted so many times
+	// BaseEjectionTime, or MaxEjectionTime if that is less. It is 0 for a backend that was never ejected.
+	Ejections int
+	// EjectionsTotal counts all ejections of this backend.
+	EjectionsTotal int
+	// EjectionsRefused counts the times that the evidence was complete and the limit forbade an ejection.
+	EjectionsRefused int
+}
+
+// Group judges the backends of one group, named by their index. Its methods must be called one at a time. An
+// index out of range panics.
+type Group struct {
+	cfg      Config // with defaults
+	backends []backend
+	rnd      *rand.Rand
+	limit    int // how many may be ejected at a time
+	ejected  int // how many are; 0 <= ejected <= limit
+	up       int // how many are available
+}
+
+// backend holds the two verdicts on one backend, which know nothing of each other.
+type backend struct {
+	check   check
+	passive passive
+	// upSince and upReason tell of the last flip to available; see State.
+	upSince  time.Time
+	upReason Reason
+}
+
+// New returns a group of n backends, which may be none, all of them available. Rnd is the group's own stream
+// of chance; it is needed, and used, only with EjectionJitter. The errors are those of a Config out of range,
+// and [ErrNoRand].
+func New(cfg Config, n int, rnd *rand.Rand) (*Group, error) {
+	if n < 0 {
+		return nil, fmt.Errorf("health: a group of %d backends", n)
+	}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Passive.EjectionJitter > 0 && rnd == nil {
+		return nil, ErrNoRand
+	}
+	return &Group{
+		cfg:      cfg,
+		backends: make([]backend, n),
+		rnd:      rnd,
+		limit:    cfg.Passive.ejectionLimit(n),
+		up:       n,
+	}, nil
+}
+
+// Available reports whether backend i may be chosen.
+func (g *Group) Available(i int) bool { return g.at(i, "Available").available() }
+
+// AvailableCount returns the number of backends that may be chosen. It costs nothing; a caller with a panic
+// threshold compares it with Len.
+func (g *Group) AvailableCount() int { return g.up }
+
+// EjectedCount returns the number of backends whose ejection is running, those that are also down included.
+func (g *Group) EjectedCount() int { return g.ejected }
+
+// Len returns the number of backends in the group.
+func (g *Group) Len() int { return len(g.backends) }
+
+// State returns a snapshot of all that is known about backend i.
+func (g *Group) State(i int) State {
+	b := g.at(i, "State")
+	s := State{
+		Status: Up, Since: b.upSince, Reason: b.upReason,
+		EjectedUntil:     b.passive.until,
+		ChecksPassed:     b.check.passed,
+		ChecksFailed:     b.check.failed,
+		Answers5xx:       b.passive.answers5xx,
+		Failures:         b.passive.failures,
+		Ejections:        b.passive.ejections,
+		EjectionsTotal:   b.passive.total,
+		EjectionsRefused: b.passive.refused,
+	}
+	switch {
+	case b.check.down:
+		s.Status, s.Since, s.Reason = Down, b.check.since, CheckFailed
+	case b.passive.out():
+		s.Status, s.Since, s.Reason = Ejected, b.passive.since, b.passive.reason
+	}
+	return s
+}
+
+func (b *backend) available() bool { return !b.check.down && !b.passive.out() }
+
+// at returns the backend of that index. Misuse is named here once, instead of a bare index panic everywhere.
+func (g *Group) at(i int, method string) *backend {
+	if i < 0 || i >= len(g.backends) {
+		panic(fmt.Sprintf("health: %s(%d): the group has %d backends", method, i, len(g.backends)))
+	}
+	return &g.backends[i]
+}
+
+// left settles that backend i, which was available, no longer is.
+func (g *Group) left(now time.Time, i int, r Reason, detail string) Change {
+	g.up--
+	return Change{Backend: i, Reason: r, Detail: detail, At: now}
+}
+
+// back settles that one of the two verdicts on backend i has cleared. It is a change only if the other is
+// clear.
+func (g *Group) back(now time.Time, i int, r Reason, detail string) (Change, bool) {
+	b := &g.backends[i]
+	if !b.available() {
+		return Change{}, false
+	}
+	g.up++
+	b.upSince, b.upReason = now, r
+	// What requests said before the backend left is no evidence against what has come back.
+	b.passive.forget()
+	return Change{Backend: i, Available: true, Reason: r, Detail: detail, At: now}, true
+}

@@ -1,0 +1,260 @@
+package health
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// model judges a group by keeping everything that was ever said and going through it again for every
+// question.
+type model struct {
+	cfg   Config
+	limit int
+	b     []modelBackend
+}
+
+type modelBackend struct {
+	down       bool
+	checks     []bool   // since down last changed
+	signals    []Signal // since the backend last came back
+	until      time.Time
+	remembered int
+	end        time.Time
+	total      int
+}
+
+func (b *modelBackend) ejected() bool   { return !b.until.IsZero() }
+func (b *modelBackend) available() bool { return !b.down && !b.ejected() }
+
+// streak counts the signals at the end of what was said that counts says yes to, up to one that ends says yes
+// to.
+func (b *modelBackend) streak(counts, ends func(Signal) bool) int {
+	n := 0
+	for i := len(b.signals) - 1; i >= 0 && !ends(b.signals[i]); i-- {
+		if counts(b.signals[i]) {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *modelBackend) is5xx(s Signal) bool     { return s == Response5xx }
+func (b *modelBackend) isSuccess(s Signal) bool { return s == Success }
+func (b *modelBackend) isAnswer(s Signal) bool  { return s == Success || s == Response5xx }
+func (b *modelBackend) isFailure(s Signal) bool { return !b.isAnswer(s) }
+
+func (m *model) ejected() int {
+	n := 0
+	for i := range m.b {
+		if m.b[i].ejected() {
+			n++
+		}
+	}
+	return n
+}
+
+// check returns the reason for which the backend's availability flips, or "".
+func (m *model) check(i int, ok bool) string {
+	b := &m.b[i]
+	was := b.available()
+	b.checks = append(b.checks, ok)
+	need, turns := m.cfg.Fall, false
+	if b.down {
+		need, turns = m.cfg.Rise, true
+	}
+	for j := range need {
+		if j >= len(b.checks) || b.checks[len(b.checks)-1-j] != turns {
+			return ""
+		}
+	}
+	b.down, b.checks = !b.down, nil
+	switch {
+	case was:
+		return "check_failed"
+	case b.available():
+		b.signals = nil
+		return "check_passed"
+	}
+	return ""
+}
+
+// observe returns the reason for which the backend's availability flips, or "".
+func (m *model) observe(now time.Time, i int, s Signal) string {
+	b := &m.b[i]
+	if !b.available() && s != Success {
+		return ""
+	}
+	b.signals = append(b.signals, s)
+	p := &m.cfg.Passive
+	reason := ""
+	if s == Response5xx && p.Consecutive5xx > 0 && b.streak(b.is5xx, b.isSuccess) >= p.Consecutive5xx {
+		reason = "consecutive_5xx"
+	}
+	if b.isFailure(s) && p.ConsecutiveFailures > 0 &&
+		b.streak(b.isFailure, b.isAnswer) >= p.ConsecutiveFailures {
+		reason = "consecutive_failures"
+	}
+	if reason == "" || m.ejected() >= m.limit {
+		return ""
+	}
+	for at := b.end.Add(p.BaseEjectionTime); b.remembered > 0 && !at.After(now); at = at.Add(p.BaseEjectionTime) {
+		b.remembered--
+	}
+	// Counting beyond what already gives the longest ejection would only take longer to forget.
+	if time.Duration(b.remembered)*p.BaseEjectionTime < p.MaxEjectionTime {
+		b.remembered++
+	}
+	b.until = now.Add(min(time.Duration(b.remembered)*p.BaseEjectionTime, p.MaxEjectionTime))
+	b.signals = nil
+	b.total++
+	return reason
+}
+
+func (m *model) tick(now time.Time) []string {
+	var back []string
+	for i := range m.b {
+		b := &m.b[i]
+		if !b.ejected() || b.until.After(now) {
+			continue
+		}
+		b.until, b.end = time.Time{}, now
+		if b.available() {
+			b.signals = nil
+			back = append(back, fmt.Sprintf("%d ejection_over", i))
+		}
+	}
+	return back
+}
+
+func drawConfig(t *rapid.T) Config {
+	return Config{
+		Active: true,
+		Rise:   rapid.IntRange(1, 3).Draw(t, "rise"),
+		Fall:   rapid.IntRange(1, 3).Draw(t, "fall"),
+		Passive: Passive{
+			Consecutive5xx:      rapid.SampledFrom([]int{-1, 1, 2, 3}).Draw(t, "5xx"),
+			ConsecutiveFailures: rapid.SampledFrom([]int{-1, 1, 2, 3}).Draw(t, "failures"),
+			BaseEjectionTime:    10 * time.Second,
+			MaxEjectionTime:     rapid.SampledFrom([]time.Duration{10, 25, 40}).Draw(t, "max") * time.Second,
+			MaxEjectionPercent:  rapid.SampledFrom([]int{1, 50, 67, 100}).Draw(t, "percent"),
+		},
+	}
+}
+
+// machine runs a group beside the model.
+type machine struct {
+	now   time.Time
+	group *Group
+	model *model
+}
+
+func (m *machine) expect(t *rapid.T, i int, reason string, c Change, ok bool) {
+	if reason == "" {
+		require.False(t, ok, "unexpected: %v", c)
+		require.Zero(t, c)
+		return
+	}
+	require.True(t, ok, "expected: %d %s", i, reason)
+	b := &m.model.b[i]
+	require.Equal(t, []any{i, b.available(), reason, m.now}, []any{c.Backend, c.Available, c.Reason.String(), c.At})
+	require.NotEmpty(t, c.Detail)
+	if b.ejected() {
+		require.Equal(t, b.until, c.Until)
+	} else {
+		require.Zero(t, c.Until)
+	}
+}
+
+func (m *machine) actions() map[string]func(*rapid.T) {
+	index := func(t *rapid.T) int { return rapid.IntRange(0, len(m.model.b)-1).Draw(t, "backend") }
+	observe := func(t *rapid.T) {
+		i, s := index(t), rapid.SampledFrom(Signals()).Draw(t, "signal")
+		n := rapid.IntRange(1, 3).Draw(t, "times")
+		for range n {
+			c, ok := m.group.Observe(m.now, i, s)
+			m.expect(t, i, m.model.observe(m.now, i, s), c, ok)
+		}
+	}
+	return map[string]func(*rapid.T){
+		"observe":  observe,
+		"observe2": observe, // more of these: they must pile up to matter
+		"check": func(t *rapid.T) {
+			i, ok := index(t), rapid.Bool().Draw(t, "ok")
+			for range rapid.IntRange(1, 3).Draw(t, "times") {
+				c, changed := m.group.Check(m.now, i, ok)
+				m.expect(t, i, m.model.check(i, ok), c, changed)
+			}
+		},
+		"wait": func(t *rapid.T) {
+			m.now = m.now.Add(time.Duration(rapid.IntRange(0, 25).Draw(t, "seconds")) * time.Second)
+		},
+		"tick": func(t *rapid.T) {
+			if next, ok := m.group.Next(); ok && next.After(m.now) && rapid.Bool().Draw(t, "wait for it") {
+				m.now = next
+			}
+			var got []string
+			for _, c := range m.group.Tick(m.now) {
+				require.True(t, c.Available)
+				require.Equal(t, m.now, c.At)
+				got = append(got, fmt.Sprintf("%d %v", c.Backend, c.Reason))
+			}
+			require.Equal(t, m.model.tick(m.now), got)
+		},
+		"": m.invariants,
+	}
+}
+
+// invariants are what holds at every instant.
+func (m *machine) invariants(t *rapid.T) {
+	available, next := 0, time.Time{}
+	for i := range m.model.b {
+		b := &m.model.b[i]
+		s := m.group.State(i)
+		require.Equal(t, b.available(), m.group.Available(i), "backend %d", i)
+		require.Equal(t, b.available(), s.Status == Up)
+		require.Equal(t, b.down, s.Status == Down)
+		require.Equal(t, b.until, s.EjectedUntil)
+		require.Equal(t, b.total, s.EjectionsTotal)
+		require.Less(t, s.ChecksPassed, m.model.cfg.Rise)
+		require.Less(t, s.ChecksFailed, m.model.cfg.Fall)
+		require.LessOrEqual(t, s.Answers5xx, max(0, m.model.cfg.Passive.Consecutive5xx))
+		require.LessOrEqual(t, s.Failures, max(0, m.model.cfg.Passive.ConsecutiveFailures))
+		if b.available() {
+			available++
+		}
+		if b.ejected() && (next.IsZero() || b.until.Before(next)) {
+			next = b.until
+		}
+	}
+	require.Equal(t, available, m.group.AvailableCount())
+	require.Equal(t, m.model.ejected(), m.group.EjectedCount())
+	require.LessOrEqual(t, m.group.EjectedCount(), m.model.limit, "more ejected than allowed")
+	got, ok := m.group.Next()
+	require.Equal(t, next, got)
+	require.Equal(t, !next.IsZero(), ok)
+}
+
+func TestAGroupAgreesWithTheModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := drawConfig(t)
+		n := rapid.IntRange(1, 5).Draw(t, "backends")
+		group, err := New(cfg, n, nil)
+		require.NoError(t, err)
+		limit := 0
+		for k := 1; k <= n && n > 1; k++ { // the largest number of backends that is within the share
+			if k == 1 || k*100 <= n*cfg.Passive.MaxEjectionPercent {
+				limit = k
+			}
+		}
+		m := &machine{
+			now:   time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
+			group: group,
+			model: &model{cfg: cfg, limit: limit, b: make([]modelBackend, n)},
+		}
+		t.Repeat(m.actions())
+	})
+}

@@ -1,0 +1,23 @@
+// Package probe carries out active health checks: it asks a backend whether it is well, again and again, and
+// tells what came of it. What that means for the backend is decided elsewhere (package health).
+//
+// # Map
+//
+//   - probe.go: a [Prober] is one check, carried out once; its failure is an [Error] with a [Reason].
+//   - tcp.go, http.go: the probers.
+//   - run.go: [Run] repeats a check of one backend on a [Schedule].
+//
+// # Promises
+//
+//   - A check uses a fresh connection and closes it: it tests what a new client would meet.
+//   - A check ends when its context does, whatever the backend does or leaves undone, and leaves no goroutine and
+//     no connection behind.
+//   - A backend cannot make a check grow: what is read of its answer is bounded.
+//   - Checks of different backends are spread out from the beginning and do not fall into step.
+//   - Time, network and chance come from the caller: a clock, a [Dialer], a stream of chance for each backend.
+//
+// # Goroutines and locks
+//
+// Run works on the goroutine of its caller, and calls the report from there, holding nothing. The package has
+// no lock. Probers hold no state and may be used by many goroutines at once.
+package probe

@@ -1,0 +1,128 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/benbjohnson/clock"
+)
+
+// Schedule says when the checks of one backend are made.
+type Schedule struct {
+	// Interval is the time from the beginning of one check to the beginning of the next. A check that takes
+	// longer is followed by the next at once. Default 5 s (when 0); not negative.
+	Interval time.Duration
+
+	// Timeout is the time that one check may take. Default 1 s (when 0); not negative.
+	Timeout time.Duration
+
+	// Spread is the fraction by which each interval is made randomly longer or shorter, so that the checks of
+	// many backends, or of many proxies, do not meet. The first check is made within that fraction of an
+	// interval. Default 0.1 (when 0); at most 1; negative is none.
+	Spread float64
+
+	// Clock is the source of time. Default (when nil) the real one.
+	Clock clock.Clock
+
+	// Rand is the stream of chance of this backend, used by nobody else while Run lasts. It is needed unless
+	// Spread is negative.
+	Rand *rand.Rand
+}
+
+// withDefaults returns the schedule with every default filled in, or the first mistake.
+func (s Schedule) withDefaults() (Schedule, error) {
+	if s.Interval == 0 {
+		s.Interval = 5 * time.Second
+	}
+	if s.Timeout == 0 {
+		s.Timeout = time.Second
+	}
+	if s.Spread == 0 {
+		s.Spread = 0.1
+	}
+	if s.Clock == nil {
+		s.Clock = clock.New()
+	}
+	switch {
+	case s.Interval < 0 || s.Interval > math.MaxInt64/4:
+		return s, fmt.Errorf("probe: Interval is %v; it must be positive, and less than a lifetime", s.Interval)
+	case s.Timeout < 0:
+		return s, fmt.Errorf("probe: Timeout is negative (%v)", s.Timeout)
+	case math.IsNaN(s.Spread) || s.Spread > 1:
+		return s, fmt.Errorf("probe: Spread is %v; at most 1", s.Spread)
+	case s.Spread > 0 && s.Rand == nil:
+		return s, fmt.Errorf("probe: Spread needs a stream of chance, and Rand is nil")
+	}
+	s.Spread = max(0, s.Spread)
+	return s, nil
+}
+
+// first returns how long to wait before the first check: some time within the spread, so that a proxy that
+// starts with many backends does not check them all in one instant.
+func (s *Schedule) first() time.Duration {
+	if s.Spread == 0 {
+		return 0
+	}
+	return time.Duration(s.Rand.Float64() * s.Spread * float64(s.Interval))
+}
+
+// interval returns the time from the beginning of a check to the beginning of the next.
+func (s *Schedule) interval() time.Duration {
+	if s.Spread == 0 {
+		return s.Interval
+	}
+	return time.Duration((1 + s.Spread*(2*s.Rand.Float64()-1)) * float64(s.Interval))
+}
+
+// Run checks the backend at address with p, by the schedule, until ctx ends, and tells report of each check:
+// the instant at which it was over, and its error, nil when the backend is well. It returns nil when ctx has
+// ended, and at once with an error when the schedule is out of range.
+//
+// Run works, and reports, on the goroutine of its caller: the next check waits for report to return. A check
+// that is under way when ctx ends is given up and not reported. Ending ctx therefore ends Run without a last
+// word, and after Run has returned nothing of it is left.
+func Run(
+	ctx context.Context, s Schedule, p Prober, address string, report func(now time.Time, err error),
+) error {
+	s, err := s.withDefaults()
+	if err != nil {
+		return err
+	}
+	for wait := s.first(); sleep(ctx, s.Clock, wait); {
+		begun := s.Clock.Now()
+		err := once(ctx, &s, p, address)
+		if ctx.Err() != nil {
+			return nil
+		}
+		now := s.Clock.Now()
+		report(now, err)
+		wait = max(0, s.interval()-s.Clock.Now().Sub(begun))
+	}
+	return nil
+}
+
+// once makes one check within its time.
+func once(ctx context.Context, s *Schedule, p Prober, address string) error {
+	ctx, cancel := s.Clock.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	return p.Probe(ctx, address)
+}
+
+// sleep waits for that long and reports whether ctx is still alive then. Each wait has a timer of its own,
+// because a simulated clock can give only a fresh timer an instant of its own. Should both cases be ready, it
+// does not matter which one is taken: ctx is asked afterwards.
+func sleep(ctx context.Context, clk clock.Clock, d time.Duration) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	timer := clk.Timer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}

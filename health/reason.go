@@ -1,0 +1,92 @@
+package health
+
+import "fmt"
+
+// Reason tells why a backend is available or not. The list is closed; its words are the same in a Change, in
+// metrics, on the status page and in traces.
+type Reason uint8
+
+const (
+	// AssumedUp: no evidence has said anything else since the group was made.
+	AssumedUp Reason = iota
+	// CheckFailed: Config.Fall active checks in a row have failed.
+	CheckFailed
+	// CheckPassed: Config.Rise active checks in a row have passed.
+	CheckPassed
+	// Consecutive5xx: Passive.Consecutive5xx answers in a row were 5xx.
+	Consecutive5xx
+	// ConsecutiveFailures: Passive.ConsecutiveFailures requests in a row got no answer at all.
+	ConsecutiveFailures
+	// EjectionOver: the time for which traffic had ejected the backend has run out.
+	EjectionOver
+)
+
+// reasonWords is indexed by Reason.
+var reasonWords = [...]string{
+	AssumedUp:           "assumed_up",
+	CheckFailed:         "check_failed",
+	CheckPassed:         "check_passed",
+	Consecutive5xx:      "consecutive_5xx",
+	ConsecutiveFailures: "consecutive_failures",
+	EjectionOver:        "ejection_over",
+}
+
+// Reasons returns the closed list, in order. The caller owns the slice.
+func Reasons() []Reason {
+	all := make([]Reason, len(reasonWords))
+	for i := range all {
+		all[i] = Reason(i)
+	}
+	return all
+}
+
+// String returns the word for the reason.
+func (r Reason) String() string {
+	if int(r) < len(reasonWords) {
+		return reasonWords[r]
+	}
+	return fmt.Sprintf("reason(%d)", uint8(r))
+}
+
+// Signal is what one real request has to say about its backend. The list is closed. A request that ended for
+// a reason of its own (its client left, it was never sent) says nothing, and must not be observed.
+type Signal uint8
+
+const (
+	// Success: an answer that is not a 5xx.
+	Success Signal = iota
+	// Response5xx: an answer with a status of 500 to 599. The backend is there, but not well.
+	Response5xx
+	// ConnectFailed: no connection could be made: refused, unreachable, no handshake.
+	ConnectFailed
+	// Reset: the connection died before the answer was complete.
+	Reset
+	// Timeout: the answer, or the connection, did not come in time.
+	Timeout
+)
+
+// signalWords is indexed by Signal.
+var signalWords = [...]string{
+	Success:       "success",
+	Response5xx:   "response_5xx",
+	ConnectFailed: "connect_failed",
+	Reset:         "reset",
+	Timeout:       "timeout",
+}
+
+// Signals returns the closed list, in order. The caller owns the slice.
+func Signals() []Signal {
+	all := make([]Signal, len(signalWords))
+	for i := range all {
+		all[i] = Signal(i)
+	}
+	return all
+}
+
+// String returns the word for the signal.
+func (s Signal) String() string {
+	if int(s) < len(signalWords) {
+		return signalWords[s]
+	}
+	return fmt.Sprintf("signal(%d)", uint8(s))
+}

@@ -1,0 +1,156 @@
+package lb
+
+import (
+	"math/big"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// model is a picker too dumb to be wrong: it knows who may be picked, and counts.
+type model struct {
+	weight, inFlight, ready []int
+	available               []bool
+}
+
+func newModel(ws []int) *model {
+	m := &model{weight: slices.Clone(ws), inFlight: make([]int, len(ws))}
+	for range ws {
+		m.ready = append(m.ready, -1)
+		m.available = append(m.available, true)
+	}
+	return m
+}
+
+func (m *model) candidates(tried []int) []int {
+	var cs []int
+	for i := range m.weight {
+		if m.available[i] && m.ready[i] != 0 && !slices.Contains(tried, i) {
+			cs = append(cs, i)
+		}
+	}
+	return cs
+}
+
+// load is the load of i as an exact fraction.
+func (m *model) load(i int) *big.Rat { return big.NewRat(int64(m.inFlight[i]), int64(m.weight[i])) }
+
+// machine runs one picker beside the model.
+type machine struct {
+	strategy string
+	picker   Picker
+	model    *model
+}
+
+func (m *machine) index(t *rapid.T) int {
+	return rapid.IntRange(0, len(m.model.weight)-1).Draw(t, "backend")
+}
+
+func (m *machine) pick(t *rapid.T) {
+	tried := rapid.SliceOfN(rapid.IntRange(0, len(m.model.weight)-1), 0, 4).Draw(t, "tried")
+	may := m.model.candidates(tried)
+	i := m.picker.Pick(instant, &Query{Tried: tried})
+	if len(may) == 0 {
+		require.Equal(t, -1, i)
+		return
+	}
+	require.Contains(t, may, i)
+	if m.strategy == "least-connections" {
+		for _, other := range may {
+			require.LessOrEqual(t, m.model.load(i).Cmp(m.model.load(other)), 0, "%d carries less than %d", other, i)
+		}
+	}
+	m.model.inFlight[i]++
+}
+
+func (m *machine) done(t *rapid.T) {
+	i := m.index(t)
+	o := rapid.SampledFrom(Outcomes()).Draw(t, "outcome")
+	if m.model.inFlight[i] == 0 {
+		require.Panics(t, func() { m.picker.Done(i, o, time.Millisecond) })
+		return
+	}
+	m.picker.Done(i, o, time.Millisecond)
+	m.model.inFlight[i]--
+}
+
+func (m *machine) actions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"pick":  m.pick,
+		"pick2": m.pick, // picks are what the machine is about: more of them
+		"done":  m.done,
+		"take": func(t *rapid.T) {
+			i := m.index(t)
+			m.picker.Take(i)
+			m.model.inFlight[i]++
+		},
+		"available": func(t *rapid.T) {
+			i, ok := m.index(t), rapid.Bool().Draw(t, "ok")
+			m.picker.SetAvailable(i, ok)
+			m.model.available[i] = ok
+		},
+		"ready": func(t *rapid.T) {
+			i, n := m.index(t), rapid.IntRange(-1, 2).Draw(t, "n")
+			m.picker.SetReady(i, n)
+			m.model.ready[i] = n
+		},
+		"weight": func(t *rapid.T) {
+			i := m.index(t)
+			w := rapid.OneOf(rapid.IntRange(1, 5), rapid.Just(MaxWeight)).Draw(t, "w")
+			m.picker.SetWeight(i, w)
+			m.model.weight[i] = w
+		},
+		"": func(t *rapid.T) { // what holds at every instant
+			require.Equal(t, len(m.model.weight), m.picker.Len())
+			for i, n := range m.model.inFlight {
+				require.Equal(t, n, m.picker.InFlight(i), "in flight at %d", i)
+			}
+		},
+	}
+}
+
+func TestEveryStrategyAgreesWithTheModel(t *testing.T) {
+	each(t, func(t *testing.T, strategy string) {
+		rapid.Check(t, func(t *rapid.T) {
+			ws := rapid.SliceOfN(rapid.IntRange(1, 5), 1, 6).Draw(t, "weights")
+			p, err := New(strategy, weights(ws...), stream(rapid.Uint64().Draw(t, "seed")))
+			require.NoError(t, err)
+			m := &machine{strategy, p, newModel(ws)}
+			t.Repeat(m.actions())
+		})
+	})
+}
+
+// TestCreditsStayBoundedHoweverTheCandidatesChange guards the rotation's memory: whatever subset of the fleet
+// is asked, step after step, nobody's credit runs away, so that nobody is starved or favoured for long.
+func TestCreditsStayBoundedHoweverTheCandidatesChange(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ws := rapid.SliceOfN(rapid.IntRange(1, 100), 2, 8).Draw(t, "weights")
+		total := 0
+		for _, w := range ws {
+			total += w
+		}
+		masks := rapid.SliceOfN(rapid.IntRange(0, 1<<len(ws)-1), 1, 40).Draw(t, "who is saturated, step by step")
+		p := build(t, "round-robin", ws...).(*roundRobin)
+		for step := range 4000 {
+			mask := masks[step%len(masks)]
+			for i := range ws {
+				p.SetReady(i, 1-(mask>>i)&1)
+			}
+			if i := p.Pick(instant, nil); i >= 0 {
+				p.Done(i, Success, 0)
+			}
+			sum := int64(0)
+			for i := range p.members {
+				require.LessOrEqual(t, abs(p.members[i].credit), int64(len(ws)*total), "step %d, backend %d", step, i)
+				sum += p.members[i].credit
+			}
+			require.Zero(t, sum, "what is paid is charged")
+		}
+	})
+}
+
+func abs(n int64) int64 { return max(n, -n) }
