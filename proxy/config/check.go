@@ -1,0 +1,187 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/wavepool/wavepool/proxy/config/form"
+)
+
+// check tells r the mistakes that need more than one field to see. The ranges of single fields are in the table of keys.
+// It never tells a mistake that only follows from another one.
+func (c *Config) check(r *form.Report) {
+	if r.Skipped("") {
+		return
+	}
+	if len(c.Listeners) == 0 && !r.Failed("listeners") {
+		r.Fail("listeners", "is required: at least one address to listen on")
+	}
+	if len(c.Upstreams) == 0 && !r.Failed("upstreams") {
+		r.Fail("upstreams", "is required: at least one group of backends")
+	}
+	seen := make(map[string]string)
+	for i := range c.Upstreams {
+		u := &c.Upstreams[i]
+		path := form.Join("upstreams", u.Name)
+		if _, twice := seen[u.Name]; twice {
+			r.Fail(path, "is given twice")
+		}
+		seen[u.Name] = path
+		u.check(r, path)
+	}
+	addresses := make(map[string]string)
+	for i := range c.Listeners {
+		path := form.Index("listeners", i)
+		c.checkListener(r, path, &c.Listeners[i])
+		sameAddress(r, addresses, path, c.Listeners[i].Address)
+	}
+	sameAddress(r, addresses, "admin", c.Admin.Address)
+}
+
+// sameAddress refuses an address that another place listens on already. A port 0 is a new one each time.
+func sameAddress(r *form.Report, seen map[string]string, path, address string) {
+	if address == "" || strings.HasSuffix(address, ":0") {
+		return
+	}
+	path = form.Join(path, "address")
+	if first, twice := seen[address]; twice {
+		r.Fail(path, "%s is taken by %s", address, first)
+		return
+	}
+	seen[address] = path
+}
+
+func (c *Config) checkListener(r *form.Report, path string, l *Listener) {
+	if r.Skipped(path) {
+		return
+	}
+	upstream := form.Join(path, "upstream")
+	switch {
+	case r.Failed(form.Join(path, "protocol"), form.Join(path, "routes"), upstream):
+	case l.Protocol == ProtocolTCP:
+		for _, key := range httpOnly {
+			if p := form.Join(path, key); r.Given(p) {
+				r.Fail(p, "means nothing to a listener of protocol tcp")
+			}
+		}
+		if len(l.Routes) > 0 {
+			r.Fail(form.Join(path, "routes"), "means nothing to a listener of protocol tcp")
+		}
+		if l.Upstream == "" {
+			r.Fail(upstream, "is required for protocol tcp; %s", c.knownUpstreams())
+		}
+	case l.Upstream != "" && len(l.Routes) > 0:
+		r.Fail(upstream, "stands beside routes; give one or the other")
+	case l.Upstream == "" && len(l.Routes) == 0:
+		r.Fail(path, "needs routes, or the one upstream that gets everything")
+	}
+	c.checkUpstreamName(r, upstream, l.Upstream)
+	c.checkRoutes(r, form.Join(path, "routes"), l.Routes)
+
+	head, target := form.Join(path, "max_head_bytes"), form.Join(path, "max_target_bytes")
+	if l.Protocol == ProtocolHTTP && l.MaxTargetBytes > l.MaxHeadBytes && !r.Failed(head, target) {
+		r.Fail(target, "is more than max_head_bytes (%d > %d)", l.MaxTargetBytes, l.MaxHeadBytes)
+	}
+}
+
+func (c *Config) checkRoutes(r *form.Report, path string, routes []Route) {
+	// Remembering each condition keeps this linear in the length of the list: a later route is looked up under every
+	// beginning of its prefix, and there are few of those.
+	first := make(map[Match]int)
+	for i := range routes {
+		p := form.Index(path, i)
+		c.checkUpstreamName(r, form.Join(p, "upstream"), routes[i].Upstream)
+		if r.Failed(form.Join(p, "match"), form.Join(p, "match.host"), form.Join(p, "match.path_prefix")) {
+			continue
+		}
+		m := Match{Host: strings.ToLower(routes[i].Match.Host), PathPrefix: routes[i].Match.PathPrefix}
+		if earlier, ok := shadow(first, m); ok {
+			r.Fail(p, "is never reached: routes[%d] takes everything that it matches", earlier)
+			continue
+		}
+		first[m] = i
+	}
+}
+
+// shadow finds an earlier route that matches whatever m matches: for the same host or for any host, and for the same
+// prefix or for one that ends at a slash within it.
+func shadow(earlier map[Match]int, m Match) (int, bool) {
+	prefix := m.PathPrefix
+	for {
+		for _, p := range []string{prefix, strings.TrimSuffix(prefix, "/")} {
+			for _, host := range []string{m.Host, ""} {
+				if i, ok := earlier[Match{Host: host, PathPrefix: p}]; ok {
+					return i, true
+				}
+			}
+		}
+		cut := strings.LastIndexByte(strings.TrimSuffix(prefix, "/"), '/')
+		if cut < 0 {
+			return 0, false
+		}
+		prefix = prefix[:cut+1]
+	}
+}
+
+func (c *Config) checkUpstreamName(r *form.Report, path, name string) {
+	if name == "" || r.Failed(path, "upstreams") || c.UpstreamNamed(name) != nil {
+		return
+	}
+	names := c.upstreamNames()
+	if near := Nearest(name, names); near != "" {
+		r.Fail(path, "there is no upstream %q; did you mean %s?", name, near)
+		return
+	}
+	r.Fail(path, "there is no upstream %q; %s", name, c.knownUpstreams())
+}
+
+func (c *Config) upstreamNames() []string {
+	names := make([]string, len(c.Upstreams))
+	for i := range c.Upstreams {
+		names[i] = c.Upstreams[i].Name
+	}
+	return names
+}
+
+func (c *Config) knownUpstreams() string {
+	names := c.upstreamNames()
+	switch {
+	case len(names) == 0:
+		return "none is given"
+	case len(names) > 10:
+		return "known upstreams: " + strings.Join(names[:10], ", ") + ", ..."
+	}
+	return "known upstreams: " + strings.Join(names, ", ")
+}
+
+func (u *Upstream) check(r *form.Report, path string) {
+	if r.Skipped(path) {
+		return
+	}
+	if msg := checkName(u.Name); msg != "" {
+		r.Fail(path, "%s", msg)
+	}
+	backends := form.Join(path, "backends")
+	if len(u.Backends) == 0 && !r.Failed(backends, path) {
+		r.Fail(backends, "is required: at least one address")
+	}
+	seen := make(map[string]int)
+	for i := range u.Backends {
+		address := u.Backends[i].Address
+		if first, twice := seen[address]; twice && address != "" {
+			r.Fail(form.Join(form.Index(backends, i), "address"), "%s is backends[%d] already; use weight", address, first)
+			continue
+		}
+		seen[address] = i
+	}
+	least, most := form.Join(path, "pool.min_idle"), form.Join(path, "pool.max_connections")
+	if u.Pool.MinIdle > u.Pool.MaxConnections && !r.Failed(least, most) {
+		r.Fail(least, "is more than max_connections (%d > %d)", u.Pool.MinIdle, u.Pool.MaxConnections)
+	}
+	if a := u.Health.Active; a != nil {
+		timeout, interval := form.Join(path, "health.active.timeout"), form.Join(path, "health.active.interval")
+		if a.Timeout > a.Interval && !r.Failed(timeout, interval) {
+			r.Fail(timeout, "is more than interval (%s > %s)",
+				form.FormatDuration(a.Timeout), form.FormatDuration(a.Interval))
+		}
+	}
+}

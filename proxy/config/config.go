@@ -1,0 +1,119 @@
+package config
+
+import (
+	"time"
+
+	"github.com/wavepool/wavepool/proxy/config/form"
+)
+
+// Off is the Go value of a number or a duration that the file switches off with the word off. It serves only the
+// fields whose documentation offers it.
+const Off = -1
+
+// The protocols that a listener speaks.
+const (
+	ProtocolHTTP = "http" // HTTP/1.1, requests routed one by one
+	ProtocolTCP  = "tcp"  // bytes both ways, one backend connection for each client connection
+)
+
+// Error is one mistake in a configuration: file, line, path and message.
+type Error = form.Error
+
+// Errors lists every mistake of a configuration in line order. Parse, Load and Validate return it.
+type Errors = form.Errors
+
+// Config is a whole configuration. The zero value has no listener and no upstream and is therefore not valid; every
+// other field of it means its default. See the package comment for off and default.
+type Config struct {
+	// Listeners are the addresses that clients connect to, in file order. At least one, at most 1000.
+	Listeners []Listener
+	// Upstreams are the groups of backends, in file order. At least one, at most 1000. Names are unique.
+	Upstreams []Upstream
+	// Admin is where operators look and act.
+	Admin Admin
+	// DrainTimeout is how long a shutdown waits for requests and tunnels in flight before it cuts them. Key
+	// drain_timeout, default 30s, from 1ms to 24h.
+	DrainTimeout time.Duration
+}
+
+// Listener is one address that clients connect to.
+type Listener struct {
+	// Address is host:port or :port to accept on every local address. IPv6 hosts stand in brackets. Port 0 asks the
+	// system for a free one. Required; no address is given twice, except with port 0.
+	Address string
+	// Protocol is ProtocolHTTP (the default) or ProtocolTCP.
+	Protocol string
+	// Workers is how many goroutines accept connections from the one listening socket. Key workers, default 4, from 1
+	// to 256.
+	Workers int
+	// Upstream is the name of the group that gets everything. A TCP listener needs it. An HTTP listener may name it
+	// in place of Routes; Parse and WithDefaults then turn it into the single route for the prefix /, so whoever
+	// serves HTTP reads only Routes.
+	Upstream string
+	// Routes say which requests go where: the first that matches, in file order, wins, and a request that none
+	// matches is answered 404. HTTP only; at least one (or Upstream), at most 1000.
+	Routes []Route
+
+	// MaxConnections is the greatest number of client connections at one time; more wait in the system's backlog. Key
+	// max_connections, default 100000, from 1 to 10000000, or Off.
+	MaxConnections int
+
+	// HeadTimeout is the time a client has to send a whole request head, from its first byte (for the first request:
+	// from the accept). HTTP only. Key head_timeout, default 10s, from 1ms to 1h.
+	HeadTimeout time.Duration
+	// IdleTimeout is how long a client's keep-alive connection may wait for its next request. HTTP only. Key
+	// idle_timeout, default 60s, from 1ms to 24h.
+	IdleTimeout time.Duration
+	// MaxHeadBytes bounds a request head, in bytes; above it the answer is 431. HTTP only. Key max_head_bytes,
+	// default 64KiB, from 1KiB to 1MiB.
+	MaxHeadBytes int
+	// MaxFields bounds the header fields of a request; above it the answer is 431. HTTP only. Key max_fields, default
+	// 100, from 1 to 10000.
+	MaxFields int
+	// MaxTargetBytes bounds a request target, in bytes; above it the answer is 414. HTTP only. Key max_target_bytes,
+	// default 8KiB (or MaxHeadBytes when that is less), from 64 to MaxHeadBytes.
+	MaxTargetBytes int
+	// MaxRequestBody bounds a request body, in bytes; above it the answer is 413. HTTP only. Key max_request_body,
+	// default off, which is 0 here; else from 1 to 1TiB (1024GiB).
+	MaxRequestBody int64
+}
+
+// Route sends the requests that it matches to an upstream.
+type Route struct {
+	// Match says which requests. The zero Match is every request.
+	Match Match
+	// Upstream is the name of the group that gets them. Required.
+	Upstream string
+}
+
+// Match is a condition on a request. All of its parts must hold.
+type Match struct {
+	// Host is the request's host without its port, compared without regard to case (RFC 9110 section 4.2.3). Key host,
+	// default empty, which is any host. No wildcards.
+	Host string
+	// PathPrefix is a beginning of the request's path, compared byte by byte and by whole segments: /api is a prefix
+	// of /api and /api/users but not of /apiary. Key path_prefix, default /, which is every path.
+	PathPrefix string
+}
+
+// Admin is the operators' address: metrics, status, run-time changes. It must not be reachable by clients.
+type Admin struct {
+	// Address is host:port; the host may not be left out, so that the page is never opened to the world by an
+	// oversight. Empty means no admin listener. Key address, 127.0.0.1:9901 when a file says nothing; a file says off
+	// for none. The zero Config, built in Go, has none.
+	Address string
+}
+
+// UpstreamNamed returns the upstream of that name, or nil. The pointer is into c.
+func (c *Config) UpstreamNamed(name string) *Upstream {
+	for i := range c.Upstreams {
+		if c.Upstreams[i].Name == name {
+			return &c.Upstreams[i]
+		}
+	}
+	return nil
+}
+
+// Nearest returns the word of words that a person most likely meant by writing word, or "" when none is near. Tools
+// use it for "did you mean".
+func Nearest(word string, words []string) string { return form.Nearest(word, words) }

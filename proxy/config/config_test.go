@@ -1,0 +1,279 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/wavepool/wavepool/proxy/config/form"
+)
+
+const minimal = `
+listeners: [{address: ":8080", upstream: web}]
+upstreams: {web: {backends: [{address: "10.0.0.1:80"}]}}
+`
+
+// full has every section and every optional key.
+func full() *Config {
+	c := Default()
+	c.Listeners = []Listener{DefaultListener(":8080")}
+	c.Listeners[0].Routes = []Route{{Match: Match{Host: "www.example.com", PathPrefix: "/"}, Upstream: "web"}}
+	c.Upstreams = []Upstream{DefaultUpstream("web", "10.0.0.1:80")}
+	check := defaultHTTPCheck()
+	check.Host = "www.example.com"
+	c.Upstreams[0].Health.Active.HTTP = &check
+	return c
+}
+
+func parse(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := Parse("test.yaml", []byte(text))
+	require.NoError(t, err)
+	return c
+}
+
+func mistakes(t *testing.T, text string) Errors {
+	t.Helper()
+	_, err := Parse("test.yaml", []byte(text))
+	var list Errors
+	require.ErrorAs(t, err, &list)
+	return list
+}
+
+func TestKeysThatAreLeftOutHaveTheirDefaults(t *testing.T) {
+	want := Default()
+	want.Listeners = []Listener{DefaultListener(":8080")}
+	want.Listeners[0].Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: "web"}}
+	want.Upstreams = []Upstream{DefaultUpstream("web", "10.0.0.1:80")}
+	require.Equal(t, want, parse(t, minimal))
+}
+
+func TestASectionWithAllItsLinesCommentedOutHasItsDefaults(t *testing.T) {
+	text := strings.Replace(minimal, `{backends`, `{pool: , health: {active: , passive: }, retry: , backends`, 1) + "admin:\n"
+	require.Equal(t, parse(t, minimal), parse(t, text))
+}
+
+func TestEveryKeyReachesItsField(t *testing.T) {
+	c := parse(t, `
+drain_timeout: 1m
+admin: {address: "[::1]:0"}
+listeners:
+  - {address: "127.0.0.1:0", workers: 2, max_connections: 7, head_timeout: 1s, idle_timeout: 2s, max_head_bytes: 2048,
+     max_fields: 3, max_target_bytes: 1KiB, max_request_body: 1MiB,
+     routes: [{match: {host: a.example, path_prefix: /a}, upstream: web}, {upstream: web}]}
+  - {address: ":5432", protocol: tcp, upstream: web}
+upstreams:
+  web:
+    strategy: random
+    backends: [{address: "[2001:db8::1]:80", weight: 9}]
+    pool: {max_connections: 8, min_idle: 7, idle_timeout: 1s, max_lifetime: 2s, lifetime_jitter_percent: 3,
+           validate_after: 4ms, connect_timeout: 5ms}
+    health:
+      active: {interval: 3s, timeout: 2s, rise: 4, fall: 5, http: {path: /up, host: "h.example:81", status: 204}}
+      passive: {consecutive_5xx: 6, consecutive_failures: 7, base_ejection_time: 8s, max_ejection_percent: 9}
+    retry: {attempts: 3, budget_percent: 4}
+    queue: {max_waiting: 5, timeout: 6s}
+    response_timeout: 7s
+    tunnel_idle_timeout: 8s
+`)
+	require.Equal(t, &Config{
+		DrainTimeout: time.Minute,
+		Admin:        Admin{Address: "[::1]:0"},
+		Listeners: []Listener{
+			{Address: "127.0.0.1:0", Protocol: "http", Workers: 2, MaxConnections: 7, HeadTimeout: time.Second,
+				IdleTimeout: 2 * time.Second, MaxHeadBytes: 2048, MaxFields: 3, MaxTargetBytes: 1024,
+				MaxRequestBody: 1 << 20, Routes: []Route{
+					{Match: Match{Host: "a.example", PathPrefix: "/a"}, Upstream: "web"},
+					{Match: Match{PathPrefix: "/"}, Upstream: "web"}}},
+			func() Listener {
+				l := DefaultListener(":5432")
+				l.Protocol, l.Upstream = ProtocolTCP, "web"
+				return l
+			}(),
+		},
+		Upstreams: []Upstream{{
+			Name: "web", Strategy: "random", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9}},
+			Pool: Pool{MaxConnections: 8, MinIdle: 7, IdleTimeout: time.Second, MaxLifetime: 2 * time.Second,
+				LifetimeJitterPercent: 3, ValidateAfter: 4 * time.Millisecond, ConnectTimeout: 5 * time.Millisecond},
+			Health: Health{
+				Active: &Active{Interval: 3 * time.Second, Timeout: 2 * time.Second, Rise: 4, Fall: 5,
+					HTTP: &HTTPCheck{Path: "/up", Host: "h.example:81", Status: StatusRange{204, 204}}},
+				Passive: Passive{Consecutive5xx: 6, ConsecutiveFailures: 7, BaseEjectionTime: 8 * time.Second,
+					MaxEjectionPercent: 9}},
+			Retry: Retry{Attempts: 3, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second},
+			ResponseTimeout: 7 * time.Second, TunnelIdleTimeout: 8 * time.Second,
+		}},
+	}, c)
+}
+
+func TestOffSwitchesOffWhereItIsOffered(t *testing.T) {
+	c := parse(t, `
+listeners: [{address: ":8080", upstream: web, max_connections: off, max_request_body: off}]
+upstreams:
+  web:
+    backends: [{address: "10.0.0.1:80"}]
+    pool: {idle_timeout: off, max_lifetime: off, lifetime_jitter_percent: off, validate_after: off}
+    health: {active: off, passive: off}
+    retry: {budget_percent: off}
+    queue: {max_waiting: off}
+    response_timeout: off
+    tunnel_idle_timeout: "off"
+admin: {address: off}
+`)
+	u := c.Upstreams[0]
+	require.Empty(t, c.Admin.Address)
+	require.Equal(t, Off, c.Listeners[0].MaxConnections)
+	require.Zero(t, c.Listeners[0].MaxRequestBody)
+	require.Nil(t, u.Health.Active)
+	require.Equal(t, []int{Off, Off, Off, Off, Off}, []int{u.Health.Passive.Consecutive5xx,
+		u.Health.Passive.ConsecutiveFailures, u.Retry.BudgetPercent, u.Queue.MaxWaiting, u.Pool.LifetimeJitterPercent})
+	require.Equal(t, []time.Duration{Off, Off, Off, Off, Off}, []time.Duration{u.Pool.IdleTimeout, u.Pool.MaxLifetime,
+		u.Pool.ValidateAfter, u.ResponseTimeout, u.TunnelIdleTimeout})
+	require.Equal(t, c, c.WithDefaults(), "off must not be taken for a missing value")
+}
+
+func TestOffIsRefusedWhereItIsNotOffered(t *testing.T) {
+	for _, key := range []string{"connect_timeout", "max_connections", "min_idle"} {
+		list := mistakes(t, strings.Replace(minimal, "{backends", "{pool: {"+key+": off}, backends", 1))
+		require.Len(t, list, 1)
+		require.Equal(t, "upstreams.web.pool."+key, list[0].Path)
+		require.NotContains(t, list[0].Msg, "or the word off")
+	}
+}
+
+func TestADefaultThatFollowsAnotherKeyIsNoMistake(t *testing.T) {
+	text := strings.Replace(minimal, "{backends", "{health: {active: {interval: 250ms}}, backends", 1)
+	text = strings.Replace(text, "upstream: web", "upstream: web, max_head_bytes: 4KiB", 1)
+	c := parse(t, text)
+	require.Equal(t, 250*time.Millisecond, c.Upstreams[0].Health.Active.Timeout)
+	require.Equal(t, 4096, c.Listeners[0].MaxTargetBytes)
+	require.NoError(t, c.Validate())
+}
+
+func TestOneMistakeIsNotToldTwice(t *testing.T) {
+	text := strings.Replace(minimal, "{backends", "{pool: {max_connections: many, min_idle: 60}, backends", 1)
+	require.Len(t, mistakes(t, text), 1)
+	// A broken list of upstreams must not make every route name an unknown one.
+	require.Len(t, mistakes(t, `{listeners: [{address: ":1", upstream: web}], upstreams: [web]}`), 1)
+}
+
+func TestRoutesThatCanNeverBeReachedAreRefused(t *testing.T) {
+	for _, tc := range []struct {
+		earlier, later Match
+		shadowed       bool
+	}{
+		{Match{}, Match{PathPrefix: "/x"}, true},
+		{Match{}, Match{Host: "a.example", PathPrefix: "/"}, true},
+		{Match{PathPrefix: "/a"}, Match{PathPrefix: "/a"}, true},
+		{Match{PathPrefix: "/a"}, Match{PathPrefix: "/a/b/c"}, true},
+		{Match{PathPrefix: "/a"}, Match{PathPrefix: "/a/"}, true},
+		{Match{PathPrefix: "/a/"}, Match{PathPrefix: "/a/b"}, true},
+		{Match{Host: "A.example", PathPrefix: "/"}, Match{Host: "a.EXAMPLE", PathPrefix: "/b"}, true},
+		{Match{PathPrefix: "/a"}, Match{PathPrefix: "/ab"}, false},
+		{Match{PathPrefix: "/a/"}, Match{PathPrefix: "/a"}, false},
+		{Match{PathPrefix: "/a/b"}, Match{PathPrefix: "/a"}, false},
+		{Match{Host: "a.example", PathPrefix: "/"}, Match{PathPrefix: "/"}, false},
+		{Match{Host: "a.example", PathPrefix: "/"}, Match{Host: "b.example", PathPrefix: "/"}, false},
+	} {
+		c := full()
+		c.Listeners[0].Routes = []Route{{tc.earlier, "web"}, {tc.later, "web"}}
+		err := c.Validate()
+		require.Equal(t, tc.shadowed, err != nil, "%+v then %+v: %v", tc.earlier, tc.later, err)
+		if tc.shadowed {
+			require.ErrorContains(t, err, "listeners[0].routes[1]: is never reached: routes[0]")
+		}
+	}
+}
+
+func TestValidateTakesZeroFieldsAsDefaultsAndChangesNothing(t *testing.T) {
+	c := &Config{
+		Listeners: []Listener{{Address: ":0", Upstream: "web"}},
+		Upstreams: []Upstream{{Name: "web", Backends: []Backend{{Address: "10.0.0.1:80"}},
+			Health: Health{Active: &Active{Interval: time.Millisecond * 10, HTTP: &HTTPCheck{}}}}},
+	}
+	require.NoError(t, c.Validate())
+	require.Equal(t, ":0", c.Listeners[0].Address)
+	require.Zero(t, c.Listeners[0].Workers)
+	require.Zero(t, c.Upstreams[0].Backends[0].Weight)
+	require.Zero(t, c.Upstreams[0].Health.Active.HTTP.Path)
+
+	want := Default()
+	want.Admin.Address = ""
+	want.Listeners = []Listener{DefaultListener(":0")}
+	want.Listeners[0].Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: "web"}}
+	want.Upstreams = []Upstream{DefaultUpstream("web", "10.0.0.1:80")}
+	want.Upstreams[0].Health.Active = &Active{Interval: 10 * time.Millisecond, Timeout: 10 * time.Millisecond,
+		Rise: 2, Fall: 3, HTTP: &HTTPCheck{Path: "/", Status: StatusRange{200, 399}}}
+	require.Equal(t, want, c.WithDefaults())
+}
+
+func TestWithDefaultsSharesNothingWithItsSource(t *testing.T) {
+	c := full()
+	d := c.WithDefaults()
+	d.Listeners[0].Routes[0].Upstream = "x"
+	d.Upstreams[0].Backends[0].Weight = 7
+	d.Upstreams[0].Health.Active.HTTP.Path = "/x"
+	require.Equal(t, full(), c)
+}
+
+func TestValidateNamesThePathOfAMistakeBuiltInGo(t *testing.T) {
+	c := full()
+	c.Listeners[0].Workers = -3
+	c.Upstreams[0].Backends = append(c.Upstreams[0].Backends, Backend{Address: "10.0.0.1:80"})
+	c.Upstreams = append(c.Upstreams, c.Upstreams[0])
+	err := c.Validate()
+	require.ErrorContains(t, err, "listeners[0].workers: must be between 1 and 256; got -3")
+	require.ErrorContains(t, err, "upstreams.web.backends[1].address: 10.0.0.1:80 is backends[0] already")
+	require.ErrorContains(t, err, "upstreams.web: is given twice")
+	var first Error
+	require.ErrorAs(t, err, &first)
+	require.Zero(t, first.Line)
+}
+
+// A scenario holds a configuration inside its own file: an editor must be able to jump to the line.
+func TestParseNodeKeepsTheLinesOfTheOuterFile(t *testing.T) {
+	outer := "name: inline\nproxy:\n  listeners: [{address: ':80', upstream: web}]\n  upstreams:\n    web:\n      pool: {max_connection: 3}\n"
+	var doc struct{ Proxy yaml.Node }
+	require.NoError(t, yaml.Unmarshal([]byte(outer), &doc))
+	_, err := ParseNode("outer.yaml", &doc.Proxy)
+	require.EqualError(t, err, "outer.yaml:5: upstreams.web.backends: is required: at least one address\n"+
+		"outer.yaml:6: upstreams.web.pool.max_connection: unknown key; did you mean max_connections?")
+
+	_, err = ParseNode("outer.yaml", nil)
+	require.ErrorContains(t, err, "listeners: is required")
+	_, err = ParseNode("outer.yaml", &yaml.Node{})
+	require.Error(t, err)
+}
+
+func TestLoadKeepsTheSystemsErrorForAMissingFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.yaml"))
+	require.True(t, errors.Is(err, fs.ErrNotExist), "%v", err)
+}
+
+func TestAFileThatIsTooLargeIsRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "large.yaml")
+	require.NoError(t, os.WriteFile(file, make([]byte, form.MaxBytes+1), 0o644))
+	_, err := Load(file)
+	require.ErrorContains(t, err, "at most 4194304")
+}
+
+func TestAFileFullOfMistakesListsABoundedNumber(t *testing.T) {
+	list := mistakes(t, "listeners:\n"+strings.Repeat("  - {adress: x}\n", 500))
+	require.Len(t, list, form.MaxErrors+1)
+	require.Contains(t, list[form.MaxErrors].Msg, "more mistakes are not shown")
+}
+
+func TestAStatusRangeIsClosed(t *testing.T) {
+	s := StatusRange{Low: 200, High: 399}
+	require.Equal(t, []bool{false, true, true, false},
+		[]bool{s.Contains(199), s.Contains(200), s.Contains(399), s.Contains(400)})
+	require.Equal(t, "200-399", s.String())
+	require.Equal(t, "204", StatusRange{204, 204}.String())
+}

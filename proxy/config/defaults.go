@@ -1,0 +1,200 @@
+package config
+
+import (
+	"slices"
+	"time"
+
+	"github.com/wavepool/wavepool/proxy/config/form"
+)
+
+// DefaultAdminAddress is where the admin listener is when a file says nothing about it.
+const DefaultAdminAddress = "127.0.0.1:9901"
+
+// Default returns what an empty file means: every default, the admin listener included, and no listener or upstream
+// yet.
+func Default() *Config {
+	return &Config{Admin: Admin{Address: DefaultAdminAddress}, DrainTimeout: 30 * time.Second}
+}
+
+// DefaultListener returns an HTTP listener at that address with every default and no route yet.
+func DefaultListener(address string) Listener {
+	return Listener{
+		Address:        address,
+		Protocol:       ProtocolHTTP,
+		Workers:        4,
+		MaxConnections: 100_000,
+		HeadTimeout:    10 * time.Second,
+		IdleTimeout:    60 * time.Second,
+		MaxHeadBytes:   64 << 10,
+		MaxFields:      100,
+		MaxTargetBytes: 8 << 10,
+	}
+}
+
+// DefaultUpstream returns an upstream of that name with every default, active TCP checks among them, and the given
+// backends with weight 1.
+func DefaultUpstream(name string, backends ...string) Upstream {
+	active := DefaultActive()
+	u := Upstream{
+		Name:     name,
+		Strategy: StrategyRoundRobin,
+		Pool: Pool{
+			MaxConnections:        50,
+			IdleTimeout:           30 * time.Second,
+			MaxLifetime:           30 * time.Minute,
+			LifetimeJitterPercent: 10,
+			ValidateAfter:         100 * time.Millisecond,
+			ConnectTimeout:        5 * time.Second,
+		},
+		Health: Health{
+			Active: &active,
+			Passive: Passive{
+				Consecutive5xx:      5,
+				ConsecutiveFailures: 5,
+				BaseEjectionTime:    30 * time.Second,
+				MaxEjectionPercent:  50,
+			},
+		},
+		Retry:             Retry{Attempts: 2, BudgetPercent: 20},
+		Queue:             Queue{MaxWaiting: 1024, Timeout: 5 * time.Second},
+		ResponseTimeout:   30 * time.Second,
+		TunnelIdleTimeout: 10 * time.Minute,
+	}
+	for _, b := range backends {
+		u.Backends = append(u.Backends, Backend{Address: b, Weight: 1})
+	}
+	return u
+}
+
+// DefaultActive returns the active checks of an upstream whose file says nothing: a TCP connect every 5 seconds.
+func DefaultActive() Active {
+	return Active{Interval: 5 * time.Second, Timeout: time.Second, Rise: 2, Fall: 3}
+}
+
+func defaultHTTPCheck() HTTPCheck {
+	return HTTPCheck{Path: "/", Status: StatusRange{Low: 200, High: 399}}
+}
+
+// WithDefaults returns a copy of c, sharing nothing with it, in which every field that means its default by being zero
+// has it, and in which an HTTP listener's Upstream has become its single route. Admin.Address and Health.Active stay as
+// they are: there zero means none. Parse has done all this already.
+func (c *Config) WithDefaults() *Config {
+	out := c.filled()
+	for i := range out.Listeners {
+		out.Listeners[i].routeToUpstream()
+	}
+	return out
+}
+
+// routeToUpstream turns the short form of an HTTP listener into its single route.
+func (l *Listener) routeToUpstream() {
+	if l.Protocol == ProtocolHTTP && l.Upstream != "" && len(l.Routes) == 0 {
+		l.Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: l.Upstream}}
+		l.Upstream = ""
+	}
+}
+
+// filled is WithDefaults without the rewriting of short forms, so that a check can still name what was written.
+func (c *Config) filled() *Config {
+	out := *c
+	fill(&out.DrainTimeout, Default().DrainTimeout)
+	out.Listeners = slices.Clone(c.Listeners)
+	for i := range out.Listeners {
+		out.Listeners[i].fill()
+	}
+	out.Upstreams = slices.Clone(c.Upstreams)
+	for i := range out.Upstreams {
+		out.Upstreams[i].fill()
+	}
+	return &out
+}
+
+// settle lowers the two defaults that follow another key, where the file gives that key alone: a file that says
+// interval: 500ms and nothing more has made no mistake.
+func (c *Config) settle(r *form.Report) {
+	for i := range c.Listeners {
+		l := &c.Listeners[i]
+		if !r.Given(form.Index("listeners", i) + ".max_target_bytes") {
+			l.MaxTargetBytes = min(l.MaxTargetBytes, l.MaxHeadBytes)
+		}
+	}
+	for i := range c.Upstreams {
+		u := &c.Upstreams[i]
+		if u.Health.Active != nil && !r.Given(form.Join("upstreams", u.Name)+".health.active.timeout") {
+			u.Health.Active.Timeout = min(u.Health.Active.Timeout, u.Health.Active.Interval)
+		}
+	}
+}
+
+// fill gives a field that is zero its default.
+func fill[T comparable](p *T, value T) {
+	var zero T
+	if *p == zero {
+		*p = value
+	}
+}
+
+func (l *Listener) fill() {
+	d := DefaultListener("")
+	fill(&l.Protocol, d.Protocol)
+	fill(&l.Workers, d.Workers)
+	fill(&l.MaxConnections, d.MaxConnections)
+	fill(&l.HeadTimeout, d.HeadTimeout)
+	fill(&l.IdleTimeout, d.IdleTimeout)
+	fill(&l.MaxHeadBytes, d.MaxHeadBytes)
+	fill(&l.MaxFields, d.MaxFields)
+	fill(&l.MaxTargetBytes, min(d.MaxTargetBytes, l.MaxHeadBytes))
+	l.Routes = slices.Clone(l.Routes)
+	for i := range l.Routes {
+		fill(&l.Routes[i].Match.PathPrefix, "/")
+	}
+}
+
+func (u *Upstream) fill() {
+	d := DefaultUpstream("")
+	fill(&u.Strategy, d.Strategy)
+	fill(&u.ResponseTimeout, d.ResponseTimeout)
+	fill(&u.TunnelIdleTimeout, d.TunnelIdleTimeout)
+	u.Backends = slices.Clone(u.Backends)
+	for i := range u.Backends {
+		fill(&u.Backends[i].Weight, 1)
+	}
+
+	p := &u.Pool
+	fill(&p.MaxConnections, d.Pool.MaxConnections)
+	fill(&p.IdleTimeout, d.Pool.IdleTimeout)
+	fill(&p.MaxLifetime, d.Pool.MaxLifetime)
+	fill(&p.LifetimeJitterPercent, d.Pool.LifetimeJitterPercent)
+	fill(&p.ValidateAfter, d.Pool.ValidateAfter)
+	fill(&p.ConnectTimeout, d.Pool.ConnectTimeout)
+
+	h := &u.Health.Passive
+	fill(&h.Consecutive5xx, d.Health.Passive.Consecutive5xx)
+	fill(&h.ConsecutiveFailures, d.Health.Passive.ConsecutiveFailures)
+	fill(&h.BaseEjectionTime, d.Health.Passive.BaseEjectionTime)
+	fill(&h.MaxEjectionPercent, d.Health.Passive.MaxEjectionPercent)
+	if u.Health.Active != nil {
+		active := u.Health.Active.filled()
+		u.Health.Active = &active
+	}
+
+	fill(&u.Retry.Attempts, d.Retry.Attempts)
+	fill(&u.Retry.BudgetPercent, d.Retry.BudgetPercent)
+	fill(&u.Queue.MaxWaiting, d.Queue.MaxWaiting)
+	fill(&u.Queue.Timeout, d.Queue.Timeout)
+}
+
+func (a Active) filled() Active {
+	d := DefaultActive()
+	fill(&a.Interval, d.Interval)
+	fill(&a.Timeout, min(d.Timeout, a.Interval))
+	fill(&a.Rise, d.Rise)
+	fill(&a.Fall, d.Fall)
+	if a.HTTP != nil {
+		check := *a.HTTP
+		fill(&check.Path, "/")
+		fill(&check.Status, defaultHTTPCheck().Status)
+		a.HTTP = &check
+	}
+	return a
+}

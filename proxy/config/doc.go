@@ -1,0 +1,32 @@
+// Package config is wavepool's production configuration: one strict YAML file, its defaults, and the place of every
+// mistake in it.
+//
+// A Config is plain data. It opens nothing, resolves nothing and starts nothing; the rooms that do are given its parts.
+// The same file drives the proxy and the simulator, so a scenario can test the very settings that production runs.
+//
+// # Map
+//
+//   - config.go: [Config] and [Listener], [Route], [Admin]: what clients and operators meet.
+//   - upstream.go: [Upstream] and its parts: pool, health, retry, queue.
+//   - defaults.go: [Default], [DefaultListener], [DefaultUpstream], [Config.WithDefaults].
+//   - keys.go: the one table that binds each YAML key to its field and range; reading, checking and writing all use it.
+//   - check.go: the rules that need more than one field. address.go: hosts, ports and names.
+//   - parse.go: [Load], [Parse], [ParseNode], [Config.Validate], [Config.Marshal].
+//   - proxy/config/form: the strict reader and writer of YAML forms below all this.
+//
+// # Promises
+//
+//   - Every key of the file is honoured or refused. Unknown keys, keys given twice and keys that mean nothing beside
+//     another (an HTTP limit on a TCP listener) are mistakes, and the nearest known key is suggested.
+//   - All mistakes are listed, in line order, each as file:line: path: message. The error is an [Errors].
+//   - [Config.Marshal] writes the effective settings, and parsing them gives an equal Config.
+//   - Parsing never panics and never reads more than 4 MiB.
+//
+// # Off and default
+//
+// In the file a key that is left out has its default and the word off switches a limit or a duty off. In Go the zero
+// value means the default, applied by [Config.WithDefaults], and [Off] means off; the three exceptions, where zero
+// itself is off, say so: Admin.Address, Listener.MaxRequestBody and Health.Active.
+//
+// A Config has no lock. It may be read by many goroutines as long as none changes it.
+package config

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"time"
+
+	"github.com/wavepool/wavepool/proxy/config/form"
+)
+
+const (
+	day  = 24 * time.Hour
+	tick = time.Millisecond // the least duration that a timeout may have
+)
+
+// form binds the top of the file. This and the functions below are the single table of keys: a key that is not here is
+// not accepted, and a key that is here is read, checked and written.
+func (c *Config) form() form.Form {
+	return form.Form{
+		{Key: "listeners", Value: form.List(&c.Listeners, 1000, func() Listener { return DefaultListener("") },
+			func(l *Listener) form.Form { return l.form() })},
+		{Key: "upstreams", Value: form.Named(&c.Upstreams, 1000, func() Upstream { return DefaultUpstream("") },
+			func(u *Upstream) *string { return &u.Name },
+			func(u *Upstream) form.Form { return u.form() })},
+		{Key: "admin", Value: form.Form{{Key: "address", Value: adminAddress{&c.Admin.Address}}}},
+		{Key: "drain_timeout", Value: form.Duration(&c.DrainTimeout, tick, day)},
+	}
+}
+
+// httpOnly are the keys of a listener that mean nothing to a TCP listener.
+var httpOnly = []string{"routes", "head_timeout", "idle_timeout", "max_head_bytes", "max_fields", "max_target_bytes",
+	"max_request_body"}
+
+func (l *Listener) form() form.Form {
+	return form.Form{
+		{Key: "address", Value: form.String(&l.Address, checkListen)},
+		{Key: "protocol", Value: form.OneOf(&l.Protocol, ProtocolHTTP, ProtocolTCP)},
+		{Key: "workers", Value: form.Int(&l.Workers, 1, 256)},
+		{Key: "max_connections", Value: form.IntOrOff(&l.MaxConnections, 1, 10_000_000, Off)},
+		{Key: "upstream", Value: form.String(&l.Upstream, nil)},
+		{Key: "routes", Value: l.http(form.List(&l.Routes, 1000,
+			func() Route { return Route{Match: Match{PathPrefix: "/"}} },
+			func(r *Route) form.Form { return r.form() }))},
+		{Key: "head_timeout", Value: l.http(form.Duration(&l.HeadTimeout, tick, time.Hour))},
+		{Key: "idle_timeout", Value: l.http(form.Duration(&l.IdleTimeout, tick, day))},
+		{Key: "max_head_bytes", Value: l.http(form.Size(&l.MaxHeadBytes, 1<<10, 1<<20))},
+		{Key: "max_fields", Value: l.http(form.Int(&l.MaxFields, 1, 10_000))},
+		{Key: "max_target_bytes", Value: l.http(form.Size(&l.MaxTargetBytes, 64, 1<<20))},
+		{Key: "max_request_body", Value: l.http(form.SizeOrOff(&l.MaxRequestBody, 1, 1<<40, 0))},
+	}
+}
+
+func (r *Route) form() form.Form {
+	return form.Form{
+		{Key: "match", Value: form.Form{
+			{Key: "host", Value: form.String(&r.Match.Host, checkMatchHost)},
+			{Key: "path_prefix", Value: form.String(&r.Match.PathPrefix, checkPath)},
+		}},
+		{Key: "upstream", Value: form.String(&r.Upstream, required)},
+	}
+}
+
+func (u *Upstream) form() form.Form {
+	return form.Form{
+		{Key: "strategy", Value: form.OneOf(&u.Strategy, Strategies()...)},
+		{Key: "backends", Value: form.List(&u.Backends, 10_000, func() Backend { return Backend{Weight: 1} },
+			func(b *Backend) form.Form {
+				return form.Form{
+					{Key: "address", Value: form.String(&b.Address, checkBackend)},
+					{Key: "weight", Value: form.Int(&b.Weight, 1, 1000)},
+				}
+			})},
+		{Key: "pool", Value: u.Pool.form()},
+		{Key: "health", Value: u.Health.form()},
+		{Key: "retry", Value: form.Form{
+			{Key: "attempts", Value: form.Int(&u.Retry.Attempts, 1, 10)},
+			{Key: "budget_percent", Value: form.IntOrOff(&u.Retry.BudgetPercent, 1, 100, Off)},
+		}},
+		{Key: "queue", Value: form.Form{
+			{Key: "max_waiting", Value: form.IntOrOff(&u.Queue.MaxWaiting, 1, 1_000_000, Off)},
+			{Key: "timeout", Value: form.Duration(&u.Queue.Timeout, tick, time.Hour)},
+		}},
+		{Key: "response_timeout", Value: form.DurationOrOff(&u.ResponseTimeout, tick, day, Off)},
+		{Key: "tunnel_idle_timeout", Value: form.DurationOrOff(&u.TunnelIdleTimeout, tick, 7*day, Off)},
+	}
+}
+
+func (p *Pool) form() form.Form {
+	return form.Form{
+		{Key: "max_connections", Value: form.Int(&p.MaxConnections, 1, 100_000)},
+		{Key: "min_idle", Value: form.Int(&p.MinIdle, 0, 100_000)},
+		{Key: "idle_timeout", Value: form.DurationOrOff(&p.IdleTimeout, tick, day, Off)},
+		{Key: "max_lifetime", Value: form.DurationOrOff(&p.MaxLifetime, tick, 30*day, Off)},
+		{Key: "lifetime_jitter_percent", Value: form.IntOrOff(&p.LifetimeJitterPercent, 1, 99, Off)},
+		{Key: "validate_after", Value: form.DurationOrOff(&p.ValidateAfter, 1, day, Off)},
+		{Key: "connect_timeout", Value: form.Duration(&p.ConnectTimeout, tick, 10*time.Minute)},
+	}
+}
+
+func (h *Health) form() form.Form {
+	p := &h.Passive
+	return form.Form{
+		{Key: "active", Value: form.OptionalOrOff(&h.Active, DefaultActive,
+			func(a *Active) form.Form { return a.form() })},
+		{Key: "passive", Value: form.OrOff(form.Form{
+			{Key: "consecutive_5xx", Value: form.IntOrOff(&p.Consecutive5xx, 1, 10_000, Off)},
+			{Key: "consecutive_failures", Value: form.IntOrOff(&p.ConsecutiveFailures, 1, 10_000, Off)},
+			{Key: "base_ejection_time", Value: form.Duration(&p.BaseEjectionTime, tick, day)},
+			{Key: "max_ejection_percent", Value: form.Int(&p.MaxEjectionPercent, 1, 100)},
+		}, func() { p.Consecutive5xx, p.ConsecutiveFailures = Off, Off })},
+	}
+}
+
+func (a *Active) form() form.Form {
+	return form.Form{
+		{Key: "interval", Value: form.Duration(&a.Interval, tick, day)},
+		{Key: "timeout", Value: form.Duration(&a.Timeout, tick, day)},
+		{Key: "rise", Value: form.Int(&a.Rise, 1, 100)},
+		{Key: "fall", Value: form.Int(&a.Fall, 1, 100)},
+		{Key: "http", Value: form.Optional(&a.HTTP, defaultHTTPCheck, func(h *HTTPCheck) form.Form {
+			return form.Form{
+				{Key: "path", Value: form.String(&h.Path, checkPath)},
+				{Key: "host", Value: form.String(&h.Host, checkHostField)},
+				{Key: "status", Value: statusRange{&h.Status}},
+			}
+		})},
+	}
+}

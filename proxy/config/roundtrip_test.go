@@ -1,0 +1,121 @@
+package config
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// Writing the effective settings and reading them again must change nothing, whatever valid settings they are.
+func TestMarshalledSettingsParseToAnEqualConfig(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := drawConfig(t)
+		require.NoError(t, c.Validate())
+		text, err := c.Marshal()
+		require.NoError(t, err)
+		back, err := Parse("again.yaml", text)
+		require.NoError(t, err, "%s", text)
+		require.Equal(t, c, back, "%s", text)
+
+		again, err := back.Marshal()
+		require.NoError(t, err)
+		require.Equal(t, string(text), string(again), "writing must be stable")
+	})
+}
+
+func drawDuration(t *rapid.T, label string, min, max time.Duration, off bool) time.Duration {
+	if off && rapid.Bool().Draw(t, label+" off") {
+		return Off
+	}
+	if rapid.Bool().Draw(t, label+" whole") {
+		return min * time.Duration(rapid.Int64Range(1, int64(max/min)).Draw(t, label))
+	}
+	return time.Duration(rapid.Int64Range(int64(min), int64(max)).Draw(t, label))
+}
+
+func drawInt(t *rapid.T, label string, min, max int, off bool) int {
+	if off && rapid.Bool().Draw(t, label+" off") {
+		return Off
+	}
+	return rapid.IntRange(min, max).Draw(t, label)
+}
+
+func drawConfig(t *rapid.T) *Config {
+	c := &Config{DrainTimeout: drawDuration(t, "drain", tick, day, false)}
+	c.Admin.Address = rapid.SampledFrom([]string{"", "127.0.0.1:9901", "[::1]:0", "ops.example:65535"}).Draw(t, "admin")
+	// Names that YAML would read as something else than text are the interesting ones.
+	names := rapid.SliceOfNDistinct(rapid.OneOf(
+		rapid.SampledFrom([]string{"on", "off", "null", "true", "1", "0x1f", "1.5", "1e3", "y", "0o7", "2001-01-01"}),
+		rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9_.-]{0,63}`)), 1, 4, rapid.ID).Draw(t, "names")
+	for i, name := range names {
+		c.Upstreams = append(c.Upstreams, drawUpstream(t, name, i))
+	}
+	for i := range rapid.IntRange(1, 3).Draw(t, "listeners") {
+		c.Listeners = append(c.Listeners, drawListener(t, i, names))
+	}
+	return c
+}
+
+func drawListener(t *rapid.T, i int, names []string) Listener {
+	l := DefaultListener(fmt.Sprintf("%s:%d", rapid.SampledFrom([]string{"", "0.0.0.0", "[::]", "a.example"}).Draw(t, "host"), i))
+	l.Workers = drawInt(t, "workers", 1, 256, false)
+	l.MaxConnections = drawInt(t, "connections", 1, 10_000_000, true)
+	if rapid.Bool().Draw(t, "tcp") {
+		l.Protocol = ProtocolTCP
+		l.Upstream = rapid.SampledFrom(names).Draw(t, "upstream")
+		return l
+	}
+	l.HeadTimeout = drawDuration(t, "head", tick, time.Hour, false)
+	l.IdleTimeout = drawDuration(t, "idle", tick, day, false)
+	l.MaxHeadBytes = drawInt(t, "head bytes", 1<<10, 1<<20, false)
+	l.MaxFields = drawInt(t, "fields", 1, 10_000, false)
+	l.MaxTargetBytes = drawInt(t, "target bytes", 64, l.MaxHeadBytes, false)
+	l.MaxRequestBody = rapid.Int64Range(0, 1<<40).Draw(t, "body")
+	for j := range rapid.IntRange(1, 3).Draw(t, "routes") {
+		l.Routes = append(l.Routes, Route{Upstream: rapid.SampledFrom(names).Draw(t, "upstream"), Match: Match{
+			Host:       rapid.SampledFrom([]string{"", "a.example", "[::1]", "10.0.0.1"}).Draw(t, "match host"),
+			PathPrefix: fmt.Sprintf("/%d%s", j, rapid.SampledFrom([]string{"", "/", "/%20", "/a:b'\"{}[]&*!|>"}).Draw(t, "prefix")),
+		}})
+	}
+	return l
+}
+
+func drawUpstream(t *rapid.T, name string, i int) Upstream {
+	u := Upstream{
+		Name:              name,
+		Strategy:          rapid.SampledFrom(Strategies()).Draw(t, "strategy"),
+		ResponseTimeout:   drawDuration(t, "response", tick, day, true),
+		TunnelIdleTimeout: drawDuration(t, "tunnel", tick, 7*day, true),
+		Retry:             Retry{drawInt(t, "attempts", 1, 10, false), drawInt(t, "budget", 1, 100, true)},
+		Queue:             Queue{drawInt(t, "waiting", 1, 1_000_000, true), drawDuration(t, "queue", tick, time.Hour, false)},
+	}
+	for j := range rapid.IntRange(1, 3).Draw(t, "backends") {
+		u.Backends = append(u.Backends, Backend{fmt.Sprintf("10.%d.0.%d:80", i, j), drawInt(t, "weight", 1, 1000, false)})
+	}
+	most := drawInt(t, "pool", 1, 100_000, false)
+	u.Pool = Pool{
+		MaxConnections: most, MinIdle: drawInt(t, "min idle", 0, most, false),
+		IdleTimeout:           drawDuration(t, "pool idle", tick, day, true),
+		MaxLifetime:           drawDuration(t, "lifetime", tick, 30*day, true),
+		LifetimeJitterPercent: drawInt(t, "jitter", 1, 99, true),
+		ValidateAfter:         drawDuration(t, "validate", 1, day, true),
+		ConnectTimeout:        drawDuration(t, "connect", tick, 10*time.Minute, false),
+	}
+	u.Health.Passive = Passive{drawInt(t, "5xx", 1, 10_000, true), drawInt(t, "failures", 1, 10_000, true),
+		drawDuration(t, "ejection", tick, day, false), drawInt(t, "percent", 1, 100, false)}
+	if rapid.Bool().Draw(t, "active") {
+		interval := drawDuration(t, "interval", tick, day, false)
+		u.Health.Active = &Active{Interval: interval, Timeout: drawDuration(t, "timeout", tick, interval, false),
+			Rise: drawInt(t, "rise", 1, 100, false), Fall: drawInt(t, "fall", 1, 100, false)}
+		if rapid.Bool().Draw(t, "http") {
+			low := drawInt(t, "low", 100, 599, false)
+			u.Health.Active.HTTP = &HTTPCheck{Path: rapid.SampledFrom([]string{"/", "/healthz", "/a%20b"}).Draw(t, "path"),
+				Host:   rapid.SampledFrom([]string{"", "a.example", "a.example:8080", "[::1]:1", "[::1]"}).Draw(t, "check host"),
+				Status: StatusRange{low, drawInt(t, "high", low, 599, false)}}
+		}
+	}
+	return u
+}

@@ -1,0 +1,144 @@
+package config
+
+import "time"
+
+// The strategies that choose a backend.
+const (
+	StrategyRoundRobin       = "round-robin"       // weighted, evenly interleaved
+	StrategyLeastConnections = "least-connections" // fewest requests in flight for its weight
+	StrategyRandom           = "random"            // weighted chance
+)
+
+// Strategies returns the names that Upstream.Strategy may have, the default first. The slice is the caller's own.
+func Strategies() []string {
+	return []string{StrategyRoundRobin, StrategyLeastConnections, StrategyRandom}
+}
+
+// Upstream is a named group of backends that serve the same thing.
+type Upstream struct {
+	// Name is the key under upstreams: 1 to 64 letters, digits, hyphens, underscores and dots, beginning with a letter
+	// or a digit.
+	Name string
+	// Strategy is the name of the picker. Key strategy, default round-robin, one of Strategies.
+	Strategy string
+	// Backends are the members, in file order. At least one, at most 10000. No address is given twice.
+	Backends []Backend
+	// Pool keeps the connections to each backend.
+	Pool Pool
+	// Health decides which backends may be chosen.
+	Health Health
+	// Retry says how often a failed attempt is made again.
+	Retry Retry
+	// Queue is where requests wait when no backend has room.
+	Queue Queue
+	// ResponseTimeout is the time a backend has for its response head, counted from the end of the request head. Key
+	// response_timeout, default 30s, from 1ms to 24h, or Off.
+	ResponseTimeout time.Duration
+	// TunnelIdleTimeout ends a TCP connection or an upgraded one when no byte has gone either way for so long. Key
+	// tunnel_idle_timeout, default 10m, from 1ms to 168h, or Off.
+	TunnelIdleTimeout time.Duration
+}
+
+// Backend is one member of an upstream.
+type Backend struct {
+	// Address is host:port with a port from 1 to 65535. IPv6 hosts stand in brackets. Required.
+	Address string
+	// Weight is its share beside the other members. Key weight, default 1, from 1 to 1000.
+	Weight int
+}
+
+// Pool holds the settings for the connections to each single backend.
+type Pool struct {
+	// MaxConnections bounds the connections to one backend. Key max_connections, default 50, from 1 to 100000.
+	MaxConnections int
+	// MinIdle is how many idle connections are kept ready at one backend. Key min_idle, default 0, from 0 to
+	// MaxConnections.
+	MinIdle int
+	// IdleTimeout retires a connection that nobody has used for so long. Key idle_timeout, default 30s, from 1ms to
+	// 24h, or Off.
+	IdleTimeout time.Duration
+	// MaxLifetime retires a connection of that age when it is next free. Key max_lifetime, default 30m, from 1ms to
+	// 720h, or Off.
+	MaxLifetime time.Duration
+	// LifetimeJitterPercent shortens each connection's lifetime by a random part of it, up to so many percent, so that
+	// connections opened together are not retired together. Key lifetime_jitter_percent, default 10, from 1 to 99, or
+	// Off.
+	LifetimeJitterPercent int
+	// ValidateAfter is the idle time after which a connection is looked at (without reading from it) before it is lent.
+	// Key validate_after, default 100ms, from 1ns to 24h, or Off.
+	ValidateAfter time.Duration
+	// ConnectTimeout bounds one dial. Key connect_timeout, default 5s, from 1ms to 10m.
+	ConnectTimeout time.Duration
+}
+
+// Health says what counts as evidence against a backend and what follows from it.
+type Health struct {
+	// Active are the checks that the proxy makes itself. nil means none: a file says active: off. A file that says
+	// nothing gets DefaultActive.
+	Active *Active
+	// Passive is what the proxy learns from the requests that it carries.
+	Passive Passive
+}
+
+// Active are the health checks that the proxy makes on its own.
+type Active struct {
+	// Interval is the time from one check of a backend to the next. Key interval, default 5s, from 1ms to 24h.
+	Interval time.Duration
+	// Timeout bounds one check, connect included. Key timeout, default 1s (or Interval when that is
+	// less), from 1ms to Interval.
+	Timeout time.Duration
+	// Rise is how many checks in a row must pass before a backend that is down is up. Key rise, default 2, from 1 to 100.
+	Rise int
+	// Fall is how many checks in a row must fail before a backend that is up is down. Key fall, default 3, from 1 to 100.
+	Fall int
+	// HTTP makes the check an HTTP request; nil makes it a TCP connect. Key http.
+	HTTP *HTTPCheck
+}
+
+// HTTPCheck is a health check by GET request.
+type HTTPCheck struct {
+	// Path is the request's target, beginning with a slash. Key path, default /.
+	Path string
+	// Host is the Host field of the request. Key host, default empty, which is the backend's own address.
+	Host string
+	// Status are the answers that pass. Key status, one code or a range such as 200-399, the default.
+	Status StatusRange
+}
+
+// StatusRange is a closed range of HTTP status codes, from 100 to 599. The zero value means 200-399.
+type StatusRange struct{ Low, High int }
+
+// Passive is outlier detection: a backend whose answers are bad is ejected for a time.
+type Passive struct {
+	// Consecutive5xx is how many 5xx answers in a row eject a backend. Key consecutive_5xx, default 5, from 1 to 10000,
+	// or Off.
+	Consecutive5xx int
+	// ConsecutiveFailures is how many failures in a row (refused, reset, timed out) eject a backend. Key
+	// consecutive_failures, default 5, from 1 to 10000, or Off.
+	ConsecutiveFailures int
+	// BaseEjectionTime is the length of the first ejection; each one that follows soon is longer by as much. Key
+	// base_ejection_time, default 30s, from 1ms to 24h.
+	BaseEjectionTime time.Duration
+	// MaxEjectionPercent bounds the part of the group that is ejected at one time. Key max_ejection_percent, default 50,
+	// from 1 to 100.
+	MaxEjectionPercent int
+}
+
+// Retry says how often a request is tried.
+type Retry struct {
+	// Attempts is the greatest number of attempts for one request, the first included; 1 means that none is made again.
+	// Key attempts, default 2, from 1 to 10.
+	Attempts int
+	// BudgetPercent bounds retries to so many for every hundred requests. Key budget_percent, default 20, from 1 to 100,
+	// or Off for no bound.
+	BudgetPercent int
+}
+
+// Queue is where requests wait when no backend of the group has room.
+type Queue struct {
+	// MaxWaiting is how many requests may wait; one more is answered 503 at once. Key max_waiting, default 1024, from 1
+	// to 1000000, or Off for no queue at all.
+	MaxWaiting int
+	// Timeout is how long one request may wait. Key timeout, default 5s, from 1ms to 1h.
+	Timeout time.Duration
+}

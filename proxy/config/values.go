@@ -1,0 +1,118 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/wavepool/wavepool/proxy/config/form"
+)
+
+// http binds a key that only an HTTP listener has. Whether the listener is one is asked when the value is checked or
+// written, because the protocol may stand below the key in the file.
+func (l *Listener) http(v form.Value) form.Value { return httpValue{v, l} }
+
+type httpValue struct {
+	form.Value
+	l *Listener
+}
+
+func (v httpValue) Check(r *form.Report, path string) {
+	if v.l.Protocol != ProtocolTCP {
+		v.Value.Check(r, path)
+	}
+}
+
+func (v httpValue) Node() *yaml.Node {
+	if v.l.Protocol == ProtocolTCP {
+		return nil
+	}
+	return v.Value.Node()
+}
+
+// adminAddress is an address that may be off, which is the empty string in Go.
+type adminAddress struct{ p *string }
+
+func (v adminAddress) Read(r *form.Report, path string, n *yaml.Node) {
+	address := ""
+	form.String(&address, nil).Read(r, path, n)
+	if r.Failed(path) {
+		return
+	}
+	if address == "off" {
+		address = ""
+	}
+	*v.p = address
+}
+
+func (v adminAddress) Check(r *form.Report, path string) {
+	if *v.p == "" {
+		return
+	}
+	if msg := checkAdmin(*v.p); msg != "" {
+		r.Fail(path, "%s", msg)
+	}
+}
+
+func (v adminAddress) Node() *yaml.Node {
+	address := *v.p
+	if address == "" {
+		address = "off"
+	}
+	return form.String(&address, nil).Node()
+}
+
+// statusRange is one status code or two with a hyphen between them.
+type statusRange struct{ p *StatusRange }
+
+func (v statusRange) Read(r *form.Report, path string, n *yaml.Node) {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		n = n.Alias
+	}
+	low, high, isRange := strings.Cut(n.Value, "-")
+	if !isRange {
+		high = low
+	}
+	lo, errLow := statusCode(low)
+	hi, errHigh := statusCode(high)
+	if n.Kind != yaml.ScalarNode || errLow != nil || errHigh != nil {
+		r.Fail(path, "want a status code such as 200, or a range such as 200-399")
+		return
+	}
+	*v.p = StatusRange{Low: lo, High: hi}
+}
+
+func statusCode(s string) (int, error) {
+	if len(s) != 3 {
+		return 0, strconv.ErrSyntax
+	}
+	n, err := strconv.ParseUint(s, 10, 16)
+	return int(n), err
+}
+
+func (v statusRange) Check(r *form.Report, path string) {
+	if s := *v.p; s.Low < 100 || s.High > 599 || s.Low > s.High {
+		r.Fail(path, "must be codes from 100 to 599, the lower one first; got %s", s)
+	}
+}
+
+func (v statusRange) Node() *yaml.Node {
+	s := v.p.String()
+	if v.p.Low == v.p.High {
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: s}
+	}
+	return form.String(&s, nil).Node()
+}
+
+// Contains reports whether status is in the range.
+func (s StatusRange) Contains(status int) bool { return status >= s.Low && status <= s.High }
+
+// String gives the range as the file writes it: 200-399, or 200 when it is a single code.
+func (s StatusRange) String() string {
+	if s.Low == s.High {
+		return strconv.Itoa(s.Low)
+	}
+	return fmt.Sprintf("%d-%d", s.Low, s.High)
+}

@@ -1,0 +1,10 @@
+// Package tunnel carries bytes both ways between two connections until both have ended: for TCP listeners, and for
+// HTTP connections that switched to another protocol.
+//
+// [Run] copies in both directions at once. When one side ends its stream (FIN), the other side's write half is closed
+// and the opposite direction goes on: half-closed protocols work. An error on either side ends both directions. So
+// does an idle time in which no byte went either way.
+//
+// Run neither opens nor closes the connections; whoever called it closes both afterwards. To end a tunnel from
+// outside, set a deadline in the past on both connections, or close them.
+package tunnel

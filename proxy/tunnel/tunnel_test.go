@@ -1,0 +1,157 @@
+package tunnel
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// legs is a tunnel over loopback: a client and a server at its ends.
+type legs struct {
+	client, server *net.TCPConn
+	done           chan Result
+}
+
+func tcpPair(t *testing.T) (*net.TCPConn, *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	near, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	far, err := l.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = near.Close(); _ = far.Close() })
+	return near.(*net.TCPConn), far.(*net.TCPConn)
+}
+
+func start(t *testing.T, cfg Config) legs {
+	t.Helper()
+	client, a := tcpPair(t)
+	b, server := tcpPair(t)
+	l := legs{client: client, server: server, done: make(chan Result, 1)}
+	go func() {
+		r := Run(cfg, a, b)
+		_ = a.Close()
+		_ = b.Close()
+		l.done <- r
+	}()
+	return l
+}
+
+func TestBytesArriveBothWaysWholeAndInOrder(t *testing.T) {
+	l := start(t, Config{})
+	up := bytes.Repeat([]byte("up going bytes. "), 1<<16)
+	down := bytes.Repeat([]byte("down."), 1<<16)
+	go func() {
+		_, _ = l.client.Write(up)
+		_ = l.client.CloseWrite()
+	}()
+	go func() {
+		_, _ = l.server.Write(down)
+		_ = l.server.CloseWrite()
+	}()
+	got := make(chan []byte)
+	go func() {
+		b, _ := io.ReadAll(l.client)
+		got <- b
+	}()
+	atServer, err := io.ReadAll(l.server)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(up, atServer))
+	require.True(t, bytes.Equal(down, <-got))
+	r := <-l.done
+	require.Equal(t, Result{AToB: int64(len(up)), BToA: int64(len(down)), End: EndBothClosed}, r)
+}
+
+func TestOneSideMayEndItsStreamAndStillBeAnswered(t *testing.T) {
+	l := start(t, Config{Idle: time.Minute})
+	_, err := l.client.Write([]byte("question"))
+	require.NoError(t, err)
+	require.NoError(t, l.client.CloseWrite())
+	q, err := io.ReadAll(l.server)
+	require.NoError(t, err)
+	require.Equal(t, "question", string(q))
+	_, err = l.server.Write([]byte("answer"))
+	require.NoError(t, err)
+	require.NoError(t, l.server.Close())
+	a, err := io.ReadAll(l.client)
+	require.NoError(t, err)
+	require.Equal(t, "answer", string(a))
+	require.Equal(t, EndBothClosed, (<-l.done).End)
+}
+
+func TestAResetOnOneSideEndsBoth(t *testing.T) {
+	l := start(t, Config{})
+	require.NoError(t, l.server.SetLinger(0))
+	require.NoError(t, l.server.Close())
+	_, err := io.ReadAll(l.client)
+	require.NoError(t, err, "the client's connection is closed in order")
+	r := <-l.done
+	require.Equal(t, EndB, r.End)
+	require.Error(t, r.Err)
+}
+
+func TestBytesReadBeforeTheTunnelAreDeliveredFirst(t *testing.T) {
+	l := start(t, Config{FromA: []byte("from a, "), FromB: []byte("from b, ")})
+	_, _ = l.client.Write([]byte("then more"))
+	_ = l.client.CloseWrite()
+	_, _ = l.server.Write([]byte("and more"))
+	_ = l.server.CloseWrite()
+	up, _ := io.ReadAll(l.server)
+	down, _ := io.ReadAll(l.client)
+	require.Equal(t, "from a, then more", string(up))
+	require.Equal(t, "from b, and more", string(down))
+	<-l.done
+}
+
+func TestATunnelEndsAfterItsIdleTimeAndNotBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, a := net.Pipe()
+		b, server := net.Pipe()
+		done := make(chan Result, 1)
+		begin := time.Now()
+		go func() { done <- Run(Config{Idle: 10 * time.Second}, a, b) }()
+		// One direction talks every 6 s; the other is silent all the time and must not end the tunnel.
+		go func() { _, _ = io.Copy(io.Discard, server) }()
+		for range 5 {
+			time.Sleep(6 * time.Second)
+			_, err := client.Write([]byte("x"))
+			require.NoError(t, err)
+		}
+		r := <-done
+		require.Equal(t, EndIdle, r.End)
+		require.Equal(t, int64(5), r.AToB)
+		require.Equal(t, 40*time.Second, time.Since(begin))
+		for _, c := range []net.Conn{client, a, b, server} {
+			_ = c.Close()
+		}
+	})
+}
+
+func TestATunnelIsEndedFromOutsideByADeadlineInThePast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, a := net.Pipe()
+		b, server := net.Pipe()
+		done := make(chan Result, 1)
+		go func() { done <- Run(Config{Idle: time.Hour}, a, b) }()
+		synctest.Wait()
+		for _, c := range []net.Conn{a, b} {
+			_ = c.Close()
+		}
+		require.NotEqual(t, EndBothClosed, (<-done).End)
+		_, _ = client.Close(), server.Close()
+	})
+}
+
+func TestEndsHaveWords(t *testing.T) {
+	for e := EndBothClosed; e <= EndB; e++ {
+		require.NotEqual(t, "unknown", e.String())
+	}
+	require.Equal(t, "unknown", End(9).String())
+}
