@@ -19,21 +19,48 @@ type check struct {
 // has made the backend available or unavailable. Config.Fall failures in a row turn a backend down,
 // Config.Rise passes in a row turn it up; a result of the other kind starts the count again.
 //
-// A backend that comes up by its checks while an ejection is running stays out until the ejection ends, and
-// the Change is then that of the ejection's end.
+// Checks that pass also end an ejection, early, if it was for ConsecutiveFailures: the backend could not be
+// reached then, and can be now. It takes Config.Rise passes in a row since the ejection began, times the number
+// of this ejection in close succession, so that a backend that passes its checks and fails its requests is let in
+// ever more rarely. An ejection for 5xx answers runs its time: that a backend is there was never in doubt.
 func (g *Group) Check(now time.Time, i int, ok bool) (Change, bool) {
 	b := g.at(i, "Check")
 	if !g.cfg.Active {
 		return Change{}, false
 	}
-	if b.check.down == !ok { // nothing new: up and passed, or down and failed
-		b.check.passed, b.check.failed = 0, 0
+	if !ok {
+		b.passive.vouched = 0
+		if b.check.down {
+			b.check.passed = 0
+			return Change{}, false
+		}
+		return g.checkFailed(now, i)
+	}
+	if b.check.down {
+		if c, changed := g.checkPassed(now, i); changed {
+			return c, true
+		}
+	} else {
+		b.check.failed = 0
+	}
+	return g.vouch(now, i)
+}
+
+// vouch counts a passed check for a backend that traffic has ejected, and lets it in when there are enough.
+func (g *Group) vouch(now time.Time, i int) (Change, bool) {
+	b := &g.backends[i]
+	p := &b.passive
+	if !p.out() || p.reason != ConsecutiveFailures {
 		return Change{}, false
 	}
-	if ok {
-		return g.checkPassed(now, i)
+	p.vouched++
+	need := g.cfg.Rise * p.ejections
+	if b.check.down || p.vouched < need {
+		return Change{}, false
 	}
-	return g.checkFailed(now, i)
+	p.until, p.endedAt = time.Time{}, now
+	g.ejected--
+	return g.back(now, i, CheckPassed, ofThreshold(need))
 }
 
 func (g *Group) checkPassed(now time.Time, i int) (Change, bool) {

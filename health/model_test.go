@@ -22,6 +22,8 @@ type modelBackend struct {
 	checks     []bool   // since down last changed
 	signals    []Signal // since the backend last came back
 	until      time.Time
+	unreached  bool   // the ejection is for failures, not for 5xx
+	vouchers   []bool // checks since the ejection
 	remembered int
 	end        time.Time
 	total      int
@@ -58,7 +60,29 @@ func (m *model) ejected() int {
 }
 
 // check returns the reason for which the backend's availability flips, or "".
-func (m *model) check(i int, ok bool) string {
+func (m *model) check(now time.Time, i int, ok bool) string {
+	b := &m.b[i]
+	if b.ejected() {
+		b.vouchers = append(b.vouchers, ok)
+	}
+	if reason := m.checkAlone(i, ok); reason != "" {
+		return reason
+	}
+	need := m.cfg.Rise * b.remembered
+	if !b.ejected() || !b.unreached || b.down || len(b.vouchers) < need {
+		return ""
+	}
+	for _, passed := range b.vouchers[len(b.vouchers)-need:] {
+		if !passed {
+			return ""
+		}
+	}
+	b.until, b.end, b.signals = time.Time{}, now, nil
+	return "check_passed"
+}
+
+// checkAlone is check without what it does for ejections.
+func (m *model) checkAlone(i int, ok bool) string {
 	b := &m.b[i]
 	was := b.available()
 	b.checks = append(b.checks, ok)
@@ -109,7 +133,7 @@ func (m *model) observe(now time.Time, i int, s Signal) string {
 		b.remembered++
 	}
 	b.until = now.Add(min(time.Duration(b.remembered)*p.BaseEjectionTime, p.MaxEjectionTime))
-	b.signals = nil
+	b.signals, b.vouchers, b.unreached = nil, nil, reason == "consecutive_failures"
 	b.total++
 	return reason
 }
@@ -186,7 +210,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 			i, ok := index(t), rapid.Bool().Draw(t, "ok")
 			for range rapid.IntRange(1, 3).Draw(t, "times") {
 				c, changed := m.group.Check(m.now, i, ok)
-				m.expect(t, i, m.model.check(i, ok), c, changed)
+				m.expect(t, i, m.model.check(m.now, i, ok), c, changed)
 			}
 		},
 		"wait": func(t *rapid.T) {

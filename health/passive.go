@@ -13,6 +13,8 @@ type passive struct {
 	until  time.Time // end of the running ejection
 	since  time.Time // its beginning
 	reason Reason    // its reason
+	// vouched counts the checks passed in a row since the ejection began; see Group.vouch.
+	vouched int
 
 	ejections int       // which one in close succession the last ejection was; see succession
 	endedAt   time.Time // end of the last ejection, from which remembered ones are forgotten
@@ -79,7 +81,7 @@ func (g *Group) eject(now time.Time, i int, r Reason, detail string) Change {
 	if cfg.EjectionJitter > 0 {
 		length += time.Duration(g.rnd.Float64() * cfg.EjectionJitter * float64(length))
 	}
-	p.since, p.until, p.reason = now, now.Add(length), r
+	p.since, p.until, p.reason, p.vouched = now, now.Add(length), r, 0
 	p.total++
 	p.forget()
 	g.ejected++

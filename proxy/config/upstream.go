@@ -116,7 +116,8 @@ type Passive struct {
 	// ConsecutiveFailures is how many failures in a row (refused, reset, timed out) eject a backend. Key
 	// consecutive_failures, default 5, from 1 to 10000, or Off.
 	ConsecutiveFailures int
-	// BaseEjectionTime is the length of the first ejection; each one that follows soon is longer by as much. Key
+	// BaseEjectionTime is the length of the first ejection; each one that follows soon is longer by as much. An ejection
+	// for ConsecutiveFailures ends earlier when Active checks pass again, as many as their Rise asks for. Key
 	// base_ejection_time, default 30s, from 1ms to 24h.
 	BaseEjectionTime time.Duration
 	// MaxEjectionPercent bounds the part of the group that is ejected at one time. Key max_ejection_percent, default 50,
