@@ -19,8 +19,8 @@
 //
 //   - Every backend starts available. A start is not a failure: it takes evidence to remove a backend.
 //   - A backend has two independent reasons to be out: its checks fail, or traffic has ejected it. It is
-//     available exactly when neither holds. In particular, checks that pass do not shorten an ejection: they
-//     often test less than traffic does.
+//     available exactly when neither holds. Passing checks shorten an ejection only if it was for failures to
+//     reach the backend, which is what a check tests; see [Group.Check].
 //   - Traffic never ejects more than the configured share of the group, nor the only backend of a group of one.
 //     Active checks have no such limit: that a backend is down is then a fact, not a comparison.
 //   - Evidence about a backend that is out does not count: it is late news of requests begun before, and the

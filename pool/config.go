@@ -61,7 +61,8 @@ type Config struct {
 
 	// OnReady, if set, is called after a connection became idle or a slot became free while nobody waited in Lend.
 	OnReady func()
-	// OnDialFailed, if set, is called after a dial failed that no waiter in Lend is told about.
+	// OnDialFailed, if set, is called after a dial failed that no waiter in Lend and no caller of Fresh is told about.
+	// OnReady follows, for the slot.
 	OnDialFailed func(error)
 	// Observer, if set, is told every event. It must not block and must not call the pool.
 	Observer func(Event)
@@ -120,7 +121,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Clock = clock.New()
 	}
 	if c.Dialer == nil {
-		c.Dialer = &net.Dialer{}
+		c.Dialer = &net.Dialer{} // real: the default of a nil door
 	}
 	if c.Rand == nil {
 		c.Rand = func(string) *rand.Rand {

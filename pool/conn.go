@@ -49,7 +49,7 @@ func (c *Conn) Reused() bool { return c.uses > 1 }
 func (c *Conn) Born() time.Time { return c.born }
 
 // Release gives the connection back for the next borrower; now is the present instant. Deadlines that the borrower
-// set must be cleared before: an expired one would make a healthy connection look dead.
+// set stay as they are; the next borrower sets its own.
 func (c *Conn) Release(now time.Time) { c.pool.release(c, now) }
 
 // Discard gives the connection back as unusable: it is closed, and its slot is free.
@@ -58,7 +58,10 @@ func (c *Conn) Discard(now time.Time, why Reason) { c.pool.discard(c, now, why) 
 // Take removes the connection from the pool and leaves it open: from here on it belongs to the borrower, who closes
 // it. Its slot in the pool is free.
 func (c *Conn) Take(now time.Time) net.Conn {
-	c.pool.retire(c, now, ReasonTaken)
+	c.pool.endLoan(c)
+	if c.pool.retire(c, now, ReasonTaken) {
+		c.pool.ready()
+	}
 	return c.nc
 }
 

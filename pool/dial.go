@@ -24,6 +24,22 @@ func (p *Pool) Want(n int) int {
 	return begun
 }
 
+// Cover sees to it that at least n dials are under way, as far as MaxConnections allows, and returns how many are.
+// Those that callers of Fresh wait for do not count. An outer queue asks with it for as many dials as it has requests
+// that count on this pool, so that dials whose requests have gone serve those that come.
+func (p *Pool) Cover(n int) int {
+	for {
+		p.mu.Lock()
+		under := p.sharedLocked()
+		begin := under < n && p.reserveDialLocked()
+		p.mu.Unlock()
+		if !begin {
+			return under
+		}
+		p.startDial()
+	}
+}
+
 // reserveDialLocked takes a slot for one dial, if one is free.
 func (p *Pool) reserveDialLocked() bool {
 	if p.closed || p.openLocked() >= p.cfg.MaxConnections {
@@ -42,16 +58,16 @@ func (p *Pool) dial() {
 	nc, err := p.callDialer(context.Background())
 	now := p.clk.Now()
 	if err != nil {
-		p.dialFailed(now, &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Err: err}, true)
+		p.dialFailed(now, &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Err: err}, false)
 		return
 	}
-	p.release(p.adopt(nc, now), now)
+	p.release(p.adopt(nc, now, false), now)
 }
 
 // adopt makes a finished dial's connection one of the pool's. As long as it is in nobody's hands it counts as lent.
-func (p *Pool) adopt(nc net.Conn, now time.Time) *Conn {
+func (p *Pool) adopt(nc net.Conn, now time.Time, fresh bool) *Conn {
 	p.mu.Lock()
-	p.dialling--
+	p.dialEndsLocked(fresh)
 	p.stats.Dialled++
 	p.failures = 0
 	p.lastID++
@@ -74,40 +90,68 @@ func (p *Pool) adopt(nc net.Conn, now time.Time) *Conn {
 // way. It returns ErrNoRoom when every connection is lent, ErrClosed after Close, ctx's error when ctx ended first,
 // and a *DialError when the dial failed.
 func (p *Pool) Fresh(ctx context.Context, shard int) (*Conn, error) {
-	p.mu.Lock()
-	var old *Conn
-	if !p.closed && p.openLocked() >= p.cfg.MaxConnections {
-		old = p.popOldestLocked()
-	}
-	p.mu.Unlock()
-	if old != nil {
-		p.discard(old, p.clk.Now(), ReasonExcess)
-	}
-	p.mu.Lock()
-	ok, closed := p.reserveDialLocked(), p.closed
-	p.mu.Unlock()
-	switch {
-	case closed:
-		return nil, ErrClosed
-	case !ok:
-		return nil, ErrNoRoom
+	if err := p.reserveFresh(); err != nil {
+		return nil, err
 	}
 	nc, err := p.callDialer(ctx)
 	now := p.clk.Now()
 	if err != nil {
 		dialErr := &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Err: err}
-		p.dialFailed(now, dialErr, false)
-		if ctx.Err() != nil {
+		closed := p.dialFailed(now, dialErr, true)
+		switch {
+		case ctx.Err() != nil:
 			return nil, ctx.Err()
+		case closed:
+			return nil, ErrClosed
 		}
 		return nil, dialErr
 	}
-	c := p.adopt(nc, now)
+	c := p.adopt(nc, now, true)
 	c.shard = shard
 	p.mu.Lock()
 	p.lendLocked(c)
 	p.mu.Unlock()
 	return c, nil
+}
+
+// reserveFresh takes a slot for a dial of Fresh, from the connection that has been idle longest if need be. That slot
+// passes from the one to the other under the lock, so that nobody else can take it.
+func (p *Pool) reserveFresh() error {
+	p.mu.Lock()
+	var old *Conn
+	if !p.closed && p.openLocked() >= p.cfg.MaxConnections {
+		old = p.popOldestLocked()
+	}
+	if old != nil {
+		p.mu.Unlock()
+		p.endLoan(old)
+		_ = old.nc.Close()
+		now := p.clk.Now()
+		defer p.event(Event{At: now, Kind: EventRetired, Conn: old.id, Reason: ReasonExcess})
+		p.mu.Lock()
+		p.retireLocked(old, now, ReasonExcess)
+		p.settleLocked()
+	}
+	ok, closed := p.reserveDialLocked(), p.closed
+	if ok {
+		p.fresh++
+	}
+	p.mu.Unlock()
+	switch {
+	case closed:
+		return ErrClosed
+	case !ok:
+		return ErrNoRoom
+	}
+	return nil
+}
+
+// dialEndsLocked counts a dial out.
+func (p *Pool) dialEndsLocked(fresh bool) {
+	p.dialling--
+	if fresh {
+		p.fresh--
+	}
 }
 
 // callDialer runs the dialer under the dial timeout and turns its misbehaviour into errors.
@@ -158,27 +202,28 @@ func (p *Pool) leave(d *dialRun) {
 	}
 }
 
-// dialFailed accounts for a failed dial. Where it was nobody's own, the first waiter is told, or the outer queue when
-// nobody waits.
-func (p *Pool) dialFailed(now time.Time, err *DialError, tell bool) {
+// dialFailed accounts for a failed dial and says whether the pool is closed. Where the dial was nobody's own, the first
+// waiter is told, or the outer queue when nobody waits. The slot that is free now is announced in any case.
+func (p *Pool) dialFailed(now time.Time, err *DialError, fresh bool) (closed bool) {
 	p.mu.Lock()
-	p.dialling--
+	p.dialEndsLocked(fresh)
 	p.stats.DialFailed++
 	p.failures++
 	var w *waiter
-	if tell {
+	if !fresh {
 		w = p.waiters.popLive()
 	}
-	dial := p.dialling < p.waiters.n && p.reserveDialLocked()
+	dial := p.sharedLocked() < p.waiters.n && p.reserveDialLocked()
 	if p.warm {
 		p.retryAt = now.Add(p.pauseLocked())
 		p.armUpkeepLocked(p.retryAt)
 	}
-	closed := p.closed
+	closed = p.closed
+	free := p.waiters.n == 0
 	p.settleLocked()
 	p.mu.Unlock()
 	if closed {
-		return
+		return true
 	}
 	p.event(Event{At: now, Kind: EventDialFailed, Err: err.Err})
 	if dial {
@@ -186,8 +231,14 @@ func (p *Pool) dialFailed(now time.Time, err *DialError, tell bool) {
 	}
 	switch {
 	case w != nil:
+		rest := apart(p.clk)
 		w.served <- result{err: err}
-	case tell && p.cfg.OnDialFailed != nil:
+		rest()
+	case !fresh && p.cfg.OnDialFailed != nil:
 		p.cfg.OnDialFailed(err)
 	}
+	if free {
+		p.ready()
+	}
+	return false
 }

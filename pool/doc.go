@@ -32,8 +32,8 @@
 // # Locking law
 //
 // Pool.mu guards every field below it and is never held over a dial, a close, a validation, a callback or a channel
-// operation that could block. Goroutines that are released in a group are released one by one with a Sleep(0) of the
-// clock between them, which is free on a real clock and a separate instant in a simulated one. Work that needs its
+// operation that could block. Goroutines that are released in a group are released one by one in instants of
+// their own; see apart, which is nothing on a real clock. Work that needs its
 // own goroutine (a dial) is started by AfterFunc(0), because that fixes its order of start where a go statement
 // would leave it to the scheduler.
 package pool

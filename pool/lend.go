@@ -17,6 +17,7 @@ type waiter struct {
 	served     chan result // holds one: serving never blocks
 	prev, next *waiter
 	queued     bool
+	dropped    bool // left the line unserved, because its context had ended
 }
 
 // waiterList is the line of waiters, first come first.
@@ -58,6 +59,7 @@ func (l *waiterList) popLive() *waiter {
 		if w.ctx.Err() == nil {
 			return w
 		}
+		w.dropped = true
 	}
 	return nil
 }
@@ -73,36 +75,45 @@ func (l *waiterList) pop() *waiter {
 // TryLend lends an idle connection if there is one, and never waits. It returns nil when none is idle, when callers
 // of Lend are waiting, or when the pool is closed. Shard is the caller's, 0 to Config.Shards-1.
 func (p *Pool) TryLend(now time.Time, shard int) *Conn {
+	c, freed := p.tryLend(now, shard)
+	if freed {
+		p.ready()
+	}
+	return c
+}
+
+// tryLend is TryLend without the announcement: freed says that connections were retired, whose slots are free now.
+func (p *Pool) tryLend(now time.Time, shard int) (lent *Conn, freed bool) {
 	for {
 		p.mu.Lock()
 		if p.closed || p.waiters.n > 0 {
 			p.mu.Unlock()
-			return nil
+			return nil, freed
 		}
 		c := p.popIdleLocked(shard)
 		if c == nil {
 			p.mu.Unlock()
-			return nil
+			return nil, freed
 		}
 		why, bad := c.expired(now, now.Sub(c.since), p.cfg.IdleTimeout)
 		look := !bad && p.cfg.ValidateAfter > 0 && now.Sub(c.since) >= p.cfg.ValidateAfter
 		if !bad && !look {
 			p.lendLocked(c)
 			p.mu.Unlock()
-			return c
+			return c, freed
 		}
 		p.mu.Unlock()
 		if look {
 			why, bad = p.validate(c)
 		}
 		if bad {
-			p.discard(c, now, why)
+			freed = p.drop(c, now, why) || freed
 			continue
 		}
 		p.mu.Lock()
 		p.lendLocked(c)
 		p.mu.Unlock()
-		return c
+		return c, freed
 	}
 }
 
@@ -131,28 +142,26 @@ func (p *Pool) Lend(ctx context.Context, shard int) (*Conn, error) {
 	}
 	select {
 	case r := <-w.served:
-		return p.taken(r)
+		if r.err != nil || ctx.Err() == nil {
+			return p.taken(r)
+		}
+		w.served <- r // both at once: which of them the select found must not matter
 	case <-ctx.Done():
 	}
 	p.mu.Lock()
-	queued := w.queued
-	if queued {
+	served := !w.queued && !w.dropped
+	if w.queued {
 		p.waiters.remove(w)
 		p.settleLocked()
 	}
 	p.stats.GaveUp++
 	p.mu.Unlock()
-	if queued {
-		return nil, ctx.Err()
-	}
-	// Either it left the line when its turn came and its context had ended, or it was served in the very moment at
-	// which the context ended: then what it got goes to the next one.
-	select {
-	case r := <-w.served:
-		if r.conn != nil {
+	// It was served in the very moment at which its context ended: then what it got goes to the next one. The result
+	// may be still on its way, since it is sent without the lock.
+	if served {
+		if r := <-w.served; r.conn != nil {
 			p.release(r.conn, p.clk.Now())
 		}
-	default:
 	}
 	return nil, ctx.Err()
 }
@@ -191,7 +200,7 @@ func (p *Pool) enqueue(ctx context.Context) (*waiter, error) {
 			c = p.popIdleLocked(0)
 		}
 	}
-	dial := c == nil && p.dialling < p.waiters.n && p.reserveDialLocked()
+	dial := c == nil && p.sharedLocked() < p.waiters.n && p.reserveDialLocked()
 	p.mu.Unlock()
 	if dial {
 		p.startDial()
@@ -226,38 +235,58 @@ func (p *Pool) release(c *Conn, now time.Time) {
 		return
 	}
 	p.mu.Unlock()
+	rest := apart(p.clk)
 	w.served <- result{conn: c}
-	p.clk.Sleep(0) // the waiter runs in this instant; its releaser goes on in the next
+	rest()
 }
 
 // discard is Conn.Discard: it retires the connection and closes it.
 func (p *Pool) discard(c *Conn, now time.Time, why Reason) {
-	p.retire(c, now, why)
-	_ = c.nc.Close()
+	if p.drop(c, now, why) {
+		p.ready()
+	}
 }
 
-// retire takes a lent connection out of the pool and gives its slot to whoever needs one.
-func (p *Pool) retire(c *Conn, now time.Time, why Reason) {
+// drop closes a lent connection and retires it. It is closed first and its slot given away second: otherwise more
+// than MaxConnections could be open for a moment, or Close return while one still is.
+func (p *Pool) drop(c *Conn, now time.Time, why Reason) (free bool) {
+	p.endLoan(c)
+	_ = c.nc.Close()
+	return p.retire(c, now, why)
+}
+
+// endLoan makes the borrower's handle void. The connection counts as lent until it is retired.
+func (p *Pool) endLoan(c *Conn) {
 	p.mu.Lock()
 	c.mustBeLentLocked("Discard or Take")
 	c.state = stateGone
+	p.mu.Unlock()
+}
+
+// retireLocked moves a connection from the lent ones to the retired ones.
+func (p *Pool) retireLocked(c *Conn, now time.Time, why Reason) {
 	p.lent--
 	p.stats.Retired[why]++
 	p.stats.LifetimeSum += now.Sub(c.born)
-	dial := p.dialling < p.waiters.n && p.reserveDialLocked()
+}
+
+// retire takes a connection whose loan has ended out of the pool and gives its slot to whoever needs one. Free says
+// that nobody here did, so that the outer queue is to be told.
+func (p *Pool) retire(c *Conn, now time.Time, why Reason) (free bool) {
+	p.mu.Lock()
+	p.retireLocked(c, now, why)
+	dial := p.sharedLocked() < p.waiters.n && p.reserveDialLocked()
 	if p.warm && !dial {
 		p.armUpkeepLocked(later(now, p.retryAt))
 	}
-	idle := p.waiters.n == 0
+	free = p.waiters.n == 0
 	p.settleLocked()
 	p.mu.Unlock()
 	p.event(Event{At: now, Kind: EventRetired, Conn: c.id, Reason: why})
 	if dial {
 		p.startDial()
 	}
-	if idle {
-		p.ready()
-	}
+	return free
 }
 
 // ready tells the outer queue that something became free.

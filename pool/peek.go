@@ -30,7 +30,7 @@ func Peek(nc net.Conn) error {
 type looker struct {
 	peeker Peeker
 	raw    syscall.RawConn
-	ask    func(fd uintptr) bool
+	ask    func(fd uintptr)
 	buf    [1]byte
 	n      int
 	err    error
@@ -55,7 +55,9 @@ func (l *looker) look() error {
 	case l.peeker != nil:
 		l.n, l.err = l.peeker.Peek(l.buf[:])
 	case l.raw != nil:
-		if err := l.raw.Read(l.ask); err != nil {
+		// Control and not Read: an old read deadline of the borrower's would keep Read from asking at all, and make a
+		// healthy connection look dead.
+		if err := l.raw.Control(l.ask); err != nil {
 			return err
 		}
 	default:
@@ -67,8 +69,8 @@ func (l *looker) look() error {
 	return l.err
 }
 
-// recv peeks at the socket. It always says that it is done, so that RawConn.Read never waits.
-func (l *looker) recv(fd uintptr) bool {
+// recv peeks at the socket.
+func (l *looker) recv(fd uintptr) {
 	for {
 		n, _, err := syscall.Recvfrom(int(fd), l.buf[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		switch {
@@ -83,7 +85,7 @@ func (l *looker) recv(fd uintptr) bool {
 		default:
 			l.n, l.err = n, nil
 		}
-		return true
+		return
 	}
 }
 

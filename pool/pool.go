@@ -21,6 +21,7 @@ type Pool struct {
 	nIdle    int
 	lent     int
 	dialling int
+	fresh    int        // of those, the ones that callers of Fresh wait for: nobody else may count on them
 	dials    []*dialRun // those under way whose dialer has been called, oldest first
 	warm     bool       // MinIdle is kept up
 	failures int        // dials that failed in a row
@@ -98,8 +99,9 @@ func (p *Pool) failWaiters() {
 		if w == nil {
 			return
 		}
+		rest := apart(p.clk)
 		w.served <- result{err: ErrClosed}
-		p.clk.Sleep(0)
+		rest()
 	}
 }
 
@@ -115,8 +117,9 @@ func (p *Pool) cancelDials() {
 		if d == nil {
 			return
 		}
+		rest := apart(p.clk)
 		d.cancel()
-		p.clk.Sleep(0)
+		rest()
 	}
 }
 
@@ -144,6 +147,9 @@ func (p *Pool) settleLocked() {
 		close(p.drained)
 	}
 }
+
+// sharedLocked is the number of dials under way that will serve whoever comes first.
+func (p *Pool) sharedLocked() int { return p.dialling - p.fresh }
 
 // openLocked is the number of connections that are open or being dialled.
 func (p *Pool) openLocked() int { return p.nIdle + p.lent + p.dialling }

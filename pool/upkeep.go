@@ -20,7 +20,7 @@ func (p *Pool) refill(now time.Time) {
 	n := 0
 	p.mu.Lock()
 	if p.warm && !now.Before(p.retryAt) {
-		for p.nIdle+p.dialling < p.cfg.MinIdle && p.reserveDialLocked() {
+		for p.nIdle+p.sharedLocked() < p.cfg.MinIdle && p.reserveDialLocked() {
 			n++
 		}
 	}

@@ -35,9 +35,10 @@ type Attempt struct {
 	budgeted bool // counted against the retry budget
 }
 
-// Reset forgets everything but the shard.
+// Reset forgets everything but the shard. It comes after the Finish of the last attempt.
 func (a *Attempt) Reset() {
-	*a = Attempt{Shard: a.Shard}
+	// A place in the retry budget that nobody gave back is not forgotten: the next Finish or Forgo gives it back.
+	*a = Attempt{Shard: a.Shard, budgeted: a.budgeted}
 }
 
 // query is what the picker is asked.
@@ -60,6 +61,14 @@ func (a *Attempt) avoid(i int) {
 // It returns ErrClosed, ErrNoBackend, ErrQueueFull, ErrQueueTimeout, a *ConnectError, or ctx's error. The second and
 // later attempts of a request avoid the backends that were tried before, as long as another one is left.
 func (u *Upstream) Begin(ctx context.Context, a *Attempt) error {
+	err := u.begin(ctx, a)
+	if err != nil {
+		u.Forgo(a) // there will be no Finish to do it
+	}
+	return err
+}
+
+func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 	now := u.clk.Now()
 	a.since = now
 	a.Number++
@@ -82,6 +91,10 @@ func (u *Upstream) Begin(ctx context.Context, a *Attempt) error {
 			u.picker.Done(i, lb.Abandoned, 0)
 			u.mu.Unlock()
 			return err
+		}
+		if !u.judge.Available(i) {
+			u.picker.Done(i, lb.Abandoned, 0)
+			i = u.pickLocked(now, a)
 		}
 	}
 	return u.wait(ctx, a, i)
@@ -129,6 +142,7 @@ func (u *Upstream) BeginFresh(ctx context.Context, a *Attempt) error {
 	u.mu.Lock()
 	if err := u.admitLocked(ctx); err != nil {
 		u.mu.Unlock()
+		u.Forgo(a)
 		return err
 	}
 	usable := u.judge.Available(b.index)
@@ -211,8 +225,8 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 }
 
 // MayRetry says whether the request may be tried again after an attempt that ended badly: attempts are left, and so
-// is room in the budget. A true answer reserves that room, which the Finish of the next attempt gives back; Forgo
-// gives it back when there will be none.
+// is room in the budget. A true answer reserves that room. The Finish of the next attempt gives it back, or its Begin
+// where that fails; Forgo gives it back when there will be none.
 func (u *Upstream) MayRetry(a *Attempt) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -119,7 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Clock = clock.New()
 	}
 	if c.Dialer == nil {
-		c.Dialer = &net.Dialer{}
+		c.Dialer = &net.Dialer{} // real: the default of a nil door
 	}
 	if c.Rand == nil {
 		c.Rand = func(string) *rand.Rand {

@@ -10,8 +10,10 @@
 //
 // A request whose backend has no idle connection asks that backend's pool for a dial and waits, and so does one that
 // finds every backend at its limit. They all wait in the same line, and whatever becomes free first at any backend
-// that the request may use, a returned connection or a finished dial, serves the head of the line. A dial that fails
-// sends the waiter that had asked for it to the next backend; when it has tried them all it gets the dial's error.
+// that the request may use, a returned connection or a finished dial, serves the head of the line. So a dial belongs to
+// nobody: a backend has at least as many under way as waiters count on it, as far as its pool has room (serve.go). A
+// dial that fails sends the first waiter that is now without one to the next backend; when it has tried them all it
+// gets the dial's error. A waiter whose context ends in the moment in which it is served passes its connection on.
 // The line is bounded ([Config.MaxWaiting]) and so is the time in it ([Config.QueueTimeout]).
 //
 // # The one judge
@@ -23,6 +25,7 @@
 // # Locking law
 //
 // Upstream.mu guards the picker, the judge, the queue and the counters. It is never held over a dial, a lend, a
-// release, a channel or a clock: pools call back without their locks, and are called without ours. Waiters are
-// released one by one with a Sleep(0) of the clock between them.
+// release or a channel, nor over a wait of any kind: pools call back without their locks, and are called without ours.
+// The exceptions are looks at a pool's counts (Pool.Free, Pool.Cover(0)), so that Upstream.mu comes before Pool.mu.
+// Waiters are released one by one, each in an instant of its own; see apart.
 package upstream

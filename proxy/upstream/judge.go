@@ -8,20 +8,16 @@ import (
 
 	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/health/probe"
-	"github.com/wavepool/wavepool/lb"
 )
 
-// startChecks begins the active checks of one backend; b.stop ends them.
-func (u *Upstream) startChecks(b *backend) {
-	ctx, cancel := context.WithCancel(context.Background())
-	b.stop = cancel
+// startChecks begins the active checks of one backend, which end with ctx. The caller has counted them as work.
+func (u *Upstream) startChecks(ctx context.Context, b *backend) {
 	s := probe.Schedule{
 		Interval: u.cfg.Check.Interval, Timeout: u.cfg.Check.Timeout, Spread: u.cfg.Check.Spread,
 		Clock: u.clk, Rand: u.cfg.Rand("check/" + b.entity),
 	}
-	u.checks.Add(1)
 	u.clk.AfterFunc(0, func() {
-		defer u.checks.Done()
+		defer u.work.Done()
 		_ = probe.Run(ctx, s, u.cfg.Check.Prober, b.address, func(now time.Time, err error) {
 			u.checkDone(now, b, err)
 		})
@@ -76,17 +72,24 @@ func (u *Upstream) applyLocked(ch health.Change) {
 }
 
 func (u *Upstream) armTickLocked() {
-	if u.tick != nil {
-		u.tick.Stop()
-		u.tick = nil
-	}
+	u.stopTickLocked()
 	if at, ok := u.judge.Next(); ok && !u.closed {
+		u.work.Add(1)
 		u.tick = u.clk.AfterFunc(max(u.clk.Until(at), 0), u.ejectionsEnd)
 	}
 }
 
+// stopTickLocked takes back a pending end of an ejection. One that has begun counts itself out.
+func (u *Upstream) stopTickLocked() {
+	if u.tick != nil && u.tick.Stop() {
+		u.work.Done()
+	}
+	u.tick = nil
+}
+
 // ejectionsEnd lets back in whoever has served its time.
 func (u *Upstream) ejectionsEnd() {
+	defer u.work.Done()
 	u.mu.Lock()
 	if u.closed {
 		u.mu.Unlock()
@@ -116,52 +119,31 @@ func (u *Upstream) changed(ch health.Change) {
 	u.rehome(b)
 }
 
-// rehome sends the waiters that counted on a backend to another one. Where none is left, every waiter fails.
-func (u *Upstream) rehome(b *backend) {
-	for {
-		u.mu.Lock()
-		if u.judge.AvailableCount() == 0 {
-			u.mu.Unlock()
-			u.failWaiters(ErrNoBackend)
-			return
-		}
-		w := u.queue.firstOn(b.index)
-		if w == nil || u.judge.Available(b.index) {
-			u.mu.Unlock()
-			return
-		}
-		u.picker.Done(b.index, lb.Abandoned, 0)
-		u.queue.repick(w, noPick)
-		u.mu.Unlock()
-		u.wantFor(w)
-		u.recheck(w)
-	}
-}
-
-// dialFailed is a pool's word that a dial failed. The first waiter that counted on it goes to the next backend, or
-// fails when it has tried them all.
+// dialFailed is a pool's word that a dial failed. Where fewer are left than waiters count on, the first of these goes to
+// the next backend, or fails when it has tried them all. (The pool's word that the slot is free follows.)
 func (u *Upstream) dialFailed(b *backend, err error) {
 	now := u.clk.Now()
-	u.mu.Lock()
-	w := u.queue.firstOn(b.index)
+	var w *waiter
 	var give error
-	if w != nil {
+	u.mu.Lock()
+	if u.queue.on[b.index] > b.pool.Cover(0) {
+		w = u.queue.firstOn(b.index)
 		w.a.avoid(b.index)
-		u.picker.Done(b.index, outcomes[OutcomeConnectFailed].lb, now.Sub(w.a.since))
-		u.queue.repick(w, noPick)
+		w.failed, w.failure = w.failed+1, err
+		u.unpickLocked(w, outcomes[OutcomeConnectFailed].lb)
 		if !u.untriedLocked(w.a) {
-			u.leaveLocked(w)
-			give = &ConnectError{Upstream: u.cfg.Name, Tried: len(w.a.tried), Err: err}
+			give = u.giveUpLocked(w)
 		}
 	}
 	u.mu.Unlock()
 	u.evidence(now, b, OutcomeConnectFailed)
 	switch {
 	case give != nil:
+		rest := apart(u.clk)
 		w.served <- grant{err: give}
+		rest()
 	case w != nil:
-		u.wantFor(w)
-		u.recheck(w)
+		u.place(w)
 	}
 }
 

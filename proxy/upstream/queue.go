@@ -18,53 +18,75 @@ type grant struct {
 	err     error
 }
 
-// waiter is a request in the queue. Its fields belong to Upstream.mu while it is queued.
+// waiter is a request in the queue. Its fields, and those of its attempt, belong to Upstream.mu while it is queued.
 type waiter struct {
-	ctx    context.Context
-	a      *Attempt
-	pick   int // the backend whose dial it counts on and in whose in-flight count it is, or noPick
-	served chan grant
-	queued bool
+	ctx     context.Context
+	a       *Attempt
+	pick    int   // the backend whose dial it counts on and in whose in-flight count it is, or noPick
+	failed  int   // backends whose dial failed while it counted on them
+	failure error // the last such dial's error
+	served  chan grant
+	queued  bool
 }
 
+// may says whether the waiter would take a connection of backend i. One whose context has ended leaves by itself.
+func (w *waiter) may(i int) bool { return w.ctx.Err() == nil && !slices.Contains(w.a.tried, i) }
+
 // queue is the line, first come first. It is short, or the upstream is in trouble: a slice will do.
+//
+// Invariant: on[i] is the number of waiters in the line whose pick is i, and undialled the number of those whose pick
+// is noPick.
 type queue struct {
 	line      []*waiter
-	undialled int // waiters with noPick
+	on        []int
+	undialled int
+}
+
+func (q *queue) count(pick, by int) {
+	if pick == noPick {
+		q.undialled += by
+		return
+	}
+	q.on[pick] += by
 }
 
 func (q *queue) push(w *waiter) {
 	w.queued = true
 	q.line = append(q.line, w)
-	if w.pick == noPick {
-		q.undialled++
-	}
+	q.count(w.pick, 1)
 }
 
 func (q *queue) remove(w *waiter) {
 	i := slices.Index(q.line, w)
 	q.line = slices.Delete(q.line, i, i+1)
 	w.queued = false
-	if w.pick == noPick {
-		q.undialled--
-	}
+	q.count(w.pick, -1)
 }
 
 // repick changes the backend that a queued waiter counts on.
 func (q *queue) repick(w *waiter, pick int) {
-	if w.pick == noPick {
-		q.undialled--
-	}
+	q.count(w.pick, -1)
 	w.pick = pick
-	if pick == noPick {
-		q.undialled++
-	}
+	q.count(pick, 1)
 }
 
 // firstFor returns the first waiter that backend i may serve, or nil.
 func (q *queue) firstFor(i int) *waiter {
 	for _, w := range q.line {
-		if w.ctx.Err() == nil && !slices.Contains(w.a.tried, i) {
+		if w.may(i) {
+			return w
+		}
+	}
+	return nil
+}
+
+// firstUndialledFor returns the first waiter that backend i may serve and that counts on no backend, or nil.
+func (q *queue) firstUndialledFor(i int) *waiter {
+	if q.undialled == 0 {
+		return nil
+	}
+	for _, w := range q.line {
+		if w.pick == noPick && w.may(i) {
 			return w
 		}
 	}
@@ -73,7 +95,20 @@ func (q *queue) firstFor(i int) *waiter {
 
 // firstOn returns the first waiter that counts on backend i, or nil.
 func (q *queue) firstOn(i int) *waiter {
+	if q.on[i] == 0 {
+		return nil
+	}
 	for _, w := range q.line {
+		if w.pick == i {
+			return w
+		}
+	}
+	panic("upstream: a waiter is counted that is not in the line")
+}
+
+// lastOn returns the last waiter that counts on backend i, or nil.
+func (q *queue) lastOn(i int) *waiter {
+	for _, w := range slices.Backward(q.line) {
 		if w.pick == i {
 			return w
 		}
@@ -83,11 +118,16 @@ func (q *queue) firstOn(i int) *waiter {
 
 // leaveLocked takes a waiter out of the line and gives back its pick.
 func (u *Upstream) leaveLocked(w *waiter) {
+	u.unpickLocked(w, lb.Abandoned)
 	u.queue.remove(w)
 	u.waiting.Store(int32(len(u.queue.line)))
+}
+
+// unpickLocked ends a queued waiter's counting on its backend.
+func (u *Upstream) unpickLocked(w *waiter, o lb.Outcome) {
 	if w.pick != noPick {
-		u.picker.Done(w.pick, lb.Abandoned, 0)
-		w.pick = noPick
+		u.picker.Done(w.pick, o, u.clk.Now().Sub(w.a.since))
+		u.queue.repick(w, noPick)
 	}
 }
 
@@ -106,8 +146,7 @@ func (u *Upstream) wait(ctx context.Context, a *Attempt, pick int) error {
 	u.waiting.Store(int32(len(u.queue.line)))
 	u.stats.waits++
 	u.mu.Unlock()
-	u.wantFor(w)
-	u.recheck(w)
+	u.place(w)
 	return u.park(w)
 }
 
@@ -115,17 +154,15 @@ func (u *Upstream) wait(ctx context.Context, a *Attempt, pick int) error {
 func (u *Upstream) park(w *waiter) error {
 	var late <-chan struct{}
 	if u.cfg.QueueTimeout > 0 {
-		limit, cancel := u.clk.WithTimeout(context.Background(), u.cfg.QueueTimeout)
+		limit, cancel := u.clk.WithDeadline(context.Background(), w.a.since.Add(u.cfg.QueueTimeout))
 		defer cancel()
 		late = limit.Done()
 	}
-	err := ErrQueueTimeout
 	select {
 	case g := <-w.served:
-		return u.accept(w.a, g)
+		return u.accept(w, g)
 	case <-late:
 	case <-w.ctx.Done():
-		err = w.ctx.Err()
 	}
 	u.mu.Lock()
 	queued := w.queued
@@ -133,163 +170,29 @@ func (u *Upstream) park(w *waiter) error {
 		u.leaveLocked(w)
 	}
 	u.mu.Unlock()
-	if queued {
+	if !queued { // it was served in the very moment at which its time ran out
+		return u.accept(w, <-w.served)
+	}
+	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	// It was served in the very moment at which its time ran out: then it may as well go on.
-	return u.accept(w.a, <-w.served)
+	return ErrQueueTimeout
 }
 
-// accept turns a grant into the attempt's connection.
-func (u *Upstream) accept(a *Attempt, g grant) error {
+// accept turns a grant into the attempt's connection. Nobody is left to use it when the context has ended in the same
+// moment: then it goes to the next one in the line. (The context is asked, not the select that found one or the other:
+// which of two ready cases it takes must not matter.)
+func (u *Upstream) accept(w *waiter, g grant) error {
 	if g.err != nil {
 		return g.err
 	}
-	u.begun(a, u.backends[g.backend], g.conn)
+	if err := w.ctx.Err(); err != nil {
+		u.mu.Lock()
+		u.picker.Done(g.backend, lb.Abandoned, 0)
+		u.mu.Unlock()
+		g.conn.Release(u.clk.Now())
+		return err
+	}
+	u.begun(w.a, u.backends[g.backend], g.conn)
 	return nil
-}
-
-// wantFor makes sure that a dial is under way for a queued waiter, at the backend it counts on or, where that one is
-// full, at another one with room.
-func (u *Upstream) wantFor(w *waiter) {
-	for {
-		u.mu.Lock()
-		if w.queued && w.pick == noPick {
-			if i := u.picker.Pick(u.clk.Now(), w.a.query()); i >= 0 {
-				u.queue.repick(w, i)
-			}
-		}
-		i, queued := w.pick, w.queued
-		u.mu.Unlock()
-		if !queued || i == noPick {
-			return
-		}
-		b := u.backends[i]
-		if b.pool.Want(1) == 1 {
-			return
-		}
-		u.mu.Lock()
-		if w.queued && w.pick == i {
-			u.picker.Done(i, lb.Abandoned, 0)
-			u.queue.repick(w, noPick)
-			u.fullLocked(b)
-		}
-		u.mu.Unlock()
-		if b.pool.Free() > 0 {
-			u.serve(b) // an idle connection came back meanwhile: the head of the line gets it
-		}
-	}
-}
-
-// fullLocked makes the picker pass over a backend whose pool has neither an idle connection nor a free slot.
-func (u *Upstream) fullLocked(b *backend) {
-	b.full.Store(true)
-	u.picker.SetReady(b.index, 0)
-	// Whoever frees something after this look sees the flag; whoever did so before is seen by the look.
-	if b.pool.Free() > 0 {
-		b.full.Store(false)
-		u.picker.SetReady(b.index, -1)
-	}
-}
-
-// recheck serves what became free between the failed lend and the place in the line.
-func (u *Upstream) recheck(w *waiter) {
-	u.mu.Lock()
-	pick := w.pick
-	u.mu.Unlock()
-	if pick != noPick {
-		u.serve(u.backends[pick])
-		return
-	}
-	for _, b := range u.backends {
-		u.serve(b)
-	}
-}
-
-// ready is a pool's word that a connection or a slot is free.
-func (u *Upstream) ready(b *backend) {
-	if b.full.Load() {
-		u.mu.Lock()
-		b.full.Store(false)
-		u.picker.SetReady(b.index, -1)
-		u.mu.Unlock()
-	}
-	u.serve(b)
-}
-
-// serve gives what is free at a backend to the head of the line.
-func (u *Upstream) serve(b *backend) {
-	for u.waiting.Load() > 0 {
-		u.mu.Lock()
-		w := u.queue.firstFor(b.index)
-		if w == nil || !u.judge.Available(b.index) {
-			u.mu.Unlock()
-			return
-		}
-		shard := w.a.Shard
-		u.mu.Unlock()
-		now := u.clk.Now()
-		c := b.pool.TryLend(now, shard)
-		if c == nil {
-			u.dialForUndialled(b)
-			return
-		}
-		u.mu.Lock()
-		if w = u.queue.firstFor(b.index); w != nil {
-			if w.pick != b.index {
-				if w.pick != noPick {
-					u.picker.Done(w.pick, lb.Abandoned, 0)
-				}
-				u.queue.repick(w, b.index)
-				u.picker.Take(b.index)
-			}
-			u.queue.remove(w)
-			u.waiting.Store(int32(len(u.queue.line)))
-		}
-		u.mu.Unlock()
-		if w == nil {
-			c.Release(now)
-			return
-		}
-		w.served <- grant{backend: b.index, conn: c}
-		u.clk.Sleep(0) // the waiter runs in this instant; whoever served it goes on in the next
-	}
-}
-
-// dialForUndialled uses a free slot of a backend for the first waiter that has no dial under way anywhere.
-func (u *Upstream) dialForUndialled(b *backend) {
-	u.mu.Lock()
-	var w *waiter
-	for _, x := range u.queue.line {
-		if x.pick == noPick && x.ctx.Err() == nil && !slices.Contains(x.a.tried, b.index) {
-			w = x
-			break
-		}
-	}
-	if w != nil {
-		u.queue.repick(w, b.index)
-		u.picker.Take(b.index)
-	}
-	u.mu.Unlock()
-	if w != nil {
-		u.wantFor(w)
-	}
-}
-
-// failWaiters empties the line, one instant each.
-func (u *Upstream) failWaiters(err error) {
-	for {
-		u.mu.Lock()
-		var w *waiter
-		if len(u.queue.line) > 0 {
-			w = u.queue.line[0]
-			u.leaveLocked(w)
-		}
-		u.mu.Unlock()
-		if w == nil {
-			return
-		}
-		w.served <- grant{err: err}
-		u.clk.Sleep(0)
-	}
 }

@@ -29,7 +29,7 @@ type Upstream struct {
 	tick     *clock.Timer // pending end of an ejection
 	started  bool
 	closed   bool
-	checks   sync.WaitGroup
+	work     sync.WaitGroup // checks, and ends of ejections that are due
 }
 
 // backend is one server with its pool.
@@ -44,7 +44,7 @@ type backend struct {
 
 	outcomes             [NumOutcomes]uint64 // under Upstream.mu
 	checked, checkPassed uint64              // under Upstream.mu
-	stop                 context.CancelFunc  // ends its checks
+	stop                 context.CancelFunc  // ends its checks; set by Start under Upstream.mu
 }
 
 // New checks the configuration and returns an upstream that does nothing yet. See Start.
@@ -54,6 +54,7 @@ func New(cfg Config) (*Upstream, error) {
 		return nil, err
 	}
 	u := &Upstream{cfg: cfg, clk: cfg.Clock}
+	u.queue.on = make([]int, len(cfg.Backends))
 	weights := make([]lb.Backend, len(cfg.Backends))
 	for i, b := range cfg.Backends {
 		weights[i] = lb.Backend{Weight: b.Weight}
@@ -97,16 +98,24 @@ func (u *Upstream) Name() string { return u.cfg.Name }
 // Start begins the health checks and warms the pools. Close ends both.
 func (u *Upstream) Start() {
 	u.mu.Lock()
-	first := !u.started && !u.closed
-	u.started = true
-	u.mu.Unlock()
-	if !first {
+	if u.started || u.closed {
+		u.mu.Unlock()
 		return
 	}
-	for _, b := range u.backends {
+	u.started = true
+	// Close, which may come at any moment from here on, finds everything that it must end.
+	ctxs := make([]context.Context, len(u.backends))
+	if u.cfg.Check.Prober != nil {
+		for i, b := range u.backends {
+			ctxs[i], b.stop = context.WithCancel(context.Background())
+			u.work.Add(1)
+		}
+	}
+	u.mu.Unlock()
+	for i, b := range u.backends {
 		b.pool.Warm()
-		if u.cfg.Check.Prober != nil {
-			u.startChecks(b)
+		if ctxs[i] != nil {
+			u.startChecks(ctxs[i], b)
 		}
 	}
 }
@@ -117,21 +126,19 @@ func (u *Upstream) Close() {
 	u.mu.Lock()
 	first := !u.closed
 	u.closed = true
-	if u.tick != nil {
-		u.tick.Stop()
-		u.tick = nil
-	}
+	u.stopTickLocked()
 	u.mu.Unlock()
 	if first {
 		u.failWaiters(ErrClosed)
 		for _, b := range u.backends {
 			if b.stop != nil {
+				rest := apart(u.clk)
 				b.stop()
-				u.clk.Sleep(0)
+				rest()
 			}
 		}
 	}
-	u.checks.Wait()
+	u.work.Wait()
 	for _, b := range u.backends {
 		b.pool.Close()
 	}

@@ -1,0 +1,134 @@
+package pool
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAConnectionServedWhileItsWaiterGivesUpIsNotLost(t *testing.T) {
+	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
+		c := lend(t, p)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := p.Lend(ctx, 0)
+			require.ErrorIs(t, err, context.Canceled)
+		})
+		synctest.Wait()
+		// What release does, held open at its widest: the waiter has left the line, its connection is on its way.
+		p.mu.Lock()
+		w := p.waiters.popLive()
+		p.mu.Unlock()
+		cancel()
+		synctest.Wait()
+		w.served <- result{conn: c}
+		wg.Wait()
+		s := p.Stats()
+		require.Equal(t, 1, s.Idle, "%+v", s)
+		require.Zero(t, s.Lent)
+	})
+}
+
+func TestADialOfFreshIsNotCountedOnByAWaiter(t *testing.T) {
+	inBubble(t, Config{MaxConnections: 2}, func(t *testing.T, p *Pool, f *fakeNet) {
+		var wg sync.WaitGroup
+		begun := now(p)
+		wg.Go(func() {
+			c, err := p.Fresh(t.Context(), 0)
+			require.NoError(t, err)
+			p.clk.Sleep(time.Second)
+			c.Release(now(p))
+		})
+		p.clk.Sleep(time.Millisecond)
+		c := lend(t, p)
+		require.Equal(t, 11*time.Millisecond, now(p).Sub(begun), "it had a dial of its own")
+		c.Release(now(p))
+		wg.Wait()
+	})
+}
+
+func TestASlotFreedByAFailedDialIsAnnounced(t *testing.T) {
+	var ready atomic.Int32
+	inBubble(t, Config{MaxConnections: 1, OnReady: func() { ready.Add(1) }}, func(t *testing.T, p *Pool, f *fakeNet) {
+		f.setFail(true)
+		require.Equal(t, 1, p.Cover(1))
+		require.Equal(t, 1, p.Cover(2), "the limit")
+		p.clk.Sleep(20 * time.Millisecond)
+		require.EqualValues(t, 1, ready.Load(), "after a dial for anybody")
+		_, err := p.Fresh(t.Context(), 0)
+		require.ErrorIs(t, err, errRefused)
+		require.EqualValues(t, 2, ready.Load(), "after a dial of Fresh")
+	})
+}
+
+// An outer queue that takes every slot which it is told of must not take the one that Fresh made free for itself.
+func TestTheSlotThatFreshMakesFreeIsItsOwn(t *testing.T) {
+	var p *Pool
+	cfg := Config{MaxConnections: 1, OnReady: func() { p.Want(1) }}
+	inBubble(t, cfg, func(t *testing.T, made *Pool, f *fakeNet) {
+		p = made
+		c := lend(t, p)
+		c.Release(now(p))
+		fresh, err := p.Fresh(t.Context(), 0)
+		require.NoError(t, err)
+		require.True(t, c.NetConn().(*fakeConn).isClosed())
+		fresh.Release(now(p))
+	})
+}
+
+func TestFreshOfAPoolThatIsClosedMeanwhileSaysSo(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
+		f.delay = time.Hour
+		failed := make(chan error)
+		go func() {
+			_, err := p.Fresh(t.Context(), 0)
+			failed <- err
+		}()
+		synctest.Wait()
+		p.Close()
+		require.ErrorIs(t, <-failed, ErrClosed)
+	})
+}
+
+func TestAWaiterThatWasPassedOverFindsOutByItself(t *testing.T) {
+	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
+		c := lend(t, p)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := p.Lend(ctx, 0)
+			require.ErrorIs(t, err, context.Canceled)
+		})
+		synctest.Wait()
+		p.mu.Lock() // its context ends, and its turn comes before it has noticed
+		cancel()
+		require.Nil(t, p.waiters.popLive())
+		p.mu.Unlock()
+		wg.Wait()
+		require.Zero(t, p.Stats().Waiting)
+		c.Release(now(p))
+	})
+}
+
+func TestSlotsOfDeadIdleConnectionsAreAnnouncedOnce(t *testing.T) {
+	var ready atomic.Int32
+	inBubble(t, Config{OnReady: func() { ready.Add(1) }}, func(t *testing.T, p *Pool, f *fakeNet) {
+		a, b := lend(t, p), lend(t, p)
+		a.Release(now(p))
+		b.Release(now(p))
+		p.clk.Sleep(time.Second)
+		for _, c := range f.dialled {
+			c.peerCloses()
+		}
+		before := ready.Load()
+		require.Nil(t, p.TryLend(now(p), 0))
+		require.EqualValues(t, 1, ready.Load()-before)
+		require.EqualValues(t, 2, p.Stats().Retired[ReasonPeerClosed])
+	})
+}

@@ -1,0 +1,78 @@
+package upstream
+
+import (
+	"context"
+	"testing"
+
+	"github.com/wavepool/wavepool/pool"
+)
+
+// benchUpstream has three backends with an idle connection each; dials take no time.
+func benchUpstream(b *testing.B) *Upstream {
+	b.Helper()
+	f := newFakeNet()
+	for i := range 3 {
+		f.setDelay(addr(i), 0)
+	}
+	u, err := New(Config{Name: "web", Backends: group(3), Dialer: f, Rand: seeded})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, a := context.Background(), &Attempt{}
+	for range 12 {
+		if err := u.Begin(ctx, a); err != nil {
+			b.Fatal(err)
+		}
+		u.Finish(a, u.clk.Now(), OutcomeAnswered, true, 0)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	return u
+}
+
+// Each attempt dials, as with backends that close after each answer.
+func BenchmarkConnectionPoolManager(b *testing.B) {
+	u := benchUpstream(b)
+	ctx, a := context.Background(), &Attempt{}
+	for range b.N {
+		a.Reset()
+		if err := u.Begin(ctx, a); err != nil {
+			b.Fatal(err)
+		}
+		u.Finish(a, u.clk.Now(), OutcomeAnswered, false, pool.ReasonNotReusable)
+	}
+	b.StopTimer()
+	u.Close()
+}
+
+func BenchmarkConnectionPoolManagerWithReuse(b *testing.B) {
+	u := benchUpstream(b)
+	ctx, a := context.Background(), &Attempt{}
+	for range b.N {
+		a.Reset()
+		if err := u.Begin(ctx, a); err != nil {
+			b.Fatal(err)
+		}
+		u.Finish(a, u.clk.Now(), OutcomeAnswered, true, 0)
+	}
+	b.StopTimer()
+	u.Close()
+}
+
+// As above, from several goroutines that share the upstream.
+func BenchmarkConnectionPoolManagerWithReuseParallel(b *testing.B) {
+	u := benchUpstream(b)
+	b.RunParallel(func(pb *testing.PB) {
+		ctx, a := context.Background(), &Attempt{}
+		for pb.Next() {
+			a.Reset()
+			if err := u.Begin(ctx, a); err != nil {
+				b.Error(err)
+				return
+			}
+			u.Finish(a, u.clk.Now(), OutcomeAnswered, true, 0)
+		}
+	})
+	b.StopTimer()
+	u.Close()
+}

@@ -1,0 +1,310 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/wavepool/wavepool/health"
+	"github.com/wavepool/wavepool/lb"
+	"github.com/wavepool/wavepool/pool"
+)
+
+// step is one drawn action of the model test. The whole script is drawn before it is run.
+type step struct {
+	op      string
+	n       int // which of the things that the action may be about
+	outcome Outcome
+	after   time.Duration // virtual time that passes before it
+}
+
+var ops = []string{
+	"begin", "begin", "begin", "begin", "finish", "finish", "finish", "retry", "fresh", "giveUp", "shortLived",
+	"dialsFail", "dialsWork", "dialsHang", "dialsQuick", "peerCloses", "down", "up",
+}
+
+func drawScript(t *rapid.T) []step {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
+		return step{
+			op:      rapid.SampledFrom(ops).Draw(t, "op"),
+			n:       rapid.IntRange(0, 7).Draw(t, "n"),
+			outcome: rapid.SampledFrom(Outcomes()).Draw(t, "outcome"),
+			after:   time.Duration(rapid.IntRange(0, 25).Draw(t, "after")) * time.Millisecond,
+		}
+	}), 1, 80).Draw(t, "script")
+}
+
+func drawConfig(t *rapid.T) Config {
+	cfg := Config{
+		Strategy:     rapid.SampledFrom(lb.Strategies()).Draw(t, "strategy"),
+		Backends:     group(rapid.IntRange(1, 4).Draw(t, "backends")),
+		MaxWaiting:   rapid.IntRange(1, 12).Draw(t, "maxWaiting"),
+		QueueTimeout: time.Duration(rapid.IntRange(20, 300).Draw(t, "queueTimeout")) * time.Millisecond,
+		Attempts:     4, BudgetMin: rapid.IntRange(1, 3).Draw(t, "budget"),
+		Check: Check{Prober: &switchboard{}, Interval: time.Hour},
+		Health: health.Config{Rise: 1, Fall: 1, Passive: health.Passive{
+			Consecutive5xx: 2, ConsecutiveFailures: 3, BaseEjectionTime: 60 * time.Millisecond,
+		}},
+		Pool: pool.Config{
+			MaxConnections: rapid.IntRange(1, 4).Draw(t, "max"),
+			Shards:         rapid.IntRange(1, 3).Draw(t, "shards"),
+			DialTimeout:    40 * time.Millisecond,
+			IdleTimeout:    time.Duration(rapid.IntRange(50, 300).Draw(t, "idleTimeout")) * time.Millisecond,
+			ValidateAfter:  time.Millisecond,
+		},
+	}
+	cfg.Pool.MinIdle = rapid.IntRange(0, min(1, cfg.Pool.MaxConnections)).Draw(t, "minIdle")
+	cfg.Pool.MaxIdle = rapid.IntRange(max(1, cfg.Pool.MinIdle), cfg.Pool.MaxConnections).Draw(t, "maxIdle")
+	return cfg
+}
+
+// caller is a goroutine in Begin or BeginFresh, as the model knows it.
+type caller struct {
+	*Attempt
+	err    error
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// place is what the model remembers of a waiter of the line from one look to the next.
+type place struct {
+	w     *waiter
+	tried int
+}
+
+// world is the dumb model: who holds what, and who waits.
+type world struct {
+	t      *rapid.T
+	u      *Upstream
+	f      *fakeNet
+	held   []*Attempt
+	ended  []*Attempt // finished with a bad outcome: they may be repeated
+	inside []*caller
+	line   []place
+}
+
+func TestConnectionPoolManagerHoldsItsLawsUnderAnyScript(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := drawConfig(t)
+		script := drawScript(t)
+		rapid.SyncTest(t, func(t *rapid.T) { runScript(t, cfg, script) })
+	})
+}
+
+func runScript(t *rapid.T, cfg Config, script []step) {
+	w := &world{t: t, f: newFakeNet()}
+	w.f.clk = newClock()
+	cfg.Name, cfg.Dialer, cfg.Rand, cfg.Clock = "web", w.f, seeded, w.f.clk
+	u, err := New(cfg)
+	require.NoError(t, err)
+	w.u = u
+	u.Start()
+	for _, s := range script {
+		u.clk.Sleep(s.after)
+		w.look()
+		w.act(s)
+		w.look()
+	}
+	w.finish()
+}
+
+// look waits until all is quiet and compares the upstream with the model. Consequences follow their cause within a few
+// nanoseconds, one each; a microsecond later nothing is half done.
+func (w *world) look() {
+	w.u.clk.Sleep(time.Microsecond)
+	synctest.Wait()
+	w.collect()
+	w.check()
+}
+
+// act carries out one action; one that does not apply does nothing.
+func (w *world) act(s step) {
+	b := s.n % len(w.u.backends)
+	switch s.op {
+	case "begin":
+		w.call(&Attempt{Shard: s.n % w.u.cfg.Pool.Shards}, w.u.Begin, 0)
+	case "shortLived":
+		w.call(&Attempt{}, w.u.Begin, time.Duration(s.n)*3*time.Millisecond)
+	case "finish", "fresh":
+		w.end(s)
+	case "retry":
+		w.retry(s.n)
+	case "giveUp":
+		if len(w.inside) > 0 {
+			w.inside[s.n%len(w.inside)].cancel()
+		}
+	case "dialsFail", "dialsWork":
+		w.f.setFail(addr(b), s.op == "dialsFail")
+	case "dialsHang":
+		w.f.setDelay(addr(b), time.Hour)
+	case "dialsQuick":
+		w.f.setDelay(addr(b), time.Duration(s.n)*time.Millisecond)
+	case "peerCloses":
+		w.f.peerClosesAll(addr(b))
+	case "down":
+		w.u.checkDone(w.u.clk.Now(), w.u.backends[b], errRefused)
+	case "up":
+		w.u.checkDone(w.u.clk.Now(), w.u.backends[b], nil)
+	}
+}
+
+// call runs begin on a goroutine, with a context that lasts for life, or until it is cancelled where that is 0.
+func (w *world) call(a *Attempt, begin func(context.Context, *Attempt) error, life time.Duration) {
+	ctx, cancel := context.WithCancel(context.Background())
+	if life > 0 {
+		cancel()
+		ctx, cancel = w.u.clk.WithTimeout(context.Background(), life)
+	}
+	c := &caller{Attempt: a, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		c.err = begin(ctx, a)
+		close(c.done)
+	}()
+	w.inside = append(w.inside, c)
+}
+
+// end finishes one attempt; after "fresh" it begins again at the same backend.
+func (w *world) end(s step) {
+	if len(w.held) == 0 {
+		return
+	}
+	i := s.n % len(w.held)
+	a := w.held[i]
+	w.held = append(w.held[:i:i], w.held[i+1:]...)
+	if s.op == "fresh" {
+		failed(w.u, a, OutcomeStale)
+		w.call(a, w.u.BeginFresh, 0)
+		return
+	}
+	keep := s.outcome == OutcomeAnswered || s.outcome == OutcomeAnswered5xx
+	w.u.Finish(a, w.u.clk.Now(), s.outcome, keep, pool.ReasonBroken)
+	if s.outcome != OutcomeAnswered {
+		w.ended = append(w.ended, a)
+	}
+}
+
+func (w *world) retry(n int) {
+	if len(w.ended) == 0 {
+		return
+	}
+	i := n % len(w.ended)
+	a := w.ended[i]
+	w.ended = append(w.ended[:i:i], w.ended[i+1:]...)
+	if w.u.MayRetry(a) {
+		w.call(a, w.u.Begin, 0)
+	}
+}
+
+// collect moves the callers whose Begin has returned to those that hold a connection.
+func (w *world) collect() {
+	var still []*caller
+	for _, c := range w.inside {
+		select {
+		case <-c.done:
+		default:
+			still = append(still, c)
+			continue
+		}
+		c.cancel()
+		if c.err != nil {
+			w.checkError(c)
+			continue
+		}
+		for _, h := range w.held {
+			require.NotSame(w.t, h.Conn, c.Conn, "one connection in two hands")
+		}
+		nc := c.Conn.NetConn().(*fakeConn)
+		require.False(w.t, nc.isClosed(), "a closed connection was lent")
+		require.Equal(w.t, nc.address, c.Address)
+		w.checkTurn(c)
+		w.held = append(w.held, c.Attempt)
+	}
+	w.inside = still
+}
+
+func (w *world) checkError(c *caller) {
+	require.Nil(w.t, c.Conn)
+	require.False(w.t, c.budgeted, "a Begin that fails gives its place in the budget back")
+	var connect *ConnectError
+	switch {
+	case errors.Is(c.err, ErrNoBackend), errors.Is(c.err, ErrQueueFull), errors.Is(c.err, ErrQueueTimeout):
+	case errors.Is(c.err, context.Canceled):
+	case errors.As(c.err, &connect): // before DeadlineExceeded, which a hanging dial ends with
+		require.Positive(w.t, connect.Tried)
+	default:
+		require.ErrorIs(w.t, c.err, context.DeadlineExceeded)
+	}
+}
+
+// checkTurn holds that a caller that was in the line at the last look was not served before one that was there ahead
+// of it and could have had its connection all the time.
+func (w *world) checkTurn(c *caller) {
+	i := slices.IndexFunc(w.line, func(p place) bool { return p.w.a == c.Attempt })
+	for _, ahead := range w.line[:max(i, 0)] {
+		w.u.mu.Lock()
+		bad := ahead.w.queued && ahead.w.may(c.Backend) && len(ahead.w.a.tried) >= ahead.tried
+		w.u.mu.Unlock()
+		require.False(w.t, bad, "served out of turn")
+	}
+}
+
+// check compares the upstream's own account with the model's.
+func (w *world) check() {
+	u, s := w.u, w.u.Stats()
+	requireConserved(w.t, u, s)
+	require.Equal(w.t, len(w.held), s.InFlight)
+	fresh := len(w.inside) - s.Waiting // inside, and not in the line: with a dial of their own
+	require.GreaterOrEqual(w.t, fresh, 0)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	require.EqualValues(w.t, s.Waiting, u.waiting.Load())
+	on, picks := 0, 0
+	for i, b := range u.backends {
+		on += u.queue.on[i]
+		picks += s.Backends[i].InFlight
+		require.LessOrEqual(w.t, u.queue.on[i], b.pool.Cover(0), "waiters of %s without a dial", b.address)
+		require.False(w.t, b.full.Load() && b.pool.Free() > 0, "%s is not full", b.address)
+	}
+	require.Equal(w.t, s.Waiting, on+u.queue.undialled)
+	require.Equal(w.t, s.InFlight+on+fresh, picks, "in-flight counts: %+v", s)
+	w.line = w.line[:0]
+	for _, x := range u.queue.line {
+		require.NoError(w.t, x.ctx.Err(), "its context has ended")
+		require.True(w.t, u.untriedLocked(x.a), "nobody can serve this waiter: %+v", x.a.tried)
+		if x.pick == noPick {
+			for i, b := range u.backends {
+				free := x.may(i) && u.judge.Available(i) && b.pool.Free() > 0
+				require.False(w.t, free, "somebody waits without a dial while %s is free", b.address)
+			}
+		} else {
+			require.True(w.t, x.may(x.pick) && u.judge.Available(x.pick), "it counts on a backend it must not use")
+		}
+		w.line = append(w.line, place{x, len(x.a.tried)})
+	}
+}
+
+// finish lets everything come to an end.
+func (w *world) finish() {
+	for i, b := range w.u.backends {
+		w.f.setFail(addr(i), false)
+		w.f.setDelay(addr(i), dialTime)
+		w.u.checkDone(w.u.clk.Now(), b, nil)
+	}
+	for n := 0; len(w.held)+len(w.inside) > 0; n++ {
+		require.Less(w.t, n, 100, "it does not drain")
+		for len(w.held) > 0 {
+			w.end(step{op: "finish", outcome: OutcomeAnswered})
+			w.look()
+		}
+		w.u.clk.Sleep(50 * time.Millisecond)
+		w.look()
+	}
+	w.u.Close()
+	requireRest(w.t, w.u, w.f)
+}
