@@ -56,7 +56,7 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 			},
 		},
 		Retry:             Retry{Attempts: 2, BudgetPercent: 20},
-		Queue:             Queue{MaxWaiting: 1024, Timeout: 5 * time.Second},
+		Queue:             Queue{MaxWaiting: 10000, Timeout: 5 * time.Second},
 		ResponseTimeout:   30 * time.Second,
 		TunnelIdleTimeout: 10 * time.Minute,
 	}

@@ -88,7 +88,7 @@ func ExampleConfig_Marshal() {
 	//       attempts: 2
 	//       budget_percent: 20
 	//     queue:
-	//       max_waiting: 1024
+	//       max_waiting: 10000
 	//       timeout: 5s
 	//     response_timeout: 30s
 	//     tunnel_idle_timeout: 10m

@@ -137,7 +137,7 @@ type Retry struct {
 
 // Queue is where requests wait when no backend of the group has room.
 type Queue struct {
-	// MaxWaiting is how many requests may wait; one more is answered 503 at once. Key max_waiting, default 1024, from 1
+	// MaxWaiting is how many requests may wait; one more is answered 503 at once. Key max_waiting, default 10000, from 1
 	// to 1000000, or Off for no queue at all.
 	MaxWaiting int
 	// Timeout is how long one request may wait. Key timeout, default 5s, from 1ms to 1h.

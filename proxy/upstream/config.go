@@ -62,7 +62,7 @@ type Config struct {
 	// BudgetMin is the number of concurrent retries that are always allowed. Default 3; negative: none.
 	BudgetMin int
 
-	// MaxWaiting bounds the requests that wait for a connection. Default 1024; negative: none may.
+	// MaxWaiting bounds the requests that wait for a connection. Default 10000; negative: none may.
 	MaxWaiting int
 	// QueueTimeout bounds the wait of one request. Default 5 s; negative: only the caller's context.
 	QueueTimeout time.Duration
@@ -80,7 +80,7 @@ const (
 	defaultAttempts      = 2
 	defaultBudgetPercent = 20
 	defaultBudgetMin     = 3
-	defaultMaxWaiting    = 1024
+	defaultMaxWaiting    = 10000
 	defaultQueueTimeout  = 5 * time.Second
 )
 
