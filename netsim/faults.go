@@ -1,0 +1,200 @@
+package netsim
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Fault is something wrong with the network, until Stop.
+type Fault struct {
+	s       *Sim
+	rule    func(p *Packet) Verdict
+	key     uint64
+	actor   actor
+	stopped bool
+}
+
+// Name returns the fault's name in the trace, such as "fault1:partition(a,b)".
+func (f *Fault) Name() string { return f.actor.name }
+
+// Stop ends the fault. What it held back goes on at the next retransmission. It may be called again.
+func (f *Fault) Stop() {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	if f.stopped {
+		return
+	}
+	f.stopped = true
+	f.s.rules = slices.DeleteFunc(f.s.rules, func(g *Fault) bool { return g == f })
+	f.s.note(&f.actor, "fault-ends", "", 0)
+}
+
+func (s *Sim) addFault(what string, rule func(p *Packet) Verdict) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addFaultLocked(what, rule)
+}
+
+func (s *Sim) addFaultLocked(what string, rule func(p *Packet) Verdict) *Fault {
+	s.faults++
+	// The key leaves the number out, so that the draws of a fault do not change when one before it goes away.
+	name := "fault" + strconv.Itoa(s.faults) + ":" + what
+	f := &Fault{s: s, rule: rule, key: hashString(what), actor: newActor(name)}
+	s.rules = append(s.rules, f)
+	s.note(&f.actor, "fault-begins", "", 0)
+	return f
+}
+
+// AddRule puts a rule of the caller's own at the end of the chain: the first rule whose verdict is not Pass
+// decides about a packet. The rule must be a function of the packet (and of its own state, changed by it
+// alone); it runs under the simulation's lock and must neither wait nor call the simulation.
+func (s *Sim) AddRule(name string, rule func(Packet) Verdict) *Fault {
+	return s.addFault(name, func(p *Packet) Verdict { return rule(*p) })
+}
+
+// Partition cuts the network between a and b, both ways, for connections old and new: packets vanish. a and
+// b are names or addresses of hosts, "*" is any. A dial gets ETIMEDOUT after all its SYNs, an established
+// connection notices nothing until it sends.
+func (s *Sim) Partition(a, b string) *Fault {
+	return s.addFault("partition("+a+","+b+")", dropPath(a, b))
+}
+
+// PartitionOneWay cuts only what goes from one host to the other. The sender's bytes vanish; in the other
+// direction they arrive, but their acknowledgements do not come back.
+func (s *Sim) PartitionOneWay(from, to string) *Fault {
+	return s.addFault("partition-one-way("+from+","+to+")", func(p *Packet) Verdict {
+		if matches(from, p.from) && matches(to, p.to) {
+			return Verdict{Action: Drop}
+		}
+		return Verdict{}
+	})
+}
+
+// SilentDrop makes all packets between a and b vanish, without RST or ICMP. Its effect is that of
+// Partition: silence has one face only. It has a name of its own because it tells another story: a backend
+// or a firewall that stops answering.
+func (s *Sim) SilentDrop(a, b string) *Fault {
+	return s.addFault("silent-drop("+a+","+b+")", dropPath(a, b))
+}
+
+func dropPath(a, b string) func(p *Packet) Verdict {
+	return func(p *Packet) Verdict {
+		if matchPath(a, b, p) {
+			return Verdict{Action: Drop}
+		}
+		return Verdict{}
+	}
+}
+
+// Unreachable cuts like Partition, but a router says so: dials fail with EHOSTUNREACH after a round trip,
+// and a connection that gives up does so with EHOSTUNREACH instead of ETIMEDOUT, as Linux does.
+func (s *Sim) Unreachable(a, b string) *Fault {
+	return s.addFault("unreachable("+a+","+b+")", func(p *Packet) Verdict {
+		if matchPath(a, b, p) {
+			return Verdict{Action: Unreachable}
+		}
+		return Verdict{}
+	})
+}
+
+// Refuse has SYNs to a port of a host answered by RST, as if nobody listened. Port 0 means all ports.
+// Connections that are open stay so.
+func (s *Sim) Refuse(host string, port int) *Fault {
+	return s.addFault("refuse("+host+":"+strconv.Itoa(port)+")", func(p *Packet) Verdict {
+		if p.Kind == PacketSYN && matches(host, p.to) && (port == 0 || port == p.ToPort) {
+			return Verdict{Action: Reset}
+		}
+		return Verdict{}
+	})
+}
+
+// SlowLink puts latency, jitter and loss on top of whatever the link between a and b has. Bandwidth of add
+// is ignored; use SetLink for it.
+func (s *Sim) SlowLink(a, b string, add Link) *Fault {
+	add.check()
+	return s.addFault("slow-link("+a+","+b+")", func(p *Packet) Verdict {
+		if matchPath(a, b, p) {
+			return Verdict{Add: add}
+		}
+		return Verdict{}
+	})
+}
+
+// IdleForget puts a middlebox (NAT, firewall, load balancer) between a and b that forgets a connection
+// which has been idle for longer than idle: from then on its packets vanish or, with reset, are answered by
+// a RST to whoever sends. Neither end is told when it happens. Idleness is counted from the last packet
+// that went through, but not from before the fault.
+func (s *Sim) IdleForget(a, b string, idle time.Duration, reset bool) *Fault {
+	verdict := Verdict{Action: Drop}
+	if reset {
+		verdict.Action = Reset
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	since := duration(s.now())
+	return s.addFaultLocked("idle-forget("+a+","+b+")", func(p *Packet) Verdict {
+		// A forgotten connection stays forgotten, because packets that do not go through do not end its
+		// idleness.
+		if p.Kind != PacketSYN && min(p.Idle, p.At-since) > idle && matchPath(a, b, p) {
+			return verdict
+		}
+		return Verdict{}
+	})
+}
+
+// ResetConns resets every open connection between a and b, as a middlebox does that sends RSTs both ways:
+// each end at an instant of its own, the first ones right after now. It returns how many connections it
+// hit.
+func (s *Sim) ResetConns(a, b string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	var hit []*flow
+	for _, h := range s.hosts {
+		for _, c := range h.conns {
+			f := c.flow
+			// Each connection is looked at once: at its client's end, or at the server's when the client
+			// has left.
+			if c == &f.server && f.client.place != 0 {
+				continue
+			}
+			x, y := f.client.host, f.server.host
+			if matches(a, x) && matches(b, y) || matches(a, y) && matches(b, x) {
+				hit = append(hit, f)
+			}
+		}
+	}
+	slices.SortFunc(hit, func(f, g *flow) int { return cmp.Compare(f.client.actor.name, g.client.actor.name) })
+	for _, f := range hit {
+		s.resets.add(&f.client, now)
+		s.resets.add(&f.server, now)
+	}
+	return len(hit)
+}
+
+// resetter resets connections one by one.
+type resetter struct {
+	s    *Sim
+	list []*Conn
+	ev   event
+}
+
+func (r *resetter) add(c *Conn, now int64) {
+	r.list = append(r.list, c)
+	if !r.ev.queued() {
+		r.s.schedule(&r.ev, now, now)
+	}
+}
+
+func (r *resetter) fire(_ eventKind, now int64) {
+	c := r.list[0]
+	r.list = r.list[1:]
+	if len(r.list) > 0 {
+		r.s.schedule(&r.ev, now, now)
+	}
+	if c.place != 0 {
+		c.onReset(now)
+	}
+}

@@ -1,0 +1,122 @@
+package netsim
+
+import "syscall"
+
+// This file is the sender's recovery: what TCP does about segments and acknowledgements that do not arrive
+// (RFC 6298). There is one timer for each direction. When it fires, everything lost goes again, oldest
+// first, until one is lost again; each firing doubles the timeout, and an acknowledgement resets it. Fast
+// retransmission is not modelled: each loss costs a timeout.
+
+// lose takes in a segment that did not arrive.
+func (p *pipe) lose(g *segment, now int64) {
+	if g.kind == PacketRST || p.src.dead {
+		p.s.segments.put(g)
+		return
+	}
+	p.lost.insert(g)
+	p.startRetry(now)
+}
+
+// startRetry sets the retransmission timer unless it runs.
+func (p *pipe) startRetry(now int64) {
+	if p.retry.queued() || p.src.dead {
+		return
+	}
+	if p.wait == 0 {
+		p.since = now
+		p.wait = p.firstRTO()
+	}
+	p.s.schedule(&p.retry, now+p.wait, now)
+}
+
+// firstRTO is the timeout of an undisturbed connection: two round trips, but never less than the configured
+// least.
+func (p *pipe) firstRTO() int64 {
+	there, back := p.s.linkOf(p.src.host, p.dst.host), p.s.linkOf(p.dst.host, p.src.host)
+	return max(int64(p.s.cfg.RTO), 2*int64(there.Latency+back.Latency))
+}
+
+// probeIfNeeded sets the timer when the sender has something to send, the window is shut, and the news that
+// it is open was lost: the zero-window probe of RFC 9293, 3.8.6.1.
+func (p *pipe) probeIfNeeded(now int64) {
+	if p.noCredit > 0 && !p.held.empty() && p.lost.empty() {
+		p.startRetry(now)
+	}
+}
+
+// acknowledged notes that an acknowledgement of n more bytes will reach the sender at the instant at. It
+// speaks for everything before it and carries the window.
+func (p *pipe) acknowledged(n int, at, now int64) {
+	p.addAck(ack{at: at, bytes: n + p.noAckLen, credit: p.noCredit})
+	p.noAck, p.noAckLen, p.noCredit = 0, 0, 0
+	p.tries, p.wait, p.soft = 0, 0, 0
+	if p.lost.empty() {
+		p.s.cancel(&p.retry)
+	}
+	p.expectAck(now)
+}
+
+// retransmit is the timer.
+func (p *pipe) retransmit(now int64) {
+	if p.src.dead || p.lost.empty() && p.noAck == 0 && (p.noCredit == 0 || p.held.empty()) {
+		p.wait = 0
+		return
+	}
+	p.tries++
+	limit := int64(p.s.cfg.UserTimeout)
+	if p.tries > p.s.cfg.Retries || limit > 0 && now-p.since >= limit {
+		errno := syscall.ETIMEDOUT
+		if p.soft != 0 {
+			errno = p.soft
+		}
+		p.src.fail(errno, "timed-out", now)
+		return
+	}
+	if p.wait == 0 {
+		p.wait, p.since = p.firstRTO(), now
+	} else {
+		p.wait = min(2*p.wait, int64(p.s.cfg.MaxRTO))
+	}
+	p.s.trace.add(now, &p.src.actor, "retransmit", "", int64(p.tries))
+	if p.lost.empty() {
+		p.probe(now)
+		return
+	}
+	again := p.lost
+	p.lost = segQueue{}
+	for !again.empty() && p.lost.empty() && !p.src.dead {
+		p.send(again.pop(), now)
+	}
+	for !again.empty() {
+		p.lost.push(again.pop())
+	}
+	p.push(now)
+}
+
+// probe repeats something that has arrived already, to be told so: it needs both directions.
+func (p *pipe) probe(now int64) {
+	verdict, there := p.s.judge(p, PacketData, 0, now)
+	switch {
+	case verdict == Reset:
+		p.bounce(PacketData, 0, there, now)
+	case verdict == Unreachable:
+		p.soft = syscall.EHOSTUNREACH
+	case verdict == Pass && p.dst.host.state != hostCrashed:
+		reply := PacketACK
+		if p.dst.dead {
+			reply = PacketRST
+		}
+		verdict, back := p.s.judge(p.reverse(), reply, 0, now)
+		switch {
+		case verdict != Pass:
+		case p.dst.dead:
+			p.reverse().fly(p.newRST(), now+there+back)
+			return
+		default:
+			p.acknowledged(0, now+there+back, now)
+			p.push(now)
+			return
+		}
+	}
+	p.startRetry(now)
+}

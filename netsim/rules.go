@@ -1,0 +1,140 @@
+package netsim
+
+import (
+	"math"
+	"time"
+)
+
+// PacketKind says what a packet is for.
+type PacketKind uint8
+
+// The kinds of packets that rules see.
+const (
+	PacketSYN    PacketKind = iota + 1 // asks for a connection
+	PacketSYNACK                       // grants it
+	PacketOpen                         // ends the handshake: the client's first acknowledgement
+	PacketData                         // carries bytes
+	PacketACK                          // acknowledges or opens the window; is not subject to random loss
+	PacketFIN                          // ends a direction
+	PacketRST                          // ends the connection
+)
+
+var packetNames = [...]string{"", "syn", "synack", "open", "data", "ack", "fin", "rst"}
+
+// String gives the word that the trace uses.
+func (k PacketKind) String() string { return packetNames[k] }
+
+// Packet is what a rule looks at.
+type Packet struct {
+	At       time.Duration // when it leaves, since the start
+	From, To string        // names of the hosts; To is "" when nobody has the address
+	FromAddr string        // the sender's IP address
+	ToAddr   string        // the receiver's IP address
+	FromPort int
+	ToPort   int
+	Kind     PacketKind
+	Size     int           // bytes of data
+	Idle     time.Duration // since the last packet of the same connection that went through, either way
+	from, to *Host
+}
+
+// Action is what a rule wants to be done with a packet.
+type Action uint8
+
+// The actions of rules.
+const (
+	Pass        Action = iota // ask the next rule, and at last the link; Verdict.Add is put on top
+	Deliver                   // deliver after exactly Verdict.Delay: no link, no later rule
+	Drop                      // it vanishes
+	Reset                     // it vanishes, and its sender gets a RST (for a SYN: connection refused)
+	Unreachable               // it vanishes, and its sender gets an ICMP "host unreachable"
+)
+
+// Verdict is a rule's answer.
+type Verdict struct {
+	Action Action
+	Delay  time.Duration // for Deliver
+	Add    Link          // for Pass: latency, jitter and loss on top of the link's; Bandwidth is ignored
+}
+
+// matchPath tells whether a packet goes between a and b, in either direction.
+func matchPath(a, b string, p *Packet) bool {
+	return matches(a, p.from) && matches(b, p.to) || matches(a, p.to) && matches(b, p.from)
+}
+
+// judge asks all rules and the link about a packet that leaves now, and returns Pass with its delay or one
+// of Drop, Reset and Unreachable with the delay of the path. Every draw depends on the direction, the
+// number of its packet and the rule that asks, so a rule that goes away takes only its own draws with it.
+// Sim.mu is held.
+func (s *Sim) judge(p *pipe, kind PacketKind, size int, now int64) (Action, int64) {
+	if kind != PacketACK {
+		// Acknowledgements draw nothing, and how many there are depends on how the application reads.
+		p.packets++
+	}
+	if p.linkGen != s.linkGen {
+		p.link, p.linkGen = s.linkOf(p.src.host, p.dst.host), s.linkGen
+	}
+	delay, loss := int64(p.link.Latency), p.link.Loss
+	if kind != PacketACK && p.link.Jitter > 0 {
+		delay += p.drawUpTo(p.link.Jitter, drawJitter)
+	}
+	if len(s.rules) > 0 {
+		s.describe(p, kind, size, now)
+		for _, f := range s.rules {
+			v := f.rule(&s.packet)
+			switch v.Action {
+			case Pass:
+				delay += int64(v.Add.Latency)
+				if v.Add.Jitter > 0 && kind != PacketACK {
+					delay += p.drawUpTo(v.Add.Jitter, f.key)
+				}
+				loss = 1 - (1-loss)*(1-v.Add.Loss)
+			case Deliver:
+				p.flow().last = now
+				return Pass, int64(v.Delay)
+			default:
+				return v.Action, delay
+			}
+		}
+	}
+	if loss > 0 && kind != PacketACK && p.draw(drawLoss) < loss {
+		return Drop, delay
+	}
+	if p.link.Bandwidth > 0 && size > 0 {
+		took := int64(math.Ceil(float64(size) / float64(p.link.Bandwidth) * 1e9))
+		p.busy = max(p.busy, now) + took
+		delay += p.busy - now
+	}
+	p.flow().last = now
+	return Pass, delay
+}
+
+// Purposes of draws; rules use the keys of their faults.
+const (
+	drawJitter = 1
+	drawLoss   = 2
+)
+
+// draw gives a number from 0 up to 1 for one purpose of the current packet.
+func (p *pipe) draw(purpose uint64) float64 {
+	u := mix(p.src.actor.hash ^ mix(p.s.cfg.Seed^p.packets*0x9e3779b97f4a7c15) ^ purpose*0xbf58476d1ce4e5b9)
+	return float64(u>>11) / (1 << 53)
+}
+
+func (p *pipe) drawUpTo(d time.Duration, purpose uint64) int64 {
+	return int64(p.draw(purpose) * float64(d))
+}
+
+// describe fills the packet that rules look at.
+func (s *Sim) describe(p *pipe, kind PacketKind, size int, now int64) {
+	k := &s.packet
+	*k = Packet{At: duration(now), Kind: kind, Size: size, Idle: duration(now - p.flow().last),
+		FromAddr: p.src.addr(), ToAddr: p.dst.addr(), FromPort: p.src.local.Port, ToPort: p.dst.local.Port,
+		from: p.src.host, to: p.dst.host}
+	if k.from != nil {
+		k.From = k.from.name
+	}
+	if k.to != nil {
+		k.To = k.to.name
+	}
+}
