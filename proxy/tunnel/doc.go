@@ -6,5 +6,6 @@
 // does an idle time in which no byte went either way.
 //
 // Run neither opens nor closes the connections; whoever called it closes both afterwards. To end a tunnel from
-// outside, set a deadline in the past on both connections, or close them.
+// outside, let Config.Stop say so and then set a deadline in the past on both connections, or close them. Without Stop
+// the tunnel, which sets deadlines of its own, would take such a deadline for its own.
 package tunnel

@@ -23,6 +23,9 @@ type Config struct {
 	Clock clock.Clock
 	// Idle ends the tunnel when no byte went either way for so long. Default 0: never.
 	Idle time.Duration
+	// Stop, if set, says that the tunnel is to end. It is asked after every deadline that the tunnel sets, so whoever
+	// ends a tunnel from outside makes it true first and then sets deadlines in the past. It must not block.
+	Stop func() bool
 	// FromA and FromB are bytes that were read from the connections before the tunnel began and are still to be
 	// delivered to the other side. They are not kept beyond Run.
 	FromA, FromB []byte
@@ -145,8 +148,12 @@ func (t *tunnel) read(src net.Conn, p []byte) (int, error) {
 			if err := src.SetReadDeadline(t.from.Add(quiet + t.cfg.Idle)); err != nil {
 				return 0, err
 			}
-			if t.over() { // the deadline just set may have covered the one that ends the tunnel
+			// The deadline just set may have covered the one that ends the tunnel.
+			switch {
+			case t.over():
 				return 0, errIdle
+			case t.stopped():
+				return 0, os.ErrDeadlineExceeded
 			}
 		}
 		n, err := src.Read(p)
@@ -154,7 +161,7 @@ func (t *tunnel) read(src net.Conn, p []byte) (int, error) {
 			t.last.Store(int64(t.cfg.Clock.Since(t.from)))
 			return n, err
 		}
-		if t.cfg.Idle > 0 && errors.Is(err, os.ErrDeadlineExceeded) && !t.over() {
+		if t.cfg.Idle > 0 && errors.Is(err, os.ErrDeadlineExceeded) && !t.over() && !t.stopped() {
 			if t.cfg.Clock.Since(t.from)-time.Duration(t.last.Load()) >= t.cfg.Idle {
 				return 0, errIdle
 			}
@@ -170,8 +177,11 @@ func (t *tunnel) write(dst net.Conn, p []byte) (int, error) {
 		if err := dst.SetWriteDeadline(t.cfg.Clock.Now().Add(t.cfg.Idle)); err != nil {
 			return 0, err
 		}
-		if t.over() {
+		switch {
+		case t.over():
 			return 0, errIdle
+		case t.stopped():
+			return 0, os.ErrDeadlineExceeded
 		}
 	}
 	return dst.Write(p)
@@ -192,6 +202,9 @@ func (t *tunnel) over() bool {
 	defer t.mu.Unlock()
 	return t.done
 }
+
+// stopped says whether the tunnel is to end by a word from outside.
+func (t *tunnel) stopped() bool { return t.cfg.Stop != nil && t.cfg.Stop() }
 
 // fail decides the end, the first time, and wakes the other direction.
 func (t *tunnel) fail(end End, err error) {

@@ -1,0 +1,162 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// client is one client connection, whatever it speaks.
+type client struct {
+	l      *listener
+	s      *Server
+	nc     net.Conn
+	worker int
+	ip     string
+	wait   waiter
+	ctx    context.Context // ends when the connection is cut off
+	cancel context.CancelFunc
+	idle   atomic.Bool // it waits for a request: a drain may close it
+
+	prev, next *client // under Server.mu
+
+	mu      sync.Mutex
+	aborted bool
+	backend net.Conn // the connection of the attempt under way, for abort
+}
+
+// past is a deadline that has expired on every clock that we meet, simulated ones included.
+var past = time.Unix(1, 0)
+
+func newClient(l *listener, nc net.Conn, worker int) *client {
+	c := &client{l: l, s: l.s, nc: nc, worker: worker}
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		c.ip = a.IP.String()
+	}
+	c.wait.init(nc)
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// run serves the connection until it ends.
+func (c *client) run() {
+	defer c.s.serving.Done()
+	if c.l.tcp != nil {
+		c.serveTCP(c.l.tcp)
+	} else {
+		h := httpConn{client: c}
+		h.serve()
+	}
+	_ = c.nc.Close()
+	c.s.mu.Lock()
+	c.s.conns.remove(c)
+	c.s.mu.Unlock()
+	c.s.counters.open.Add(-1)
+	c.release()
+}
+
+// release gives back what newClient and the accept loop took.
+func (c *client) release() {
+	c.cancel()
+	if c.l.slots != nil {
+		<-c.l.slots
+	}
+}
+
+// wakeIfIdle ends the wait for a next request, so that a draining server sees it.
+func (c *client) wakeIfIdle() {
+	if c.idle.CompareAndSwap(true, false) {
+		_ = c.nc.SetReadDeadline(past)
+	}
+}
+
+// abort cuts the connection off, wherever it is.
+func (c *client) abort() {
+	c.mu.Lock()
+	c.aborted = true
+	backend := c.backend
+	c.mu.Unlock()
+	// Each step may wake a goroutine, and each has an instant for that.
+	for _, wake := range []func(){
+		c.cancel,
+		func() { setPast(backend, net.Conn.SetReadDeadline) },
+		func() { setPast(backend, net.Conn.SetWriteDeadline) },
+		func() { setPast(c.nc, net.Conn.SetReadDeadline) },
+		func() { setPast(c.nc, net.Conn.SetWriteDeadline) },
+	} {
+		rest := apart(c.s.clk)
+		wake()
+		rest()
+	}
+}
+
+// setPast lets whoever waits on a connection find out that it is over.
+func setPast(nc net.Conn, set func(net.Conn, time.Time) error) {
+	if nc != nil {
+		_ = set(nc, past)
+	}
+}
+
+// hold notes the backend connection of the attempt under way. It reports false when the client has been cut off.
+func (c *client) hold(backend net.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.backend = backend
+	return !c.aborted
+}
+
+// letGo forgets it.
+func (c *client) letGo() {
+	c.mu.Lock()
+	c.backend = nil
+	c.mu.Unlock()
+}
+
+// cutOff says whether abort was called.
+func (c *client) cutOff() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.aborted
+}
+
+// connList is the list of client connections, oldest first: a map would have no order.
+type connList struct {
+	head, tail *client
+	n          int
+}
+
+func (l *connList) push(c *client) {
+	c.prev = l.tail
+	if l.tail != nil {
+		l.tail.next = c
+	} else {
+		l.head = c
+	}
+	l.tail = c
+	l.n++
+}
+
+func (l *connList) remove(c *client) {
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		l.head = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	} else {
+		l.tail = c.prev
+	}
+	c.prev, c.next = nil, nil
+	l.n--
+}
+
+func (l *connList) all() []*client {
+	out := make([]*client, 0, l.n)
+	for c := l.head; c != nil; c = c.next {
+		out = append(out, c)
+	}
+	return out
+}

@@ -1,0 +1,29 @@
+// Package proxy is the server: it listens, routes, carries each request to a backend and its answer back, and drains.
+//
+// A [Server] is made from a plain configuration (proxy/config) and four doors: a dialer, a listen function, a clock and
+// a source of chance. With the real ones it is the production proxy; with a simulator's it is the same code in memory
+// and in virtual time.
+//
+// # One request's way
+//
+// A worker's accept loop takes a connection, whose goroutine waits without a buffer until bytes come, reads one head
+// and parses it in place. The route names an upstream; the upstream opens an attempt, which has a connection. The head
+// leaves rewritten, the body behind it: one that is in the buffer already leaves in the same write and can be sent
+// again; a longer one streams from a second goroutine, so that a backend may answer early. The answer comes back the
+// same way, and the attempt is finished with one outcome. The backend's connection returns to its pool as soon as the
+// answer has been read, before a slow client has taken it.
+//
+// An attempt on a reused connection that dies before the first byte of an answer is repeated on a fresh connection,
+// when the request is idempotent or not a byte of it was sent; one that fails otherwise before the first byte is
+// repeated on the next backend, when it is idempotent and the upstream's policy and budget allow it. After the first
+// byte of an answer has been passed on nothing is repeated.
+//
+// # Accounts
+//
+// Requests in = in flight + answered + failed, each failure with one [Failure]; see [Stats].
+//
+// # Locking law
+//
+// Server.mu guards the list of client connections and is never held over I/O. A client connection's goroutine owns its
+// parser and its attempt; its small mutex guards only what a forced end needs.
+package proxy

@@ -1,0 +1,259 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"github.com/wavepool/wavepool/pool"
+	"github.com/wavepool/wavepool/proxy/http1"
+	"github.com/wavepool/wavepool/proxy/upstream"
+)
+
+// backend is what we keep beside each backend connection, in its Aux.
+type backend struct {
+	reader  http1.Reader
+	body    http1.Body
+	writeBy time.Time // the write deadline set on it
+}
+
+// next says how it goes on after an attempt.
+type next uint8
+
+const (
+	goOn   next = iota // the request is over, the client's connection may carry another
+	hangUp             // the request is over, and so is the connection
+	again              // another attempt, on the next backend
+	afresh             // another attempt, on a fresh connection to the same backend
+)
+
+const (
+	// maxInterim bounds the 1xx answers to one request.
+	maxInterim = 16
+	// maxFresh bounds the repetitions because a reused connection was dead.
+	maxFresh = 2
+	// maxAnswerHead bounds the head of an answer.
+	maxAnswerHead = 64 << 10
+)
+
+var answerLimits = http1.Limits{MaxHeadBytes: maxAnswerHead}
+
+// exchange carries the request that has been built to a backend and the answer back. It reports whether the client's
+// connection may carry another request.
+func (c *httpConn) exchange() bool {
+	up := c.to.up
+	c.attempt.Reset()
+	err := up.Begin(c.ctx, &c.attempt)
+	for {
+		if err != nil {
+			up.Forgo(&c.attempt)
+			f := c.beginFailure(err)
+			status := f.Status()
+			if f == FailConnect && upstream.IsTimeout(err) {
+				status = 504
+			}
+			return c.refuse(f, status, "")
+		}
+		switch c.try(up) {
+		case goOn:
+			return true
+		case hangUp:
+			return false
+		case again:
+			err = up.Begin(c.ctx, &c.attempt)
+		case afresh:
+			c.s.counters.repeated.Add(1)
+			err = up.BeginFresh(c.ctx, &c.attempt)
+		}
+	}
+}
+
+// try makes one attempt on the connection that the upstream has given.
+func (c *httpConn) try(up *upstream.Upstream) next {
+	conn := c.attempt.Conn
+	b, ok := conn.Aux.(*backend)
+	if !ok {
+		b = &backend{}
+		b.reader.Reset(conn.NetConn())
+		conn.Aux = b
+	}
+	if !c.hold(conn.NetConn()) {
+		return c.failed(up, b, upstream.OutcomeClientGone, pool.ReasonAborted, FailShutdown)
+	}
+	defer c.letGo()
+	written, werr := c.send(b, conn.NetConn())
+	err := c.readHead(b, conn.NetConn())
+	if err == nil && c.resp.Status == 101 {
+		return c.tunnel(up, b)
+	}
+	if err == nil {
+		return c.relay(up, b)
+	}
+	return c.noAnswer(up, b, err, werr != nil && written == 0)
+}
+
+// send writes what has been built and begins to stream what has not. A failure to write is not the end: the answer may
+// be there already.
+func (c *httpConn) send(b *backend, nc net.Conn) (int, error) {
+	now := c.s.clk.Now()
+	if b.writeBy.Sub(now) < stallTimeout {
+		b.writeBy = now.Add(2 * stallTimeout)
+		_ = nc.SetWriteDeadline(b.writeBy)
+	}
+	if c.whole || c.req.ExpectContinue && c.taken == 0 {
+		c.setAnswerDeadline(nc, now) // a client that expects a 100 waits for the backend, and not the other way round
+	} else {
+		_ = nc.SetReadDeadline(time.Time{}) // the sender sets it when the body has been sent
+	}
+	if c.cutOff() {
+		_ = nc.SetDeadline(past)
+	}
+	n, err := nc.Write(c.out)
+	switch {
+	case c.whole:
+	case err == nil:
+		c.startSender(b, nc)
+	case !c.cutOff():
+		c.setAnswerDeadline(nc, c.s.clk.Now()) // nobody else will: there is no sender
+		if c.cutOff() {
+			_ = nc.SetReadDeadline(past)
+		}
+	}
+	return n, err
+}
+
+// setAnswerDeadline gives the backend its time for the head of the answer.
+func (c *httpConn) setAnswerDeadline(nc net.Conn, now time.Time) {
+	if limit := c.to.settings.ResponseTimeout; limit > 0 {
+		_ = nc.SetReadDeadline(now.Add(limit))
+	} else {
+		_ = nc.SetReadDeadline(time.Time{})
+	}
+}
+
+var errInterim = &http1.ParseError{Status: 502, Reason: "too_many_interim_answers"}
+
+var errSwitch = &http1.ParseError{Status: 502, Reason: "unasked_switch"}
+
+// readHead reads the head of the final answer, and passes the interim ones on.
+func (c *httpConn) readHead(b *backend, nc net.Conn) error {
+	for range maxInterim {
+		err := b.reader.ReadResponse(&c.resp, c.req.Method, &answerLimits)
+		switch {
+		case err != nil:
+			return err
+		case c.resp.Status == 101:
+			if !c.upgrading() || c.resp.Upgrade == nil || !sameProtocol(c.req.Upgrade, c.resp.Upgrade) {
+				return errSwitch
+			}
+			return nil
+		case c.resp.Status >= 200:
+			return nil
+		case c.req.Minor == 0:
+			continue // HTTP/1.0 knows no interim answers
+		}
+		if c.sender != nil {
+			c.note(nc, interimSeen)
+		}
+		interim := http1.AppendResponseHead(nil, &c.resp, &http1.ForwardResponse{Via: via})
+		c.interim = true
+		if err := c.writeClient(interim); err != nil {
+			return errClientGone
+		}
+	}
+	return errInterim
+}
+
+var errClientGone = errors.New("the client left")
+
+// sameProtocol says whether a backend switches to what the client asked for; of a list it may choose any one.
+func sameProtocol(asked, got []byte) bool {
+	return len(got) > 0 && listHas(asked, string(bytes.ToLower(got)))
+}
+
+// listHas says whether a list with commas has a word, which is given in lower case.
+func listHas(list []byte, word string) bool {
+	for len(list) > 0 {
+		one, rest, _ := bytes.Cut(list, []byte(","))
+		if equalFold(bytes.Trim(one, " \t"), word) {
+			return true
+		}
+		list = rest
+	}
+	return false
+}
+
+// noAnswer judges an attempt that ended before the head of an answer was complete. Unsent says that not a byte of the
+// request left.
+func (c *httpConn) noAnswer(up *upstream.Upstream, b *backend, err error, unsent bool) next {
+	c.stopSender()
+	if f, blamed := c.clientsFault(err); blamed {
+		return c.failed(up, b, upstream.OutcomeClientGone, pool.ReasonAborted, f)
+	}
+	var parse *http1.ParseError
+	switch {
+	case errors.As(err, &parse):
+		return c.failed(up, b, upstream.OutcomeBadAnswer, pool.ReasonProtocol, FailBadAnswer)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return c.failed(up, b, upstream.OutcomeTimeout, pool.ReasonBroken, FailTimeout)
+	}
+	repeatable := c.whole && !c.interim && !b.reader.Started() &&
+		(http1.MethodIdempotent(c.req.Method) || unsent)
+	if c.attempt.Conn.Reused() && !b.reader.Started() {
+		if repeatable && c.fresh < maxFresh {
+			c.fresh++
+			c.finish(up, b, upstream.OutcomeStale, false, pool.ReasonBroken)
+			return afresh
+		}
+		return c.failed(up, b, upstream.OutcomeStale, pool.ReasonBroken, FailReset)
+	}
+	c.finish(up, b, upstream.OutcomeReset, false, pool.ReasonBroken)
+	if repeatable && up.MayRetry(&c.attempt) {
+		return again
+	}
+	return c.refused(FailReset)
+}
+
+// clientsFault says whether it was the client, or a forced end, that spoiled the attempt.
+func (c *httpConn) clientsFault(err error) (Failure, bool) {
+	switch {
+	case c.cutOff():
+		return FailShutdown, true
+	case err == errClientGone:
+		return FailClientGone, true
+	case c.sender != nil && c.sender.clientErr != nil:
+		return c.sender.failure(), true
+	}
+	return 0, false
+}
+
+// failed ends the attempt and the request with it.
+func (c *httpConn) failed(up *upstream.Upstream, b *backend, o upstream.Outcome, why pool.Reason, f Failure) next {
+	c.finish(up, b, o, false, why)
+	return c.refused(f)
+}
+
+// refused answers in our own name, after the attempt has ended.
+func (c *httpConn) refused(f Failure) next {
+	status := f.Status()
+	if c.sender != nil && c.sender.status != 0 {
+		status = c.sender.status
+	}
+	if c.refuse(f, status, "") {
+		return goOn
+	}
+	return hangUp
+}
+
+// finish ends the attempt.
+func (c *httpConn) finish(up *upstream.Upstream, b *backend, o upstream.Outcome, keep bool, why pool.Reason) {
+	c.letGo()
+	if keep {
+		b.reader.ReleaseBuffer()
+	} else {
+		b.reader.Reset(nil)
+	}
+	up.Finish(&c.attempt, c.s.clk.Now(), o, keep, why)
+}

@@ -1,0 +1,315 @@
+package proxy
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/wavepool/wavepool/proxy/http1"
+	"github.com/wavepool/wavepool/proxy/upstream"
+)
+
+const (
+	// via is our pseudonym in the Via field.
+	via = "wavepool"
+	// stallTimeout bounds the time in which a peer that is to take or to send body bytes does neither.
+	stallTimeout = time.Minute
+	// outSize is the size of the buffer in which heads and short bodies are put together; outKeep is the largest one
+	// that is kept for the next request.
+	outSize, outKeep = 4 << 10, 64 << 10
+	// replayMax is how much of a request, head and body, is kept for another attempt.
+	replayMax = 16 << 10
+	// lingerTime and lingerBytes bound the farewell to a client that is still sending.
+	lingerTime, lingerBytes = time.Second, 256 << 10
+)
+
+// outs lends the buffers for what is written.
+var outs = sync.Pool{New: func() any {
+	b := make([]byte, 0, outSize)
+	return &b
+}}
+
+// httpConn is one HTTP/1 client connection. It serves one request at a time.
+type httpConn struct {
+	*client
+	reader  http1.Reader
+	req     http1.Request
+	resp    http1.Response
+	body    http1.Body // the request's
+	attempt upstream.Attempt
+
+	outp     *[]byte // borrowed for the time of one request
+	out      []byte
+	writeBy  time.Time // the write deadline set on the client's connection
+	started  bool      // a byte of the final answer has been passed on
+	interim  bool      // an interim answer has been passed on
+	whole    bool      // out holds the whole request, head and body
+	sender   *sender   // streams the request's body, nil if there is nothing to stream
+	taken    int64     // bytes of the request's body that are in out
+	fresh    int       // repetitions on fresh connections so far
+	to       *target
+	greeting bool      // nothing has been read on the connection yet
+	since    time.Time // when it was accepted
+}
+
+// serve handles the requests of the connection one after the other.
+func (c *httpConn) serve() {
+	c.reader.Reset(c.nc)
+	c.attempt.Shard = c.worker
+	c.greeting, c.since = true, c.s.clk.Now()
+	for c.await() && c.request() {
+		c.greeting = false
+	}
+	c.reader.Reset(nil)
+}
+
+// await waits for the first byte of the next request, without holding a buffer. It reports false when there will be
+// none: the client left, its time is over, or the server drains.
+func (c *httpConn) await() bool {
+	if c.reader.Buffered() > 0 {
+		return true
+	}
+	c.reader.ReleaseBuffer()
+	limit := c.s.clk.Now().Add(c.l.cfg.IdleTimeout)
+	if c.greeting {
+		limit = c.since.Add(c.l.cfg.HeadTimeout)
+	}
+	if c.nc.SetReadDeadline(limit) != nil || c.cutOff() {
+		return false
+	}
+	if c.greeting {
+		return c.wait.wait() == nil // a client that has just connected has a request on its way: no drain ends this wait
+	}
+	c.idle.Store(true)
+	// Whoever drains sets the flag before it looks for idle connections; whoever becomes idle looks at the flag after.
+	if c.s.draining.Load() {
+		return false
+	}
+	err := c.wait.wait()
+	// Who was told to go goes, even if a request came in the same moment: half of it would be served otherwise.
+	return c.idle.CompareAndSwap(true, false) && err == nil
+}
+
+// request reads and serves one request. It reports whether the connection may carry another one.
+func (c *httpConn) request() bool {
+	now := c.s.clk.Now()
+	limit := now.Add(c.l.cfg.HeadTimeout)
+	if c.greeting {
+		limit = c.since.Add(c.l.cfg.HeadTimeout) // a first head has its time from the accept on
+	}
+	if c.nc.SetReadDeadline(limit) != nil || c.cutOff() {
+		return false
+	}
+	c.outp = outs.Get().(*[]byte)
+	c.out = (*c.outp)[:0]
+	c.started, c.interim = false, false
+	c.whole, c.sender, c.taken, c.fresh, c.to = false, nil, 0, 0, nil
+	defer c.giveBackOut()
+	if err := c.reader.ReadRequest(&c.req, &c.l.limits); err != nil {
+		return c.badHead(err)
+	}
+	c.s.counters.requests.Add(1)
+	c.body.Start(&c.reader, c.req.Framing, c.req.ContentLength, &c.l.limits)
+	if f, ok := c.admit(); !ok {
+		return c.refuse(f, f.Status(), "")
+	}
+	if !c.build() {
+		return c.refuse(FailTooLarge, FailTooLarge.Status(), "")
+	}
+	return c.exchange()
+}
+
+// giveBackOut returns the buffer, unless it has grown beyond what is worth keeping.
+func (c *httpConn) giveBackOut() {
+	if cap(c.out) <= outKeep {
+		*c.outp = c.out[:0]
+		outs.Put(c.outp)
+	}
+	c.out, c.outp = nil, nil
+}
+
+// badHead ends a connection whose next head did not come or cannot be trusted.
+func (c *httpConn) badHead(err error) bool {
+	var parse *http1.ParseError
+	switch {
+	case errors.As(err, &parse):
+		c.s.counters.requests.Add(1)
+		c.req.Reset() // what was parsed so far means nothing
+		return c.refuse(FailBadRequest, parse.Status, parse.Reason)
+	case !c.reader.Started():
+		return false // a quiet end between requests
+	}
+	c.s.counters.requests.Add(1)
+	c.req.Reset()
+	switch {
+	case c.cutOff():
+		c.s.fail(c.l, FailShutdown, "")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return c.refuse(FailHeadTimeout, FailHeadTimeout.Status(), "")
+	default:
+		c.s.fail(c.l, FailClientGone, err.Error())
+	}
+	return false
+}
+
+// admit applies what the listener allows and finds the route.
+func (c *httpConn) admit() (Failure, bool) {
+	switch {
+	case c.req.IsConnect || string(c.req.Method) == "TRACE":
+		return FailMethod, false
+	case c.l.cfg.MaxRequestBody > 0 && c.req.ContentLength > c.l.cfg.MaxRequestBody:
+		return FailTooLarge, false
+	case c.l.table.ambiguous(c.req.Path):
+		return FailBadRequest, false
+	}
+	if c.to = c.l.table.find(c.req.Authority, c.req.Path); c.to == nil {
+		return FailNoRoute, false
+	}
+	return 0, true
+}
+
+// build puts the request for the backend together: the head rewritten and as much of the body as has arrived. When
+// that is all of it, the request can be sent again from memory. It reports false when the body is longer than allowed.
+func (c *httpConn) build() bool {
+	f := http1.ForwardRequest{
+		ClientIP: c.ip, Proto: "http", Via: via, Framing: c.req.Framing, ContentLength: c.req.ContentLength,
+	}
+	if len(c.req.Authority) == 0 {
+		f.Host = []byte(c.to.settings.Backends[0].Address) // HTTP/1.0 may lack one; HTTP/1.1, which we speak, may not
+	}
+	if c.upgrading() {
+		f.Upgrade = c.req.Upgrade
+	}
+	c.out = http1.AppendRequestHead(c.out, &c.req, &f)
+	if c.body.Done() { // however long the head is
+		c.whole = true
+		return true
+	}
+	for len(c.out) < replayMax {
+		run, ended := c.body.Available()
+		if len(run) > 0 {
+			c.out = appendRun(c.out, run, c.req.Framing == http1.Chunked)
+			c.s.counters.bytesIn.Add(uint64(len(run)))
+			c.taken += int64(len(run))
+		}
+		if limit := c.l.cfg.MaxRequestBody; limit > 0 && c.taken > limit {
+			return false
+		}
+		if ended {
+			c.whole = true
+			if c.req.Framing == http1.Chunked {
+				c.out = http1.AppendLastChunk(c.out, c.body.Trailers())
+			}
+			return true
+		}
+		if len(run) == 0 {
+			return true
+		}
+	}
+	return true
+}
+
+// upgrading says whether the request's wish to switch protocols is passed on. Cleartext HTTP/2 is not a protocol that
+// one may smuggle through here, and a request with a body has nothing to switch with.
+func (c *httpConn) upgrading() bool {
+	return c.req.Upgrade != nil && c.req.Framing == http1.NoBody && !listHas(c.req.Upgrade, "h2c")
+}
+
+// appendRun appends body bytes in the framing in which they travel.
+func appendRun(dst, run []byte, chunked bool) []byte {
+	if !chunked {
+		return append(dst, run...)
+	}
+	dst = http1.AppendChunkHead(dst, len(run))
+	dst = append(dst, run...)
+	return append(dst, http1.ChunkEnd...)
+}
+
+// refuse answers a request in our own name and counts its failure. It reports whether the connection may go on, which
+// is only so when the whole request has been read.
+func (c *httpConn) refuse(f Failure, status int, detail string) bool {
+	c.s.fail(c.l, f, detail)
+	if status == 0 || c.started {
+		return false
+	}
+	keep := c.req.KeepAlive && c.body.Done() && f != FailBadRequest && !c.s.draining.Load()
+	if detail == "" {
+		detail = f.String()
+	}
+	text := http1.StatusText(status) + ": " + detail + "\n"
+	var extra []http1.Field
+	switch status {
+	case 503:
+		extra = append(extra, http1.Field{Name: []byte("Retry-After"), Value: []byte("1")})
+	case 405:
+		extra = append(extra, http1.Field{Name: []byte("Allow"),
+			Value: []byte("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")})
+	}
+	out := c.out[:0]
+	if string(c.req.Method) == "HEAD" {
+		out = http1.AppendSimpleHead(out, status, len(text), !keep, extra...)
+	} else {
+		out = http1.AppendSimpleResponse(out, status, text, !keep, extra...)
+	}
+	c.out = out
+	if c.writeClient(out) != nil {
+		return false
+	}
+	if !keep {
+		c.linger()
+	}
+	return keep
+}
+
+// writeClient writes to the client under the stall limit. The deadline is renewed only now and then: setting one costs.
+func (c *httpConn) writeClient(p []byte) error {
+	if now := c.s.clk.Now(); c.writeBy.Sub(now) < stallTimeout {
+		c.writeBy = now.Add(2 * stallTimeout)
+		if err := c.nc.SetWriteDeadline(c.writeBy); err != nil {
+			return err
+		}
+		if c.cutOff() {
+			return os.ErrDeadlineExceeded
+		}
+	}
+	_, err := c.nc.Write(p)
+	return err
+}
+
+// linger says farewell to a client that may still be sending: closing at once would reset the connection, and with it
+// the answer that is on its way (RFC 9112 section 9.6).
+func (c *httpConn) linger() {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	if c.nc.SetReadDeadline(c.s.clk.Now().Add(lingerTime)) != nil || c.cutOff() {
+		return
+	}
+	buf := (*c.outp)[:cap(*c.outp)]
+	for left := lingerBytes; left > 0; {
+		n, err := c.nc.Read(buf)
+		if left -= n; err != nil {
+			return
+		}
+	}
+}
+
+// beginFailure says why no attempt was to be had.
+func (c *client) beginFailure(err error) Failure {
+	var connect *upstream.ConnectError
+	switch {
+	case c.cutOff() || errors.Is(err, upstream.ErrClosed):
+		return FailShutdown
+	case errors.Is(err, upstream.ErrNoBackend):
+		return FailNoBackend
+	case errors.Is(err, upstream.ErrQueueFull):
+		return FailQueueFull
+	case errors.Is(err, upstream.ErrQueueTimeout):
+		return FailQueueTimeout
+	case errors.As(err, &connect):
+		return FailConnect
+	}
+	return FailClientGone
+}

@@ -1,0 +1,218 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/wavepool/wavepool/pool"
+	"github.com/wavepool/wavepool/proxy/http1"
+	"github.com/wavepool/wavepool/proxy/tunnel"
+	"github.com/wavepool/wavepool/proxy/upstream"
+)
+
+// coalesce is how much of an answer, head and body, is put into one write.
+const coalesce = 16 << 10
+
+// relay passes the final answer on, whose head has been read into c.resp.
+func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
+	status := c.resp.Status
+	b.body.Start(&b.reader, c.resp.Framing, c.resp.ContentLength, &answerLimits)
+	keep := c.req.KeepAlive && c.sent() && !c.s.draining.Load()
+	f := http1.ForwardResponse{Framing: c.resp.Framing, ContentLength: c.resp.ContentLength, Via: via}
+	if f.Framing == http1.Chunked || f.Framing == http1.UntilClose {
+		f.Framing = http1.Chunked
+		if c.req.Minor == 0 {
+			f.Framing, keep = http1.UntilClose, false
+		}
+	}
+	f.Close, f.KeepAliveTo10 = !keep, keep && c.req.Minor == 0
+	chunked := f.Framing == http1.Chunked
+	c.out = http1.AppendResponseHead(c.out[:0], &c.resp, &f)
+	c.started = true
+	c.gather(b, chunked)
+	if b.body.Done() {
+		// All of it is in our hands: the backend's connection need not wait for a slow client.
+		reusable, why := c.reusable(b)
+		c.stopSenderIf(!reusable)
+		c.finish(up, b, outcomeOf(status), reusable, why)
+		if err := c.writeClient(c.out); err != nil {
+			return c.clientLeft()
+		}
+		return c.answered(status, keep)
+	}
+	if err := c.stream(b, chunked); err != nil {
+		return c.brokenOff(up, b, err)
+	}
+	// The sender is looked at before it is stopped: one that ends by itself in this moment has sent everything, but the
+	// connection would keep the deadline that stopped it.
+	reusable, why := c.reusable(b)
+	c.stopSenderIf(!reusable)
+	c.finish(up, b, outcomeOf(status), reusable, why)
+	return c.answered(status, keep)
+}
+
+func outcomeOf(status int) upstream.Outcome {
+	if status >= 500 {
+		return upstream.OutcomeAnswered5xx
+	}
+	return upstream.OutcomeAnswered
+}
+
+// gather appends what has arrived of the answer's body to its head.
+func (c *httpConn) gather(b *backend, chunked bool) {
+	for len(c.out) < coalesce {
+		run, ended := b.body.Available()
+		if len(run) > 0 {
+			c.out = appendRun(c.out, run, chunked)
+			c.s.counters.bytesOut.Add(uint64(len(run)))
+		}
+		if ended {
+			if chunked {
+				c.out = http1.AppendLastChunk(c.out, b.body.Trailers())
+			}
+			return
+		}
+		if len(run) == 0 {
+			return
+		}
+	}
+}
+
+// stream writes what has been gathered and passes the rest of the body on as it comes.
+func (c *httpConn) stream(b *backend, chunked bool) error {
+	nc := c.attempt.Conn.NetConn()
+	for {
+		if err := c.writeClient(c.out); err != nil {
+			return errClientGone
+		}
+		c.out = c.out[:0]
+		if c.sender != nil {
+			c.note(nc, finalSeen)
+		} else {
+			c.setStallDeadline(nc)
+		}
+		run, err := b.body.Next()
+		switch {
+		case err == io.EOF:
+			if !chunked {
+				return nil
+			}
+			c.out = http1.AppendLastChunk(c.out, b.body.Trailers())
+			if c.writeClient(c.out) != nil {
+				return errClientGone
+			}
+			return nil
+		case err != nil:
+			return err
+		}
+		c.s.counters.bytesOut.Add(uint64(len(run)))
+		if chunked {
+			c.out = appendRun(c.out, run, true)
+			continue
+		}
+		if err := c.writeClient(run); err != nil {
+			return errClientGone
+		}
+	}
+}
+
+// setStallDeadline bounds the wait for the next bytes of an answer's body.
+func (c *httpConn) setStallDeadline(nc net.Conn) {
+	_ = nc.SetReadDeadline(c.s.clk.Now().Add(stallTimeout))
+	if c.cutOff() {
+		_ = nc.SetReadDeadline(past)
+	}
+}
+
+// reusable says whether the backend's connection may carry another exchange, and if not, why.
+func (c *httpConn) reusable(b *backend) (bool, pool.Reason) {
+	switch {
+	case !c.sent():
+		return false, pool.ReasonAborted // an early answer: the rest of the request never went out
+	case b.reader.Buffered() > 0:
+		return false, pool.ReasonUnexpectedData
+	case !c.resp.KeepAlive:
+		return false, pool.ReasonNotReusable
+	}
+	return true, 0
+}
+
+// answered counts a request that was answered in full.
+func (c *httpConn) answered(status int, keep bool) next {
+	c.s.counters.answered.Add(1)
+	if class := status / 100; class < len(c.s.counters.answeredByClass) {
+		c.s.counters.answeredByClass[class].Add(1)
+	}
+	if keep {
+		return goOn
+	}
+	// Where more of the client's bytes are here or may be on their way, closing at once would reset the connection.
+	if !c.body.Done() || c.reader.Buffered() > 0 || c.req.KeepAlive && status != 101 {
+		c.linger()
+	}
+	return hangUp
+}
+
+// clientLeft counts a request whose client did not take the answer.
+func (c *httpConn) clientLeft() next {
+	f := FailClientGone
+	if c.cutOff() {
+		f = FailShutdown
+	}
+	c.s.fail(c.l, f, "")
+	return hangUp
+}
+
+// brokenOff ends an answer that cannot be completed. The client sees it by the missing end: the connection is closed
+// before the length or the last chunk is there.
+func (c *httpConn) brokenOff(up *upstream.Upstream, b *backend, err error) next {
+	c.stopSender()
+	o, why, f := upstream.OutcomeReset, pool.ReasonBroken, FailReset
+	var parse *http1.ParseError
+	switch {
+	case c.cutOff():
+		o, why, f = upstream.OutcomeClientGone, pool.ReasonAborted, FailShutdown
+	case err == errClientGone:
+		o, why, f = upstream.OutcomeClientGone, pool.ReasonAborted, FailClientGone
+	case c.sender != nil && c.sender.clientErr != nil:
+		o, why, f = upstream.OutcomeClientGone, pool.ReasonAborted, c.sender.failure()
+	case errors.As(err, &parse):
+		o, why, f = upstream.OutcomeBadAnswer, pool.ReasonProtocol, FailBadAnswer
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		o, why, f = upstream.OutcomeTimeout, pool.ReasonBroken, FailTimeout
+	}
+	c.finish(up, b, o, false, why)
+	c.s.fail(c.l, f, err.Error())
+	// A close with nothing unread would be an orderly FIN, which ends a body without length in good order. Only a
+	// reset tells such a client that the answer is not whole.
+	if hard, ok := c.nc.(interface{ SetLinger(sec int) error }); ok && c.resp.Framing != http1.ContentLength {
+		_ = hard.SetLinger(0)
+	}
+	return hangUp
+}
+
+// tunnel passes a 101 answer on and carries bytes both ways from then on.
+func (c *httpConn) tunnel(up *upstream.Upstream, b *backend) next {
+	c.out = http1.AppendResponseHead(c.out[:0], &c.resp, &http1.ForwardResponse{Upgrade: c.resp.Upgrade, Via: via})
+	c.started = true
+	if err := c.writeClient(c.out); err != nil {
+		return c.brokenOff(up, b, errClientGone)
+	}
+	nc := c.attempt.Conn.NetConn()
+	_ = nc.SetDeadline(time.Time{})
+	_ = c.nc.SetDeadline(time.Time{})
+	if c.cutOff() {
+		return c.brokenOff(up, b, errClientGone)
+	}
+	res := tunnel.Run(tunnel.Config{
+		Clock: c.s.clk, Idle: max(c.to.settings.TunnelIdleTimeout, 0),
+		FromA: c.reader.Peek(), FromB: b.reader.Peek(), Stop: c.cutOff,
+	}, c.nc, nc)
+	c.s.counters.bytesIn.Add(uint64(res.AToB))
+	c.s.counters.bytesOut.Add(uint64(res.BToA))
+	c.finish(up, b, upstream.OutcomeAnswered, false, pool.ReasonNotReusable)
+	return c.answered(101, false)
+}

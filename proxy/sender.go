@@ -1,0 +1,197 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wavepool/wavepool/proxy/http1"
+)
+
+// sender streams the body of a request to the backend while its connection's goroutine waits for the answer.
+// The fields below done are written before done is closed and read after it.
+type sender struct {
+	stop atomic.Bool // the answer is over: nobody wants the rest
+	ok   atomic.Bool // the whole body has been sent
+	done chan struct{}
+
+	mu   sync.Mutex // orders the two goroutines that set the read deadline of the backend's connection
+	seen sign
+
+	clientErr error // why the client's body could not be read to its end
+	status    int   // the status that says so, if it is not the failure's own
+	tooLarge  bool
+}
+
+// sign is what the two goroutines of an exchange have seen so far. The time that the backend has follows from it.
+type sign uint8
+
+const (
+	bodyBegun   sign = 1 << iota // bytes of the body came from the client
+	bodySent                     // all of it went to the backend
+	bodyRefused                  // the backend's connection takes no more; an answer may be there nevertheless
+	bodyBroken                   // the body cannot be completed: there is nothing to wait for
+	interimSeen                  // the backend has sent a 1xx answer
+	finalSeen                    // and the head of the final one
+)
+
+// note adds to what has been seen, and gives the backend the time that it has from now on. As long as the body is
+// under way the client's time counts, and not the backend's.
+func (c *httpConn) note(nc net.Conn, what sign) {
+	s := c.sender
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen |= what
+	now := c.s.clk.Now()
+	switch {
+	case s.seen&bodyBroken != 0:
+		_ = nc.SetReadDeadline(past)
+	case s.seen&finalSeen != 0 && s.seen&(bodySent|bodyRefused) != 0:
+		_ = nc.SetReadDeadline(now.Add(stallTimeout))
+	case s.seen&finalSeen == 0 && s.seen&(bodySent|bodyRefused) != 0:
+		c.setAnswerDeadline(nc, now)
+	case s.seen == 0: // the client waits for the backend's word: see send
+	default:
+		_ = nc.SetReadDeadline(time.Time{})
+	}
+	if c.cutOff() {
+		_ = nc.SetReadDeadline(past)
+	}
+}
+
+var errTooLarge = errors.New("the body is longer than allowed")
+
+// startSender begins to stream.
+func (c *httpConn) startSender(b *backend, nc net.Conn) {
+	s := &sender{done: make(chan struct{})}
+	c.sender = s
+	c.s.clk.AfterFunc(0, func() {
+		defer close(s.done)
+		c.copyBody(s, b, nc)
+	})
+}
+
+// sent says whether the whole request has gone out.
+func (c *httpConn) sent() bool { return c.whole || c.sender != nil && c.sender.ok.Load() }
+
+// stopSenderIf stops the sender where the answer did not wait for the body.
+func (c *httpConn) stopSenderIf(early bool) {
+	if early {
+		c.stopSender()
+	} else if c.sender != nil {
+		<-c.sender.done
+	}
+}
+
+// stopSender ends the sender and waits for it.
+func (c *httpConn) stopSender() {
+	s := c.sender
+	if s == nil {
+		return
+	}
+	s.stop.Store(true)
+	if !s.ok.Load() {
+		_ = c.nc.SetReadDeadline(past)
+		_ = c.attempt.Conn.NetConn().SetWriteDeadline(past)
+	}
+	<-s.done
+}
+
+// failure is the request's failure when the client's body was at fault.
+func (s *sender) failure() Failure {
+	var parse *http1.ParseError
+	switch {
+	case s.tooLarge:
+		return FailTooLarge
+	case errors.As(s.clientErr, &parse):
+		s.status = parse.Status
+		return FailBadRequest
+	case errors.Is(s.clientErr, os.ErrDeadlineExceeded):
+		return FailBodyTimeout
+	}
+	return FailClientGone
+}
+
+// copyBody copies the body. A client that fails, and a backend that takes nothing for too long, wake the goroutine
+// that waits for the answer.
+func (c *httpConn) copyBody(s *sender, b *backend, nc net.Conn) {
+	chunked := c.req.Framing == http1.Chunked
+	limit := c.l.cfg.MaxRequestBody
+	sent := c.taken
+	first := true
+	var out []byte
+	for {
+		_ = c.nc.SetReadDeadline(c.s.clk.Now().Add(stallTimeout))
+		if s.stop.Load() || c.cutOff() {
+			return
+		}
+		run, err := c.body.Next()
+		if err == io.EOF {
+			break
+		}
+		if err == nil {
+			if sent += int64(len(run)); limit > 0 && sent > limit {
+				err, s.tooLarge = errTooLarge, true
+			}
+		}
+		if err != nil {
+			if !s.stop.Load() {
+				s.clientErr = err
+				c.note(nc, bodyBroken)
+			}
+			return
+		}
+		if first {
+			first = false
+			c.note(nc, bodyBegun)
+		}
+		c.s.counters.bytesIn.Add(uint64(len(run)))
+		if chunked {
+			out = appendRun(out[:0], run, true)
+			run = out
+		}
+		if err := c.writeBackend(b, nc, run); err != nil {
+			c.notTaken(s, nc, err)
+			return
+		}
+	}
+	if chunked {
+		if err := c.writeBackend(b, nc, http1.AppendLastChunk(out[:0], c.body.Trailers())); err != nil {
+			c.notTaken(s, nc, err)
+			return
+		}
+	}
+	s.ok.Store(true)
+	c.note(nc, bodySent)
+}
+
+// notTaken tells the goroutine that waits for the answer that the backend does not take the body. A connection that
+// is dead tells it by itself; one that has merely stalled would let it wait for ever.
+func (c *httpConn) notTaken(s *sender, nc net.Conn, err error) {
+	switch {
+	case s.stop.Load():
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.note(nc, bodyBroken)
+	default:
+		c.note(nc, bodyRefused)
+	}
+}
+
+// writeBackend writes body bytes under the stall limit.
+func (c *httpConn) writeBackend(b *backend, nc net.Conn, p []byte) error {
+	if now := c.s.clk.Now(); b.writeBy.Sub(now) < stallTimeout {
+		b.writeBy = now.Add(2 * stallTimeout)
+		if err := nc.SetWriteDeadline(b.writeBy); err != nil {
+			return err
+		}
+		if c.sender.stop.Load() || c.cutOff() {
+			return os.ErrDeadlineExceeded
+		}
+	}
+	_, err := nc.Write(p)
+	return err
+}

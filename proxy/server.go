@@ -1,0 +1,214 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/benbjohnson/clock"
+
+	"github.com/wavepool/wavepool/proxy/config"
+	"github.com/wavepool/wavepool/proxy/upstream"
+)
+
+// ListenFunc opens a listener. The method Listen of *net.ListenConfig fits, and so does a simulated host's.
+type ListenFunc func(ctx context.Context, network, address string) (net.Listener, error)
+
+// Config is what a server is made of. Settings is required; nil doors mean the real world.
+type Config struct {
+	// Settings say what the server does. They are checked, completed with defaults, and not kept.
+	Settings *config.Config
+
+	// Dialer opens connections to backends. Default: a *net.Dialer.
+	Dialer upstream.Dialer
+	// Listen opens the listeners. Default: a *net.ListenConfig's Listen.
+	Listen ListenFunc
+	// Clock is the source of time. Default: the real clock.
+	Clock clock.Clock
+	// Rand returns the random stream of a named entity. Default: streams that differ from run to run.
+	Rand func(entity string) *rand.Rand
+
+	// Logger gets what an operator should know. Default: nothing is logged.
+	Logger *slog.Logger
+	// Observer, if set, is told every event of every room. It must not block and must not call the server.
+	Observer func(upstream.Event)
+}
+
+// Server is a running proxy. Its methods are safe for concurrent use.
+type Server struct {
+	cfg       Config
+	settings  *config.Config
+	clk       clock.Clock
+	log       *slog.Logger
+	upstreams []*upstream.Upstream
+	listeners []*listener
+	counters  counters
+	events    ring
+	seq       atomic.Uint64
+	draining  atomic.Bool
+
+	mu      sync.Mutex
+	started bool
+	closed  bool
+	conns   connList
+
+	accepting sync.WaitGroup // accept loops
+	serving   sync.WaitGroup // goroutines of client connections
+}
+
+// New checks the settings and makes the server with its upstreams. Nothing is opened before Start.
+func New(cfg Config) (*Server, error) {
+	if cfg.Settings == nil {
+		return nil, errors.New("proxy: Config.Settings is nil")
+	}
+	settings := cfg.Settings.WithDefaults()
+	if err := settings.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.New()
+	}
+	if cfg.Dialer == nil {
+		cfg.Dialer = &net.Dialer{} // real: the default of a nil door
+	}
+	if cfg.Listen == nil {
+		cfg.Listen = (&net.ListenConfig{}).Listen // real: the default of a nil door
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = func(string) *rand.Rand {
+			return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) // real: no seed was asked for
+		}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{cfg: cfg, settings: settings, clk: cfg.Clock, log: cfg.Logger}
+	for i := range settings.Upstreams {
+		u, err := s.newUpstream(&settings.Upstreams[i])
+		if err != nil {
+			return nil, err
+		}
+		s.upstreams = append(s.upstreams, u)
+	}
+	return s, nil
+}
+
+// Start opens every listener and begins to serve. When one listener cannot be opened, none is, and the error says
+// which and why. A server is started once.
+func (s *Server) Start(ctx context.Context) error {
+	s.mu.Lock()
+	again := s.started || s.closed
+	s.started = true
+	s.mu.Unlock()
+	if again {
+		return errors.New("proxy: the server has been started before")
+	}
+	for i := range s.settings.Listeners {
+		l, err := s.newListener(ctx, &s.settings.Listeners[i])
+		if err != nil {
+			for _, open := range s.listeners {
+				_ = open.ln.Close()
+			}
+			s.listeners = nil
+			return err
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	for _, u := range s.upstreams {
+		u.Start()
+	}
+	for _, l := range s.listeners {
+		l.start()
+	}
+	return nil
+}
+
+// Addrs are the addresses that the server listens on, in the order of the settings. Empty before Start.
+func (s *Server) Addrs() []net.Addr {
+	var all []net.Addr
+	for _, l := range s.listeners {
+		all = append(all, l.ln.Addr())
+	}
+	return all
+}
+
+// Settings are the settings in force, defaults filled in. They must not be changed.
+func (s *Server) Settings() *config.Config { return s.settings }
+
+// Draining says whether the server has begun to stop.
+func (s *Server) Draining() bool { return s.draining.Load() }
+
+// Drain stops the server without losing a request: it accepts nothing more, closes the connections that are idle,
+// lets each request and tunnel under way come to its end, and then closes what is left. When ctx ends first, or the
+// settings' DrainTimeout, the rest is cut off and Drain says how many connections that were.
+func (s *Server) Drain(ctx context.Context) error {
+	ctx, cancel := s.clk.WithTimeout(ctx, s.settings.DrainTimeout)
+	defer cancel()
+	s.stopAccepting()
+	done := make(chan struct{})
+	s.clk.AfterFunc(0, func() {
+		s.serving.Wait()
+		close(done)
+	})
+	select {
+	case <-done:
+		s.Close()
+		return nil
+	case <-ctx.Done():
+	}
+	left := s.counters.open.Load()
+	s.Close()
+	<-done
+	if left == 0 {
+		return nil // the last one ended in the same moment
+	}
+	return fmt.Errorf("proxy: drained until the time limit; %d connections were cut off", left)
+}
+
+// Close stops the server at once. It returns when every goroutine of the server has ended.
+func (s *Server) Close() {
+	s.stopAccepting()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.eachConn((*client).abort)
+	s.serving.Wait()
+	for _, u := range s.upstreams {
+		u.Close()
+	}
+}
+
+// stopAccepting closes the listeners and wakes the connections that are idle.
+func (s *Server) stopAccepting() {
+	s.draining.Store(true)
+	for _, l := range s.listeners {
+		rest := apart(s.clk)
+		_ = l.ln.Close()
+		rest()
+	}
+	s.accepting.Wait()
+	s.eachConn((*client).wakeIfIdle)
+}
+
+// eachConn does something to every client connection, one instant each.
+func (s *Server) eachConn(do func(*client)) {
+	s.mu.Lock()
+	all := s.conns.all()
+	s.mu.Unlock()
+	for _, c := range all {
+		rest := apart(s.clk)
+		do(c)
+		rest()
+	}
+}
+
+// fail counts a failed request.
+func (s *Server) fail(l *listener, f Failure, detail string) {
+	s.counters.failed[f].Add(1)
+	s.tell(upstream.Event{Entity: l.name, Kind: KindRequestFailed, Reason: f.String(), Detail: detail})
+}

@@ -1,0 +1,72 @@
+package proxy
+
+import (
+	"sync/atomic"
+
+	"github.com/wavepool/wavepool/proxy/upstream"
+)
+
+// counters are the server's own plain counters.
+type counters struct {
+	accepted, open     atomic.Int64
+	requests, answered atomic.Uint64
+	failed             [NumFailures]atomic.Uint64
+	repeated           atomic.Uint64
+	bytesIn, bytesOut  atomic.Uint64
+	acceptErrors       atomic.Uint64
+	answeredByClass    [6]atomic.Uint64
+}
+
+// Stats is a snapshot of a server.
+type Stats struct {
+	// Accepted counts the client connections; Open those that are open now.
+	Accepted, Open int64
+	// AcceptErrors counts failures to accept, such as for want of file descriptors.
+	AcceptErrors uint64
+	// Requests counts the requests of which a byte arrived, and the connections of TCP listeners. When nothing is
+	// under way it is Answered plus the sum of Failed; in between, InFlight makes up the difference.
+	Requests, Answered uint64
+	// InFlight is Requests - Answered - Failed. The counters are read one by one, so under load it is approximate.
+	InFlight int64
+	// Failed counts the requests that got no whole answer from a backend, by reason.
+	Failed [NumFailures]uint64
+	// Repeated counts the attempts that were made again because a reused connection was dead.
+	Repeated uint64
+	// Class counts the answers by the first digit of their status, 1 to 5; 0 is for tunnels of TCP listeners.
+	Class [6]uint64
+	// BytesIn and BytesOut count body and tunnel bytes from and to clients.
+	BytesIn, BytesOut uint64
+	// Upstreams are in the order of the configuration.
+	Upstreams []upstream.Stats
+}
+
+// FailedTotal is the number of requests that failed for any reason.
+func (s *Stats) FailedTotal() uint64 {
+	var n uint64
+	for _, x := range s.Failed {
+		n += x
+	}
+	return n
+}
+
+// Stats returns a snapshot.
+func (s *Server) Stats() Stats {
+	c := &s.counters
+	out := Stats{
+		Accepted: c.accepted.Load(), Open: c.open.Load(), AcceptErrors: c.acceptErrors.Load(),
+		Answered: c.answered.Load(), Repeated: c.repeated.Load(),
+		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
+	}
+	for i := range out.Failed {
+		out.Failed[i] = c.failed[i].Load()
+	}
+	for i := range out.Class {
+		out.Class[i] = c.answeredByClass[i].Load()
+	}
+	out.Requests = c.requests.Load()
+	out.InFlight = int64(out.Requests) - int64(out.Answered) - int64(out.FailedTotal())
+	for _, u := range s.upstreams {
+		out.Upstreams = append(out.Upstreams, u.Stats())
+	}
+	return out
+}

@@ -1,0 +1,43 @@
+package proxy
+
+import (
+	"github.com/wavepool/wavepool/pool"
+	"github.com/wavepool/wavepool/proxy/tunnel"
+	"github.com/wavepool/wavepool/proxy/upstream"
+)
+
+// serveTCP carries one connection of a TCP listener. It counts as one request.
+func (c *client) serveTCP(to *target) {
+	s := c.s
+	s.counters.requests.Add(1)
+	a := upstream.Attempt{Shard: c.worker}
+	if err := to.up.Begin(c.ctx, &a); err != nil {
+		f := c.beginFailure(err)
+		s.fail(c.l, f, err.Error())
+		return
+	}
+	backend := a.Conn.NetConn()
+	if !c.hold(backend) {
+		to.up.Finish(&a, s.clk.Now(), upstream.OutcomeClientGone, false, pool.ReasonAborted)
+		s.fail(c.l, FailShutdown, "")
+		return
+	}
+	cfg := tunnel.Config{Clock: s.clk, Idle: max(to.settings.TunnelIdleTimeout, 0), Stop: c.cutOff}
+	res := tunnel.Run(cfg, c.nc, backend)
+	c.letGo()
+	s.counters.bytesIn.Add(uint64(res.AToB))
+	s.counters.bytesOut.Add(uint64(res.BToA))
+	switch {
+	case c.cutOff():
+		to.up.Finish(&a, s.clk.Now(), upstream.OutcomeClientGone, false, pool.ReasonAborted)
+		s.fail(c.l, FailShutdown, "")
+	case res.End == tunnel.EndB && res.BToA == 0:
+		// A backend that cannot be spoken to at all; one that resets later may have its reasons.
+		to.up.Finish(&a, s.clk.Now(), upstream.OutcomeReset, false, pool.ReasonBroken)
+		s.fail(c.l, FailReset, res.Err.Error())
+	default:
+		to.up.Finish(&a, s.clk.Now(), upstream.OutcomeAnswered, false, pool.ReasonNotReusable)
+		s.counters.answered.Add(1)
+		s.counters.answeredByClass[0].Add(1)
+	}
+}
