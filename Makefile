@@ -1,0 +1,45 @@
+# wavepool. "make" alone lists the targets.
+
+GO          ?= go
+STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.7.0
+FUZZTIME    ?= 10s
+BENCHTIME   ?= 200ms
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint sim determinism bench fuzz cover ci
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the commands into bin/
+	@mkdir -p bin
+	$(GO) build -o bin/ ./cmd/...
+
+test: ## run every test under the race detector
+	$(GO) test -race ./...
+
+lint: ## gofmt, go vet, the house rules, staticcheck
+	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) test -count=1 .
+	@./.ci/staticcheck $(STATICCHECK)
+
+sim: ## run every scenario once
+	@./.ci/scenarios 1 0
+
+determinism: ## prove that a seed gives one trace: GOMAXPROCS 1 and 2, race on and off
+	@./.ci/determinism
+
+bench: ## run the benchmarks briefly (BENCHTIME=200ms)
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+fuzz: ## run every fuzz target for FUZZTIME=10s
+	@./.ci/fuzz $(FUZZTIME)
+
+cover: ## write the coverage of all tests to bin/cover.out and print the total
+	@mkdir -p bin
+	$(GO) test -coverprofile=bin/cover.out -coverpkg=./... ./...
+	$(GO) tool cover -func=bin/cover.out | tail -n 1
+
+ci: lint test ## lint, test, and each scenario twice and once under the race detector
+	@./.ci/scenarios 2 1
