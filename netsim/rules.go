@@ -30,9 +30,9 @@ type Packet struct {
 	From, To string        // names of the hosts; To is "" when nobody has the address
 	FromAddr string        // the sender's IP address
 	ToAddr   string        // the receiver's IP address
-	FromPort int
-	ToPort   int
-	Kind     PacketKind
+	FromPort int           // the sender's port
+	ToPort   int           // the receiver's port
+	Kind     PacketKind    // what it is for
 	Size     int           // bytes of data
 	Idle     time.Duration // since the last packet of the same connection that went through, either way
 	from, to *Host
@@ -52,7 +52,7 @@ const (
 
 // Verdict is a rule's answer.
 type Verdict struct {
-	Action Action
+	Action Action        // what is to be done
 	Delay  time.Duration // for Deliver
 	Add    Link          // for Pass: latency, jitter and loss on top of the link's; Bandwidth is ignored
 }

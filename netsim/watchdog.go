@@ -11,7 +11,7 @@ import (
 // goroutine waits for a mutex whose holder waits in virtual time, which a bubble can neither end nor
 // report.
 type Stuck struct {
-	Seed     uint64
+	Seed     uint64        // of the run
 	For      time.Duration // wall-clock time without progress
 	Progress uint64        // network events, clock calls and notes before
 	Stacks   []byte        // all goroutines

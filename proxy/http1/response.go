@@ -4,10 +4,10 @@ import "bytes"
 
 // Response is a parsed response head. Its slices alias the head.
 type Response struct {
-	Minor  int    // minor version of HTTP/1: 0 or 1
-	Status int    // 100 to 999
-	Reason []byte // the reason phrase, possibly empty
-	Fields []Field
+	Minor  int     // minor version of HTTP/1: 0 or 1
+	Status int     // 100 to 999
+	Reason []byte  // the reason phrase, possibly empty
+	Fields []Field // every field line in order, framing included
 	// Framing says how the body is delimited (RFC 9112 section 6.3): NoBody for the answer to HEAD, for
 	// 1xx, 204 and 304, and for 2xx to CONNECT; Chunked or ContentLength if declared; UntilClose otherwise.
 	Framing Framing

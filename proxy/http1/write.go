@@ -100,8 +100,8 @@ type ClientRequest struct {
 	// Framing and ContentLength say how the body will follow. UntilClose panics.
 	Framing       Framing
 	ContentLength int64
-	Close         bool // adds "Connection: close"
-	Extra         []Field
+	Close         bool    // adds "Connection: close"
+	Extra         []Field // further fields, written as they are given
 }
 
 // AppendClientRequest appends the HTTP/1.1 head that r describes.
@@ -140,13 +140,14 @@ func AppendGet(dst []byte, method, authority, path string, keepAlive bool, extra
 // ServerResponse describes a response of our own with a body to follow: of a simulated backend, or of an
 // origin in a test. Its fields are written as they are given.
 type ServerResponse struct {
+	// Status is the status code, 100 to 999.
 	Status int
 	// Framing and ContentLength say how the body will follow; with NoBody nothing is declared, as 204 and 304
 	// want it. UntilClose implies Close.
 	Framing       Framing
 	ContentLength int64
-	Close         bool // adds "Connection: close"
-	Extra         []Field
+	Close         bool    // adds "Connection: close"
+	Extra         []Field // further fields, written as they are given
 }
 
 // AppendServerResponse appends the HTTP/1.1 head that r describes.
