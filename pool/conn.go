@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// restAfter is the idle time from which on a connection that nobody has used yet no longer counts as fresh from its dial.
+const restAfter = time.Millisecond
+
 // connState is what a handle may be used for.
 type connState uint8
 
@@ -29,8 +32,10 @@ type Conn struct {
 	since time.Time // idle since
 	id    uint64
 	uses  uint64 // lends so far, this one included
-	shard int
-	state connState
+	// rested says that the connection has been idle for at least restAfter at some time.
+	rested bool
+	shard  int
+	state  connState
 }
 
 // NetConn is the bare connection. It is not wrapped, so that splice, peek and type switches work on it.
@@ -42,8 +47,10 @@ func (c *Conn) ID() uint64 { return c.id }
 // Uses counts the loans of this connection, the present one included.
 func (c *Conn) Uses() uint64 { return c.uses }
 
-// Reused says whether an earlier borrower used the connection before this one.
-func (c *Conn) Reused() bool { return c.uses > 1 }
+// Reused says whether the connection was used before this loan, or lay idle for a millisecond or more: its peer may have
+// ended it meanwhile, and a request that dies on it says nothing about the backend. It is false for a connection that
+// comes straight from its dial.
+func (c *Conn) Reused() bool { return c.uses > 1 || c.rested }
 
 // Born is the instant at which its dial ended.
 func (c *Conn) Born() time.Time { return c.born }

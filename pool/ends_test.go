@@ -160,6 +160,17 @@ func TestFreshIsNeverAnOldConnectionAndTheOldestGivesWay(t *testing.T) {
 	})
 }
 
+func TestAConnectionThatLayIdleBeforeItsFirstLoanCountsAsReused(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
+		p.Want(1)
+		p.clk.Sleep(20 * time.Millisecond)
+		c := p.TryLend(now(p), 0)
+		require.True(t, c.Reused(), "its peer may have closed it while nobody looked")
+		require.Zero(t, p.Stats().Reuses, "for the statistics this is its first use")
+		c.Release(now(p))
+	})
+}
+
 func TestRetryRefillsMinIdleWithoutWaitingForThePause(t *testing.T) {
 	inBubble(t, Config{MinIdle: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.setFail(true)

@@ -95,8 +95,10 @@ func (p *Pool) tryLend(now time.Time, shard int) (lent *Conn, freed bool) {
 			p.mu.Unlock()
 			return nil, freed
 		}
-		why, bad := c.expired(now, now.Sub(c.since), p.cfg.IdleTimeout)
-		look := !bad && p.cfg.ValidateAfter > 0 && now.Sub(c.since) >= p.cfg.ValidateAfter
+		idle := now.Sub(c.since)
+		c.rested = c.rested || idle >= restAfter
+		why, bad := c.expired(now, idle, p.cfg.IdleTimeout)
+		look := !bad && p.cfg.ValidateAfter > 0 && idle >= p.cfg.ValidateAfter
 		if !bad && !look {
 			p.lendLocked(c)
 			p.mu.Unlock()

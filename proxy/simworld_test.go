@@ -138,6 +138,8 @@ type simBackend struct {
 	seen  map[string]int // how often each nonce was served here
 	// closeAfter closes a connection after so many answers; 0: never.
 	closeAfter int
+	// closeIdle closes a connection on which nothing has come for so long; 0: never. Set before the first connection.
+	closeIdle time.Duration
 }
 
 func (b *simBackend) start() {
@@ -192,6 +194,9 @@ func (b *simBackend) serve(nc net.Conn) {
 	var req http1.Request
 	var body http1.Body
 	for n := 1; ; n++ {
+		if b.closeIdle > 0 {
+			_ = nc.SetReadDeadline(b.w.clk.Now().Add(b.closeIdle))
+		}
 		if r.ReadRequest(&req, nil) != nil {
 			return
 		}
