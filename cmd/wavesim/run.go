@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/wavepool/wavepool/netsim"
+	"github.com/wavepool/wavepool/netsim/scenario"
+)
+
+// runAll runs every file in a child of its own and prints the verdicts as they come. One bad file does not keep the
+// others from running; the exit code is that of the worst.
+func runAll(o *options, stdout, stderr io.Writer) int {
+	status := exitOK
+	progress := isTerminal(stderr)
+	for i, file := range o.files {
+		if progress {
+			fmt.Fprintf(stderr, "%s ...\n", file)
+		}
+		j := job{File: file, Seed: o.seed, Config: o.config, Check: o.check, Trace: o.trace}
+		a, err := spawn(j, o.limit)
+		var off *brokeOff
+		switch {
+		case errors.As(err, &off):
+			fmt.Fprintf(stderr, "wavesim: %s: %v\n", file, off)
+			a = brokenAnswer(&j, off)
+		case a.Usage != "":
+			fmt.Fprintf(stderr, "wavesim: %s\n", a.Usage)
+			status = exitUsage
+			continue
+		}
+		switch {
+		case o.json:
+			fmt.Fprintf(stdout, "%s\n", a.Verdict)
+		default:
+			if i > 0 {
+				fmt.Fprintln(stdout)
+			}
+			fmt.Fprint(stdout, paint(a.Text, !o.noColor && isTerminal(stdout)))
+		}
+		if !a.OK {
+			status = max(status, exitFailed)
+		}
+	}
+	return status
+}
+
+// brokenAnswer makes a verdict of a run that gave none.
+func brokenAnswer(j *job, off *brokeOff) *answer {
+	v := &scenario.Verdict{Name: strings.TrimSuffix(filepath.Base(j.File), filepath.Ext(j.File)),
+		TraceHash: strings.Repeat("0", 16), Failed: map[string]int{}, Timeline: []scenario.Moment{},
+		Expectations: []scenario.Judged{{Expect: "the run ends in order", Value: off.how}}}
+	if sc, err := scenario.Load(j.File); err == nil {
+		v.Name, v.Seed = sc.Name, sc.Seed
+	}
+	if j.Seed != nil {
+		v.Seed = *j.Seed
+	}
+	return newAnswer(v)
+}
+
+func newAnswer(v *scenario.Verdict) *answer {
+	var raw bytes.Buffer
+	enc := json.NewEncoder(&raw)
+	enc.SetEscapeHTML(false) // it goes to a terminal or a tool, and "<=" shall stay what it is
+	if err := enc.Encode(v); err != nil {
+		panic(err) // a verdict holds finite numbers and text only
+	}
+	return &answer{Verdict: bytes.TrimSpace(raw.Bytes()), Text: v.Text(), OK: v.OK()}
+}
+
+// runJob runs one scenario; it is the child's work.
+func runJob(j job) answer {
+	sc, err := scenario.Load(j.File)
+	if err == nil && j.Config != "" {
+		err = sc.UseConfig(j.Config)
+	}
+	if err != nil {
+		return answer{Usage: err.Error()}
+	}
+	if j.Seed != nil {
+		sc.Seed = *j.Seed
+	}
+	keep := scenario.Options{KeepTrace: j.Check || j.Trace != ""}
+	v, _ := scenario.Execute(sc, keep) // the verdict tells the error too
+	if j.Trace != "" {
+		if err := writeTrace(j.Trace, v.Trace); err != nil {
+			return answer{Usage: err.Error()}
+		}
+	}
+	if j.Check {
+		again, _ := scenario.Execute(sc, keep)
+		v.Expectations = append(v.Expectations, compare(v.Trace, again.Trace))
+	}
+	return *newAnswer(v)
+}
+
+// compare is the judgement on two runs of one scenario and seed.
+func compare(a, b *netsim.Trace) scenario.Judged {
+	j := scenario.Judged{Expect: "a second run has the same trace", Value: fmt.Sprintf("%016x", b.Hash), OK: true}
+	if diff := netsim.Diff(a, b); diff != "" {
+		j.OK, j.Value = false, diff
+	}
+	return j
+}
+
+func writeTrace(file string, t *netsim.Trace) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := t.WriteText(f); err != nil {
+		_ = f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// paint colours the words of a verdict's lines.
+func paint(text string, color bool) string {
+	if !color {
+		return text
+	}
+	const green, red, bold, plain = "\x1b[32m", "\x1b[1;31m", "\x1b[1m", "\x1b[0m"
+	lines := strings.SplitAfter(text, "\n")
+	for i, line := range lines {
+		switch {
+		case i == 0:
+			if name, rest, ok := strings.Cut(line, "  "); ok {
+				lines[i] = bold + name + plain + "  " + rest
+			}
+		case strings.HasPrefix(line, "  ok  "):
+			lines[i] = "  " + green + "ok" + plain + line[4:]
+		case strings.HasPrefix(line, "  FAIL  "):
+			lines[i] = "  " + red + "FAIL" + plain + line[6:]
+		}
+	}
+	return strings.Join(lines, "")
+}
+
+// isTerminal says whether a person looks at w: it is a device, and not the one that swallows everything.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
+}

@@ -1,0 +1,201 @@
+package scenario
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/wavepool/wavepool/proxy/config"
+	"github.com/wavepool/wavepool/proxy/config/form"
+)
+
+// check tells r the mistakes that need more than one value to see.
+func (sc *Scenario) check(r *form.Report) {
+	if r.Skipped("") {
+		return
+	}
+	if sc.Duration == 0 && !r.Failed("duration") {
+		r.Fail("duration", "is required")
+	}
+	sc.checkBackends(r)
+	sc.checkSettings(r)
+	sc.checkClients(r)
+	for i := range sc.Network.Links {
+		sc.checkBetween(r, form.Index("network.links", i), &sc.Network.Links[i].Between)
+	}
+	for i := range sc.Faults {
+		sc.checkFault(r, form.Index("faults", i), &sc.Faults[i])
+	}
+	sc.checkExpect(r)
+}
+
+func (sc *Scenario) checkBackends(r *form.Report) {
+	seen := make(map[string]int)
+	for i := range sc.Backends {
+		b := &sc.Backends[i]
+		path := form.Index("backends", i)
+		address := form.Join(path, "address")
+		host := hostOf(b.Address)
+		first, twice := seen[b.Address]
+		switch {
+		case r.Skipped(path) || r.Failed(address):
+		case b.Address == "":
+			r.Fail(address, "is required: host:port as the proxy's configuration has it")
+		case twice:
+			r.Fail(address, "%s is backends[%d] already", b.Address, first)
+		case host == ProxyName || host == ProxyAddr || host == "localhost":
+			r.Fail(address, "%s is the proxy's own machine", host)
+		case host == "*" || host == "":
+			r.Fail(address, "wants the name or the address of one machine")
+		}
+		seen[b.Address] = i
+		b.Service.check(r, form.Join(path, "service"))
+	}
+}
+
+// checkSettings compares the proxy's backends with the simulated ones.
+func (sc *Scenario) checkSettings(r *form.Report) {
+	if sc.Settings == nil || r.Failed("backends") {
+		return
+	}
+	var simulated []string
+	for i := range sc.Backends {
+		simulated = append(simulated, sc.Backends[i].Address)
+	}
+	for i := range sc.Settings.Upstreams {
+		u := &sc.Settings.Upstreams[i]
+		for _, b := range u.Backends {
+			if !slices.Contains(simulated, b.Address) {
+				r.FailAt(r.Line("backends"), "", "backends: the upstream %s has the backend %s, which is not simulated; "+
+					"add {address: %q}", u.Name, b.Address, b.Address)
+			}
+		}
+	}
+	for i, address := range simulated {
+		if address != "" && !sc.hasBackend(address) {
+			r.Fail(form.Join(form.Index("backends", i), "address"), "no upstream has the backend %s", address)
+		}
+	}
+}
+
+func (sc *Scenario) hasBackend(address string) bool {
+	for i := range sc.Settings.Upstreams {
+		for _, b := range sc.Settings.Upstreams[i].Backends {
+			if b.Address == address {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (sc *Scenario) checkClients(r *form.Report) {
+	if len(sc.Clients) == 0 && !r.Failed("clients") {
+		r.Fail("clients", "is required: at least one source of requests")
+	}
+	taken := append([]string{ProxyName, ProxyAddr}, sc.backendHosts()...)
+	for i := range sc.Clients {
+		c := &sc.Clients[i]
+		path := form.Index("clients", i)
+		if r.Skipped(path) {
+			continue
+		}
+		name, arrivals, to := form.Join(path, "name"), form.Join(path, "arrivals"), form.Join(path, "to")
+		if slices.Contains(taken, c.Name) && !r.Failed(name) {
+			r.Fail(name, "%s is another machine's name", c.Name)
+		}
+		taken = append(taken, c.Name)
+		users := c.Arrivals.kind == "users"
+		switch {
+		case r.Failed(arrivals) || r.Skipped(arrivals):
+		case c.Arrivals.kind == "" && !r.Given(arrivals):
+			r.Fail(arrivals, "is required: {poisson: 100/s}, {constant: 100/s}, or {users: 20, think: 100ms}")
+		case !users && r.Given(form.Join(arrivals, "think")):
+			r.Fail(form.Join(arrivals, "think"), "means nothing without users")
+		case users && r.Given(form.Join(path, "connections")):
+			r.Fail(form.Join(path, "connections"), "means nothing beside users: each of them has a connection")
+		}
+		c.Arrivals.Think.check(r, form.Join(arrivals, "think"))
+		if c.Method == "HEAD" || c.Method == "CONNECT" {
+			r.Fail(form.Join(path, "method"), "%s is not simulated", c.Method)
+		}
+		if sc.Settings != nil && c.To != "" {
+			addresses := sc.listeners()
+			if !slices.Contains(addresses, c.To) {
+				r.Fail(to, "there is no listener %q; one of %s", c.To, strings.Join(addresses, ", "))
+			}
+		}
+	}
+}
+
+func (sc *Scenario) listeners() []string {
+	var out []string
+	for i := range sc.Settings.Listeners {
+		out = append(out, sc.Settings.Listeners[i].Address)
+	}
+	return out
+}
+
+// checkBetween looks up the two machines of a path.
+func (sc *Scenario) checkBetween(r *form.Report, path string, between *[2]string) {
+	if path = form.Join(path, "between"); !r.Failed(path) {
+		for _, name := range between {
+			sc.checkHost(r, path, name, append(sc.hosts(), "*"))
+		}
+	}
+}
+
+func (sc *Scenario) checkHost(r *form.Report, path, name string, known []string) {
+	if slices.Contains(known, name) || r.Failed(path, "backends", "clients") {
+		return
+	}
+	if near := config.Nearest(name, known); near != "" {
+		r.Fail(path, "there is no machine %q; did you mean %s?", name, near)
+		return
+	}
+	r.Fail(path, "there is no machine %q; one of %s", name, strings.Join(known, ", "))
+}
+
+func (sc *Scenario) checkFault(r *form.Report, path string, f *Fault) {
+	if r.Skipped(path) || r.Failed(path) || f.Kind == "" {
+		return
+	}
+	at, lasts, inside := form.Join(path, "at"), form.Join(path, "for"), form.Join(path, f.Kind)
+	switch {
+	case r.Failed(at, lasts, "duration"):
+	case !r.Given(at):
+		r.Fail(at, "is required")
+	case f.At >= sc.Duration:
+		r.Fail(at, "is not within the duration of the scenario (%v)", sc.Duration)
+	case f.Kind == Reset && r.Given(lasts):
+		r.Fail(lasts, "means nothing to reset, which is over as soon as it begins")
+	case f.For >= 0 && f.At+f.For >= sc.Duration:
+		r.Fail(lasts, "ends after the scenario (%v); leave it out for a fault that lasts to the end", sc.Duration)
+	}
+	switch {
+	case r.Skipped(inside):
+	case f.Kind == Refuse:
+		sc.checkHost(r, form.Join(inside, "host"), f.Host, append(sc.hosts(), "*"))
+	case f.onHost():
+		sc.checkHost(r, form.Join(inside, "host"), f.Host, sc.backendHosts())
+	default:
+		sc.checkBetween(r, inside, &f.Between)
+	}
+}
+
+// checkExpect refuses what this scenario can never tell.
+func (sc *Scenario) checkExpect(r *form.Report) {
+	ending := false
+	for i := range sc.Faults {
+		_, ends := sc.Faults[i].ends()
+		ending = ending || ends
+	}
+	for _, e := range sc.Expect {
+		switch {
+		case r.Failed("faults"):
+		case e.Metric == metricFailover && len(sc.Faults) == 0:
+			r.FailAt(e.line, "", "expect: %s needs a fault", e.Metric)
+		case e.Metric == metricRecovery && !ending:
+			r.FailAt(e.line, "", "expect: %s needs a fault that ends", e.Metric)
+		}
+	}
+}

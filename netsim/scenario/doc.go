@@ -1,0 +1,68 @@
+// Package scenario runs whole experiments: a production configuration of the proxy, simulated backends and
+// clients around it, faults at given times, and expectations. A run is a function of the code, the scenario and
+// the seed; its [Verdict] carries the hash of its trace.
+//
+//	sc, err := scenario.Load("testdata/scenarios/silent-drop.yaml")
+//	v, err := scenario.Execute(sc, scenario.Options{})
+//	fmt.Print(v.Text())
+//
+// # Map
+//
+//   - scenario.go, distribution.go, fault.go: [Scenario] and its parts, the plain data of a file.
+//   - keys.go, values.go, check.go: the strict reader of the file; every mistake is told with its line.
+//   - expect.go, outcome.go: [Expectation], the metrics, and how they are computed.
+//   - execute.go, run.go: [Execute], [Run] and [RunTest]; faults.go drives the faults; laws.go checks the
+//     conservation laws.
+//   - backend.go: the simulated servers. client.go, exchange.go: the simulated clients.
+//   - verdict.go: [Verdict], as JSON and as text.
+//
+// # What a run is
+//
+// The machines are the proxy (named proxy, 10.0.0.100), one for each host of the backends' addresses, and one
+// for each client. The proxy is the code of production with netsim's dialer, listeners and clock; it has no
+// admin page, and each of its listeners is at the port that the configuration gives. Clients send for the
+// scenario's duration, and the last answers are waited for. Then the proxy drains, the clients close their
+// connections, faults that last are ended, and up to five virtual minutes are given to the backends to see the
+// ends of their connections.
+//
+// Each request carries a nonce in the field X-Nonce, which its backend echoes. A request is answered when a
+// status of 200 to 399, its own nonce, and the whole body have come within the client's timeout. Clients do not
+// repeat requests.
+//
+// # Metrics
+//
+//   - requests, answered, failed: the clients' requests; failed is the difference.
+//   - success_rate: answered / requests, in percent.
+//   - p50, p90, p99, p99.9: nearest-rank quantiles of the time from a request's arrival to its last byte, dial
+//     and waiting included, over the requests that were answered. An open loop does not wait for answers, so
+//     nothing is omitted.
+//   - time_to_failover: the longest time, over all faults, from a fault's beginning to the end of the last
+//     failed request that began while the fault lasted; 0 if none failed. A fault of one instant (reset) is held
+//     to last until the next fault.
+//   - time_to_recovery: from the end of the last fault that ends until every backend has answered a request
+//     again with a status below 500; "never" if one has not, which fails every upper bound.
+//   - reuse_rate: the share of the pools' loans that reused a connection, in percent.
+//   - retries: attempts on another backend that the retry policy allowed. repeated: attempts made again because
+//     a reused connection was dead, which a client never sees.
+//   - leaks: connections that the proxy still holds after the drain, and those of backends that are open after
+//     the time to settle. A backend with no close_idle_after keeps a connection whose end it was never told:
+//     that counts.
+//   - conservation: how many conservation laws were broken, at the end or at any whole second: requests in = in
+//     flight + answered + failed; attempts begun = in flight + ended; for each pool dials begun = dialling +
+//     dialled + failed, and dialled = idle + lent + retired <= max_connections. Any such break fails the
+//     verdict, expected or not.
+//   - wrong_nonce: requests that got somebody else's answer. One of them fails the verdict, expected or not.
+//
+// # Promises
+//
+// Equal code, scenario and seed give an equal trace, whatever GOMAXPROCS is and with or without the race
+// detector. Every draw comes from a stream of its own entity (a backend's services, a client's arrivals, one
+// user), so that taking a fault or a client away does not change what the others draw.
+//
+// # Locking law
+//
+// run.mu guards the outcome and the timeline, generator.mu a client's idle connections, server.mu a backend's
+// streams, and gate.mu its line. They are leaves: none is held over a wait, over I/O, or while another one is
+// taken. Goroutines are started by the clock's AfterFunc, each at an instant of its own, and whoever lets
+// another one go sleeps for an instant before it goes on. Run waits for all of them.
+package scenario

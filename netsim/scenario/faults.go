@@ -1,0 +1,102 @@
+package scenario
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/wavepool/wavepool/netsim"
+)
+
+// step is the beginning or the end of a fault.
+type step struct {
+	at    time.Duration
+	fault int
+	begin bool
+}
+
+// steps lists what the driver has to do, in order. At equal instants ends come before beginnings.
+func steps(faults []Fault) []step {
+	var out []step
+	for i := range faults {
+		f := &faults[i]
+		out = append(out, step{f.At, i, true})
+		if end, ends := f.ends(); ends && f.Kind != Reset {
+			out = append(out, step{end, i, false})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b step) int {
+		if c := cmp.Compare(a.at, b.at); c != 0 || a.begin == b.begin {
+			return c
+		}
+		if b.begin {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// drive begins and ends the faults, one after the other.
+func (r *run) drive() {
+	for _, s := range steps(r.sc.Faults) {
+		r.clk.Sleep(max(0, s.at-r.sim.Elapsed()))
+		f := &r.sc.Faults[s.fault]
+		switch {
+		case f.Kind == Reset:
+			n := r.sim.ResetConns(f.Between[0], f.Between[1])
+			r.moment("%s: %d connections", f, n)
+		case s.begin:
+			r.stop[s.fault] = r.begin(f)
+			r.moment("%s begins", f)
+		default:
+			r.stop[s.fault]()
+			r.stop[s.fault] = nil
+			r.moment("%s ends", f)
+		}
+	}
+}
+
+// begin makes a fault happen, and returns what ends it.
+func (r *run) begin(f *Fault) (end func()) {
+	a, b := f.Between[0], f.Between[1]
+	switch f.Kind {
+	case SilentDrop:
+		return r.sim.SilentDrop(a, b).Stop
+	case Partition:
+		return r.sim.Partition(a, b).Stop
+	case Refuse:
+		return r.sim.Refuse(f.Host, f.Port).Stop
+	case Slow:
+		return r.sim.SlowLink(a, b, netsim.Link{Latency: f.Latency, Jitter: f.Jitter, Loss: f.Loss}).Stop
+	case IdleForget:
+		return r.sim.IdleForget(a, b, f.Idle, f.WithReset).Stop
+	case Crash:
+		r.sim.Host(f.Host, "").Crash()
+	case Kill:
+		r.sim.Host(f.Host, "").Kill()
+	default:
+		panic("scenario: unknown kind of fault " + f.Kind)
+	}
+	r.down[f.Host]++
+	return func() {
+		// Where two such faults overlap, the machine comes back when both are over.
+		if r.down[f.Host]--; r.down[f.Host] == 0 {
+			r.restart(f.Host)
+		}
+	}
+}
+
+// restart brings a machine back, and the services on it.
+func (r *run) restart(host string) {
+	r.sim.Host(host, "").Restart()
+	for _, s := range r.servers {
+		if s.host.Name() != host {
+			continue
+		}
+		if err := s.start(); err != nil {
+			r.trouble(err)
+		}
+		r.clk.Sleep(0)
+	}
+}

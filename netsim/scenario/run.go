@@ -1,0 +1,331 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/benbjohnson/clock"
+
+	"github.com/wavepool/wavepool/netsim"
+	"github.com/wavepool/wavepool/proxy"
+	"github.com/wavepool/wavepool/proxy/config"
+	"github.com/wavepool/wavepool/proxy/upstream"
+)
+
+// run is one execution of a scenario inside a bubble.
+type run struct {
+	sc      *Scenario
+	sim     *netsim.Sim
+	clk     clock.Clock
+	servers []*server
+	clients []*generator
+	server  *proxy.Server
+
+	work sync.WaitGroup // the fault driver and the checker of laws
+	stop []func()       // ends a fault, by index; used by the driver and, when that has ended, by Run
+	down map[string]int // how many faults keep a machine down; the driver's own
+
+	mu       sync.Mutex // never held over a wait
+	out      outcome
+	timeline []Moment
+	told     map[string]bool // what the timeline has once already
+	served   []bool          // which servers have answered since the last fault ended
+	waitFor  int             // how many have not
+	since    time.Duration   // when the last fault ends; -1: none does
+}
+
+// Run executes the scenario in sim, which belongs to a bubble and is fresh, and closes it. It returns when every
+// goroutine of the run has ended. The verdict lacks the wall-clock time.
+func Run(sim *netsim.Sim, sc *Scenario) *Verdict {
+	r := &run{sc: sc, sim: sim, clk: sim.Clock(), told: make(map[string]bool), down: make(map[string]int), since: -1}
+	r.out.failed = make(map[string]int)
+	r.out.failover, r.out.recovery = math.NaN(), math.NaN()
+	r.setUp()
+	if err := r.startProxy(); err != nil {
+		return r.cannotStart(err)
+	}
+	r.load()
+	r.clk.Sleep(0)
+	drained := r.drain()
+	r.tearDown()
+	r.sim.Close()
+	return r.verdict(drained)
+}
+
+// setUp makes the links, the machines and the servers.
+func (r *run) setUp() {
+	d := r.sc.Network.Default
+	r.sim.SetLink("*", "*", netsim.Link{Latency: d.Latency, Jitter: d.Jitter, Loss: d.Loss})
+	r.sim.Host(ProxyName, ProxyAddr)
+	for i := range r.sc.Backends {
+		s := newServer(r.sim, &r.sc.Backends[i], r.answeredBy)
+		r.servers = append(r.servers, s)
+		if err := s.start(); err != nil {
+			r.trouble(err)
+		}
+	}
+	for i := range r.sc.Network.Links {
+		l := &r.sc.Network.Links[i]
+		r.sim.SetLink(l.Between[0], l.Between[1], netsim.Link{Latency: l.Latency, Jitter: l.Jitter, Loss: l.Loss})
+	}
+	if last, ends := lastEnd(r.sc.Faults); ends {
+		r.since, r.waitFor = last, len(r.servers)
+		r.out.recovery = math.Inf(1)
+	}
+	r.served = make([]bool, len(r.servers))
+	r.stop = make([]func(), len(r.sc.Faults))
+}
+
+// startProxy makes the proxy, the very one of production, and its clients.
+func (r *run) startProxy() error {
+	settings := *r.sc.Settings
+	settings.Listeners = slices.Clone(settings.Listeners)
+	settings.Admin = config.Admin{}
+	host := r.sim.Host(ProxyName, ProxyAddr)
+	for i := range settings.Listeners {
+		// The simulated machine has one address, and the file has that of a real one.
+		l := &settings.Listeners[i]
+		if _, port, err := net.SplitHostPort(l.Address); err == nil {
+			l.Address = ":" + port
+		}
+	}
+	var err error
+	r.server, err = proxy.New(proxy.Config{
+		Settings: &settings, Dialer: host, Listen: host.Listen, Clock: r.clk, Rand: r.sim.Rand, Observer: r.observe,
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.server.Start(context.Background()); err != nil {
+		r.server.Close()
+		return err
+	}
+	for i := range r.sc.Clients {
+		c := &r.sc.Clients[i]
+		to := max(0, slices.Index(r.sc.listeners(), c.To))
+		_, port, err := net.SplitHostPort(r.server.Addrs()[to].String())
+		if err != nil {
+			return err
+		}
+		r.clients = append(r.clients, newGenerator(r, c, net.JoinHostPort(ProxyName, port)))
+	}
+	return nil
+}
+
+// load has the clients send for the scenario's duration, while the faults come and go, and waits for the last
+// answer.
+func (r *run) load() {
+	r.work.Add(2)
+	r.clk.AfterFunc(0, func() {
+		defer r.work.Done()
+		r.drive()
+	})
+	r.clk.AfterFunc(0, func() {
+		defer r.work.Done()
+		r.watchLaws()
+	})
+	for _, g := range r.clients {
+		g.start()
+	}
+	r.clk.Sleep(r.sc.Duration - r.sim.Elapsed())
+	for _, g := range r.clients {
+		g.work.Wait()
+		r.clk.Sleep(0)
+	}
+	r.work.Wait()
+}
+
+// drain stops the proxy without losing a request, and then the clients' connections. It returns when that was.
+func (r *run) drain() time.Duration {
+	if err := r.server.Drain(context.Background()); err != nil {
+		r.moment("%v", err)
+	}
+	at := r.sim.Elapsed()
+	for _, g := range r.clients {
+		g.close()
+	}
+	return at
+}
+
+// settle bounds the time that the last FINs may take after the drain, in virtual time: they may have been lost,
+// and are sent again every two minutes at the latest.
+const settle = 5 * time.Minute
+
+// tearDown ends the faults that last, waits for the backends to see the ends of their connections, counts what is
+// left, and ends the backends.
+func (r *run) tearDown() {
+	for i, stop := range r.stop {
+		if f := &r.sc.Faults[i]; stop != nil && f.Kind != Crash && f.Kind != Kill {
+			stop()
+		}
+	}
+	for began := r.sim.Elapsed(); r.openAtBackends() > 0 && r.sim.Elapsed()-began < settle; {
+		r.clk.Sleep(time.Second)
+	}
+	st := r.server.Stats()
+	r.checkLaws(&st, true)
+	r.mu.Lock()
+	r.out.leaks = held(&st) + r.openAtBackends()
+	r.out.repeated = st.Repeated
+	lends, reuses := uint64(0), uint64(0)
+	for i := range st.Upstreams {
+		u := &st.Upstreams[i]
+		r.out.retries += u.Retries
+		for j := range u.Backends {
+			lends += u.Backends[j].Pool.Lends
+			reuses += u.Backends[j].Pool.Reuses
+		}
+	}
+	r.out.reuse = math.NaN()
+	if lends > 0 {
+		r.out.reuse = float64(reuses) / float64(lends)
+	}
+	r.mu.Unlock()
+	r.endBackends()
+}
+
+func (r *run) openAtBackends() int {
+	n := 0
+	for _, s := range r.servers {
+		n += s.opened()
+	}
+	return n
+}
+
+// endBackends ends the servers and waits for them.
+func (r *run) endBackends() {
+	for _, s := range r.servers {
+		s.host.Kill()
+		r.clk.Sleep(0)
+	}
+	for _, s := range r.servers {
+		s.work.Wait()
+		r.clk.Sleep(0)
+	}
+}
+
+// cannotStart is the end of a run whose proxy could not be started.
+func (r *run) cannotStart(err error) *Verdict {
+	r.endBackends()
+	r.sim.Close()
+	v := r.verdict(r.sim.Elapsed())
+	v.Expectations = []Judged{{Expect: "the proxy starts", Value: err.Error()}}
+	return v
+}
+
+// watchLaws looks at the conservation laws once in every second, at an instant at which nothing else happens.
+func (r *run) watchLaws() {
+	for r.sim.Elapsed()+time.Second <= r.sc.Duration {
+		r.clk.Sleep(time.Second)
+		st := r.server.Stats()
+		r.checkLaws(&st, false)
+	}
+}
+
+// checkLaws counts each law that is broken once.
+func (r *run) checkLaws(st *proxy.Stats, end bool) {
+	for _, l := range brokenLaws(st, end) {
+		if r.once("law " + l.what) {
+			r.mu.Lock()
+			r.out.broken++
+			r.mu.Unlock()
+			r.moment("broken: %s (%s)", l.what, l.numbers)
+		}
+	}
+}
+
+// observe is told every event of the proxy's rooms.
+func (r *run) observe(e upstream.Event) {
+	detail := e.Reason
+	if e.Detail != "" {
+		detail += " " + e.Detail
+	}
+	r.sim.Note(e.Entity, e.Kind, detail)
+	switch e.Kind {
+	case upstream.KindUp, upstream.KindDown:
+		text := e.Entity + " " + e.Kind + ": " + e.Reason
+		if e.Detail != "" {
+			text += " (" + e.Detail + ")"
+		}
+		r.moment("%s", text)
+	case upstream.KindAttemptFailed, upstream.KindDialFailed:
+		if r.once(e.Kind + " " + e.Entity + " " + e.Reason) {
+			r.moment("first %s at %s: %s", e.Kind, e.Entity, e.Reason)
+		}
+	}
+}
+
+// ended takes in the end of a client's request.
+func (r *run) ended(client string, n int, took time.Duration, failure string) {
+	now := r.sim.Elapsed()
+	r.mu.Lock()
+	o := &r.out
+	o.requests++
+	if failure == "" {
+		o.answered++
+		o.latencies = append(o.latencies, took)
+	} else {
+		o.failed[failure]++
+		o.failures = append(o.failures, failedRequest{now - took, now})
+	}
+	r.mu.Unlock()
+	if failure != "" && r.once("failure "+failure) {
+		r.moment("first failed request: %s (%s, number %s)", failure, client, strconv.Itoa(n))
+	}
+}
+
+// answeredBy is told that a backend has answered a request well.
+func (r *run) answeredBy(s *server) {
+	now := r.sim.Elapsed()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waitFor == 0 || r.since < 0 || now < r.since {
+		return
+	}
+	i := slices.Index(r.servers, s)
+	if r.served[i] {
+		return
+	}
+	r.served[i] = true
+	if r.waitFor--; r.waitFor == 0 {
+		r.out.recovery = (now - r.since).Seconds()
+	}
+}
+
+// once says whether it is asked for the first time.
+func (r *run) once(what string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.told[what] {
+		return false
+	}
+	r.told[what] = true
+	return true
+}
+
+// maxMoments bounds the timeline.
+const maxMoments = 500
+
+// moment adds a line to the timeline.
+func (r *run) moment(format string, args ...any) {
+	at := r.sim.Elapsed()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.timeline) < maxMoments {
+		r.timeline = append(r.timeline, Moment{At: inSeconds(at), Text: fmt.Sprintf(format, args...)})
+	}
+}
+
+// trouble is told what a scenario cannot do to its world; it makes the verdict fail.
+func (r *run) trouble(err error) {
+	r.mu.Lock()
+	r.out.broken++
+	r.mu.Unlock()
+	r.moment("broken: %v", err)
+}

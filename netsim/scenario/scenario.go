@@ -1,0 +1,235 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/wavepool/wavepool/proxy/config"
+	"github.com/wavepool/wavepool/proxy/config/form"
+)
+
+// The name and the address of the simulated machine that the proxy runs on.
+const (
+	ProxyName = "proxy"
+	ProxyAddr = "10.0.0.100"
+)
+
+// Scenario is one experiment: a proxy configuration, the world around it, what goes wrong, and what must hold.
+// Load and Parse make it; Execute runs it any number of times and does not change it. Seed may be set between
+// runs.
+type Scenario struct {
+	// Name stands for the scenario in its verdict. Key name, required: letters, digits, hyphens, underscores, dots.
+	Name string
+	// About says what the scenario teaches. Key about, optional.
+	About string
+	// Seed determines every draw and the order of all ties. Key seed, default 0.
+	Seed uint64
+	// Duration is how long clients send requests, in virtual time. Key duration, required, from 1s to 24h.
+	Duration time.Duration
+	// Settings are the proxy's, from the file that proxy.config names or from the mapping proxy itself.
+	Settings *config.Config
+	// Backends are the simulated servers, one for each backend address of Settings.
+	Backends []Backend
+	// Network describes the links between the machines.
+	Network Network
+	// Clients send the requests. At least one, at most 100; their names are those of their machines.
+	Clients []Client
+	// Faults are what goes wrong, at most 1000.
+	Faults []Fault
+	// Expect is what must hold for the verdict to pass, at most 100.
+	Expect []Expectation
+
+	file string // the name that the scenario was read under
+	seed int    // as read
+	conf string // key proxy.config: where the settings are, relative to file
+}
+
+// Backend is one simulated HTTP server. It echoes the X-Nonce field of each request. A request without one is a
+// health check and is answered 200 at once.
+type Backend struct {
+	// Address is host:port as the proxy's configuration has it. Backends with equal hosts share a machine.
+	// Required.
+	Address string
+	// Service is how long a request takes once it has begun. Key service, default 5ms.
+	Service Distribution
+	// Concurrency is how many requests are served at one time; more wait, first come first served. Key concurrency,
+	// default 100, from 1 to 100000.
+	Concurrency int
+	// BodyBytes is the length of each answer's body. Key body_bytes, default 200, from 0 to 16MiB.
+	BodyBytes int
+	// ErrorRate is the share of requests answered 503, from 0 to 1. Key error_rate, default 0.
+	ErrorRate float64
+	// CloseAfterRequests ends a connection in order, with its last answer, after so many requests. Key
+	// close_after_requests, default off (0), from 1 to 1000000.
+	CloseAfterRequests int
+	// CloseIdleAfter closes a connection on which no request has come for so long, without a word before: the
+	// race of every keep-alive. Key close_idle_after, default off (0), from 1ms to 24h.
+	CloseIdleAfter time.Duration
+}
+
+// Network describes all links. A link is the same both ways.
+type Network struct {
+	// Default is every link that Links does not name. Key default: latency 500us, jitter 100us and no loss.
+	Default Link
+	// Links are the special ones; a later one wins over an earlier one. At most 1000.
+	Links []Link
+}
+
+// Link is a path between two machines.
+type Link struct {
+	// Between names the two ends: proxy, the host part of a backend's address, a client's name, or * for any.
+	Between [2]string
+	// Latency is the one-way delay and Jitter what is added to it, drawn from 0 to Jitter for each packet. From
+	// 0 to 1h.
+	Latency, Jitter time.Duration
+	// Loss is the share of packets that are lost and sent again after a timeout, from 0 to 1.
+	Loss float64
+}
+
+// Client is one source of requests, on a machine of its own that has its name.
+type Client struct {
+	// Name is required and unique; it is not proxy and not a backend's host.
+	Name string
+	// Arrivals say when requests begin. Required.
+	Arrivals Arrivals
+	// KeepAlive lets connections carry more than one request. Key keep_alive, default true.
+	KeepAlive bool
+	// Timeout bounds a request from its arrival to its last byte, dial included. Key timeout, default 10s, from 1ms
+	// to 1h.
+	Timeout time.Duration
+	// Method and Path make the request line. Defaults GET and /.
+	Method, Path string
+	// BodyBytes is the length of each request's body. Key body_bytes, default 0, from 0 to 16MiB.
+	BodyBytes int
+	// Connections is how many idle connections an open-loop client keeps for reuse, the youngest first; when
+	// none is idle it opens another one. Key connections, default 1000, from 1 to 100000.
+	Connections int
+	// To is the listener's address as the configuration has it. Key to, default the first listener.
+	To string
+}
+
+// Arrivals is one of three: Poisson or Constant (an open loop, which does not slow down when answers do), or Users.
+type Arrivals struct {
+	// Poisson is a mean rate in requests per second with independent arrivals, Constant an even one; written 100/s.
+	Poisson, Constant float64
+	// Users is a number of users, 1 to 10000, each of whom waits for an answer and then thinks.
+	Users int
+	// Think is how long a user thinks between an answer and the next request. Default 100ms.
+	Think Distribution
+
+	kind string // poisson, constant or users, as read
+}
+
+// Load reads the scenario file at path. A file that cannot be read gives the *fs.PathError of the system; a file
+// with mistakes gives config.Errors, which lists all of them. Relative paths in it begin at the file's own
+// folder.
+func Load(path string) (*Scenario, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read scenario: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// readFile reads no more than a byte above what is accepted, which is enough to tell that a file is too large.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, form.MaxBytes+1))
+}
+
+// Parse reads a scenario from data; name stands for the file in its messages, and relative paths begin at its
+// folder. The error is a config.Errors and lists every mistake.
+func Parse(name string, data []byte) (*Scenario, error) {
+	r := form.NewReport(name)
+	n := form.Document(r, data)
+	if n == nil {
+		return nil, r.Err()
+	}
+	sc := &Scenario{file: name}
+	sc.Network.Default = defaultLink()
+	form.Read(r, n, sc.form())
+	sc.check(r)
+	if err := r.Err(); err != nil {
+		return nil, err
+	}
+	sc.Seed = uint64(sc.seed)
+	return sc, nil
+}
+
+// UseConfig replaces the proxy's settings by those of another file, so that one scenario can judge several
+// configurations. Every backend of them must be simulated. An error leaves the scenario as it was.
+func (sc *Scenario) UseConfig(path string) error {
+	c, err := config.Load(path)
+	if err != nil {
+		return err
+	}
+	old := sc.Settings
+	sc.Settings = c
+	var r form.Report
+	sc.checkSettings(&r)
+	sc.checkClients(&r)
+	if err := r.Err(); err != nil {
+		sc.Settings = old
+		return fmt.Errorf("%s does not fit the scenario %s: %w", path, sc.Name, err)
+	}
+	return nil
+}
+
+// loadSettings reads the file that proxy.config names.
+func (sc *Scenario) loadSettings(r *form.Report, path string) {
+	file := sc.conf
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(filepath.Dir(sc.file), file)
+	}
+	c, err := config.Load(file)
+	sc.Settings = c
+	var all config.Errors
+	switch {
+	case errors.As(err, &all):
+		for _, e := range all {
+			// The mistake is in another file, whose line and path its own text carries.
+			r.FailAt(r.Line(path), "", "%s: %s", path, e.Error())
+		}
+	case err != nil:
+		r.Fail(path, "%v", err)
+	}
+}
+
+// hosts lists the names of all machines: the proxy, the backends' and the clients', each once.
+func (sc *Scenario) hosts() []string {
+	names := append([]string{ProxyName}, sc.backendHosts()...)
+	for i := range sc.Clients {
+		names = append(names, sc.Clients[i].Name)
+	}
+	return names
+}
+
+// backendHosts lists the machines of the backends, each once.
+func (sc *Scenario) backendHosts() []string {
+	var names []string
+	for i := range sc.Backends {
+		if h := hostOf(sc.Backends[i].Address); !slices.Contains(names, h) {
+			names = append(names, h)
+		}
+	}
+	return names
+}
+
+// hostOf is the host part of an address, or the whole where it has none.
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
+}

@@ -1,0 +1,164 @@
+package scenario
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wavepool/wavepool/netsim"
+)
+
+// Verdict is what a run has shown. Its JSON form is stable.
+type Verdict struct {
+	// Name and Seed are the scenario's.
+	Name string `json:"name"`
+	Seed uint64 `json:"seed"`
+	// TraceHash is the hash of the canonical trace, 16 hexadecimal digits. Equal code, scenario and seed give an
+	// equal one.
+	TraceHash string `json:"trace_hash"`
+	// VirtualSeconds is the simulated time from the beginning to the end of the drain, WallSeconds the real time
+	// that the whole run took.
+	VirtualSeconds float64 `json:"virtual_seconds"`
+	WallSeconds    float64 `json:"wall_seconds"`
+	// Events is the length of the trace.
+	Events uint64 `json:"events"`
+	// Requests counts the clients' requests, and Answered those that were answered well. The others are in Failed.
+	Requests int `json:"requests"`
+	Answered int `json:"answered"`
+	// Failed counts the failed requests by reason.
+	Failed map[string]int `json:"failed"`
+	// ReuseRate is the share of the pools' loans that reused a connection, 0 to 1, in whole millionths.
+	ReuseRate float64 `json:"reuse_rate"`
+	// Expectations are the scenario's, judged, in its order; behind them what always must hold and did not.
+	Expectations []Judged `json:"expectations"`
+	// Timeline tells the faults, the backends' ups and downs, and the first failure of each kind; at most 500
+	// entries.
+	Timeline []Moment `json:"timeline"`
+
+	// Trace is the canonical trace: all of it with Options.KeepTrace, else its end.
+	Trace *netsim.Trace `json:"-"`
+
+	notes []string // failover and recovery, for the text
+}
+
+// Judged is an expectation with the value that it met.
+type Judged struct {
+	Expect string `json:"expect"` // as written
+	Value  string `json:"value"`  // the metric's value, with its unit
+	OK     bool   `json:"ok"`     // whether it holds
+}
+
+// Moment is one line of a timeline.
+type Moment struct {
+	At   float64 `json:"at"`   // seconds since the beginning, in whole microseconds
+	Text string  `json:"text"` // what happened
+}
+
+// OK says whether everything held that was expected.
+func (v *Verdict) OK() bool {
+	return !slices.ContainsFunc(v.Expectations, func(j Judged) bool { return !j.OK })
+}
+
+// verdict judges the run. Everything else has ended.
+func (r *run) verdict(drained time.Duration) *Verdict {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := &r.out
+	o.finish()
+	o.failover = failoverOf(r.sc.Faults, r.sc.Duration, o.failures)
+	v := &Verdict{
+		Name: r.sc.Name, Seed: r.sim.Seed(), TraceHash: fmt.Sprintf("%016x", r.sim.Hash()), Events: r.sim.Events(),
+		VirtualSeconds: inSeconds(drained),
+		Requests:       o.requests, Answered: o.answered, Failed: o.failed, Timeline: r.timeline,
+	}
+	if !math.IsNaN(o.reuse) {
+		v.ReuseRate = math.Round(o.reuse*1e6) / 1e6
+	}
+	for _, e := range r.sc.Expect {
+		m := metricNamed(e.Metric)
+		x := m.value(o)
+		v.Expectations = append(v.Expectations, Judged{e.String(), m.unit.format(x), e.holds(x)})
+	}
+	// These two are never a matter of taste.
+	for _, name := range []string{metricWrongNonce, metricConservation} {
+		m := metricNamed(name)
+		if x := m.value(o); x != 0 {
+			v.Expectations = append(v.Expectations, Judged{name + " == 0", m.unit.format(x), false})
+		}
+	}
+	if !math.IsNaN(o.failover) {
+		v.notes = append(v.notes, "failover "+seconds.format(o.failover))
+	}
+	if !math.IsNaN(o.recovery) {
+		v.notes = append(v.notes, "recovery "+seconds.format(o.recovery))
+	}
+	return v
+}
+
+// inSeconds gives whole microseconds as the number that prints shortest.
+func inSeconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e6 }
+
+// maxShown is how many lines of the timeline the text shows.
+const maxShown = 24
+
+// Text formats the verdict for people: what ran, what it gave, and each expectation. The first one that fails is
+// followed by the timeline.
+func (v *Verdict) Text() string {
+	var b strings.Builder
+	virtual := time.Duration(v.VirtualSeconds * float64(time.Second)).Round(time.Second)
+	fmt.Fprintf(&b, "%s  seed %d   %v simulated in %.1fs   trace %.8s\n", v.Name, v.Seed, virtual, v.WallSeconds, v.TraceHash)
+	fmt.Fprintf(&b, "  %s requests   %s answered   %s failed%s\n", thousands(uint64(v.Requests)),
+		thousands(uint64(v.Answered)), thousands(uint64(v.Requests-v.Answered)), v.reasons())
+	fmt.Fprintf(&b, "  %s\n", strings.Join(append([]string{"reuse " + share.format(v.ReuseRate)}, v.notes...), "   "))
+	width := 0
+	for _, j := range v.Expectations {
+		width = max(width, len(j.Expect))
+	}
+	shown := false
+	for _, j := range v.Expectations {
+		word := "ok  "
+		if !j.OK {
+			word = "FAIL"
+		}
+		fmt.Fprintf(&b, "  %s  %-*s   %s\n", word, width, j.Expect, j.Value)
+		if !j.OK && !shown {
+			shown = true
+			v.writeTimeline(&b)
+		}
+	}
+	return b.String()
+}
+
+// reasons lists the failures, the most frequent first.
+func (v *Verdict) reasons() string {
+	if len(v.Failed) == 0 {
+		return ""
+	}
+	names := slices.Sorted(maps.Keys(v.Failed))
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(v.Failed[b], v.Failed[a]) })
+	for i, name := range names {
+		names[i] = name + " " + thousands(uint64(v.Failed[name]))
+	}
+	return ": " + strings.Join(names, ", ")
+}
+
+func (v *Verdict) writeTimeline(b *strings.Builder) {
+	for i, m := range v.Timeline {
+		if i == maxShown {
+			fmt.Fprintf(b, "        ... and %d more moments\n", len(v.Timeline)-maxShown)
+			return
+		}
+		at := time.Duration(math.Round(m.At*1e6)) * time.Microsecond
+		fmt.Fprintf(b, "        %s  %s\n", clockTime(at), m.Text)
+	}
+}
+
+// clockTime writes 1m0.000s, with three digits whatever they are, so that lines stand in columns.
+func clockTime(d time.Duration) string {
+	minutes := d / time.Minute
+	return fmt.Sprintf("%dm%06.3fs", minutes, (d - minutes*time.Minute).Truncate(time.Millisecond).Seconds())
+}
