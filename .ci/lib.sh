@@ -30,5 +30,5 @@ build_wavesim() {
 
 # trace_hash FILE prints the trace_hash of a verdict in JSON, or nothing.
 trace_hash() {
-  sed -n 's/.*"trace_hash"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' "$1" | head -n 1
+  sed -n 's/.*"trace_hash"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' "$1" | sed -n 1p
 }
