@@ -28,16 +28,17 @@ func (p *Pool) Want(n int) int {
 // Those that callers of Fresh wait for do not count. An outer queue asks with it for as many dials as it has requests
 // that count on this pool, so that dials whose requests have gone serve those that come.
 func (p *Pool) Cover(n int) int {
-	for {
-		p.mu.Lock()
-		under := p.sharedLocked()
-		begin := under < n && p.reserveDialLocked()
-		p.mu.Unlock()
-		if !begin {
-			return under
-		}
+	// What is missing is reserved at once: a dial that ends between two looks is not one that was never begun.
+	p.mu.Lock()
+	under, begin := p.sharedLocked(), 0
+	for under+begin < n && p.reserveDialLocked() {
+		begin++
+	}
+	p.mu.Unlock()
+	for range begin {
 		p.startDial()
 	}
+	return under + begin
 }
 
 // reserveDialLocked takes a slot for one dial, if one is free.

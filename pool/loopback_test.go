@@ -70,6 +70,18 @@ func TestALookAtARealSocketAllocatesNothing(t *testing.T) {
 	}))
 }
 
+func TestCoverBeginsNoMoreDialsThanWereMissing(t *testing.T) {
+	p, err := New(Config{Address: "a:1", Dialer: instant{}})
+	require.NoError(t, err)
+	defer p.Close()
+	// These dials end at once, each perhaps before the next look: the real clock and its scheduler are what is tested.
+	for range 200 {
+		before := p.Stats().Begun
+		require.GreaterOrEqual(t, p.Cover(2), 0)
+		require.LessOrEqual(t, p.Stats().Begun, before+2)
+	}
+}
+
 func TestLendAndReleaseOfAnIdleConnectionAllocateNothing(t *testing.T) {
 	p, err := New(Config{Address: "a:1", Dialer: instant{}, IdleTimeout: time.Hour})
 	require.NoError(t, err)

@@ -19,6 +19,7 @@ const coalesce = 16 << 10
 // relay passes the final answer on, whose head has been read into c.resp.
 func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
 	status := c.resp.Status
+	c.letSenderEnd()
 	b.body.Start(&b.reader, c.resp.Framing, c.resp.ContentLength, &answerLimits)
 	keep := c.req.KeepAlive && c.sent() && !c.s.draining.Load()
 	f := http1.ForwardResponse{Framing: c.resp.Framing, ContentLength: c.resp.ContentLength, Via: via}

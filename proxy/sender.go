@@ -17,6 +17,7 @@ import (
 type sender struct {
 	stop atomic.Bool // the answer is over: nobody wants the rest
 	ok   atomic.Bool // the whole body has been sent
+	last atomic.Bool // its last bytes are being written
 	done chan struct{}
 
 	mu   sync.Mutex // orders the two goroutines that set the read deadline of the backend's connection
@@ -63,6 +64,9 @@ func (c *httpConn) note(nc net.Conn, what sign) {
 	}
 }
 
+// lastWriteTime is the moment for which an answer waits for the end of a write that its backend must have seen.
+const lastWriteTime = 5 * time.Millisecond
+
 var errTooLarge = errors.New("the body is longer than allowed")
 
 // startSender begins to stream.
@@ -77,6 +81,19 @@ func (c *httpConn) startSender(b *backend, nc net.Conn) {
 
 // sent says whether the whole request has gone out.
 func (c *httpConn) sent() bool { return c.whole || c.sender != nil && c.sender.ok.Load() }
+
+// letSenderEnd gives a sender that has only its last bytes to write a moment to come back from that. A backend may answer
+// them before the sender's goroutine runs again: such an answer is not an early one, and would cost both connections.
+func (c *httpConn) letSenderEnd() {
+	s := c.sender
+	if s == nil || s.ok.Load() || !s.last.Load() {
+		return
+	}
+	select {
+	case <-s.done:
+	case <-c.s.clk.After(lastWriteTime):
+	}
+}
 
 // stopSenderIf stops the sender where the answer did not wait for the body.
 func (c *httpConn) stopSenderIf(early bool) {
@@ -154,12 +171,16 @@ func (c *httpConn) copyBody(s *sender, b *backend, nc net.Conn) {
 			out = appendRun(out[:0], run, true)
 			run = out
 		}
+		if c.body.Done() && !chunked {
+			s.last.Store(true)
+		}
 		if err := c.writeBackend(b, nc, run); err != nil {
 			c.notTaken(s, nc, err)
 			return
 		}
 	}
 	if chunked {
+		s.last.Store(true)
 		if err := c.writeBackend(b, nc, http1.AppendLastChunk(out[:0], c.body.Trailers())); err != nil {
 			c.notTaken(s, nc, err)
 			return

@@ -144,10 +144,10 @@ func (s *Server) Settings() *config.Config { return s.settings }
 func (s *Server) Draining() bool { return s.draining.Load() }
 
 // Drain stops the server without losing a request: it accepts nothing more, closes the connections that are idle,
-// lets each request and tunnel under way come to its end, and then closes what is left. When ctx ends first, or the
+// lets each request and tunnel under way come to its end, and then closes what is left. When caller ends first, or the
 // settings' DrainTimeout, the rest is cut off and Drain says how many connections that were.
-func (s *Server) Drain(ctx context.Context) error {
-	ctx, cancel := s.clk.WithTimeout(ctx, s.settings.DrainTimeout)
+func (s *Server) Drain(caller context.Context) error {
+	ctx, cancel := s.clk.WithTimeout(caller, s.settings.DrainTimeout)
 	defer cancel()
 	s.stopAccepting()
 	done := make(chan struct{})
@@ -167,7 +167,11 @@ func (s *Server) Drain(ctx context.Context) error {
 	if left == 0 {
 		return nil // the last one ended in the same moment
 	}
-	return fmt.Errorf("proxy: drained until the time limit; %d connections were cut off", left)
+	why := "its time was over"
+	if caller.Err() != nil {
+		why = "it was told to stop"
+	}
+	return fmt.Errorf("proxy: the drain did not end before %s; %d connections were cut off", why, left)
 }
 
 // Close stops the server at once. It returns when every goroutine of the server has ended.

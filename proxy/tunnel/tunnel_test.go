@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,4 +155,33 @@ func TestEndsHaveWords(t *testing.T) {
 		require.NotEqual(t, "unknown", e.String())
 	}
 	require.Equal(t, "unknown", End(9).String())
+}
+
+func TestATunnelWithAnIdleTimeEndsWhenItIsToldToStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, a := net.Pipe()
+		b, server := net.Pipe()
+		var stop atomic.Bool
+		done := make(chan Result, 1)
+		begin := time.Now()
+		go func() { done <- Run(Config{Idle: time.Hour, Stop: stop.Load}, a, b) }()
+		// It is busy, so every byte sets new deadlines over those from outside.
+		go func() { _, _ = io.Copy(io.Discard, server) }()
+		for range 10 {
+			_, err := client.Write([]byte("x"))
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Minute)
+		stop.Store(true)
+		past := time.Unix(1, 0)
+		require.NoError(t, a.SetDeadline(past))
+		require.NoError(t, b.SetDeadline(past))
+		r := <-done
+		require.Equal(t, int64(10), r.AToB)
+		require.Contains(t, []End{EndA, EndB}, r.End)
+		require.Equal(t, time.Minute, time.Since(begin))
+		for _, c := range []net.Conn{client, a, b, server} {
+			_ = c.Close()
+		}
+	})
 }
