@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -306,8 +305,6 @@ type message struct {
 	trailers []string
 	whole    bool // it ended as its framing says
 }
-
-func (m *message) has(field string) bool { return slices.Contains(m.fields, field) }
 
 // named returns the values of a field.
 func (m *message) named(name string) (values []string) {
