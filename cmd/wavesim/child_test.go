@@ -25,12 +25,8 @@ func testJob(j job) answer {
 	case "panic":
 		panic("on purpose")
 	case "panic elsewhere":
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			panic("in another goroutine")
-		}()
-		<-done
+		go panic("in another goroutine")
+		<-make(chan struct{})
 	case "exit":
 		fmt.Fprintln(os.Stderr, "I leave.")
 		os.Exit(7)

@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -105,6 +106,8 @@ func TestTheStatusTellsWhatTheServerCounted(t *testing.T) {
 	for range 4 {
 		ask(t, s)
 	}
+	// An answer is counted when it has been written: the client may have it a moment before.
+	require.Eventually(t, func() bool { return s.Stats().Answered == 4 }, 10*time.Second, time.Millisecond)
 	var st admin.Status
 	require.NoError(t, json.Unmarshal(fetch(s, "GET", "/status").Body.Bytes(), &st))
 	require.Equal(t, uint64(4), st.Requests)
