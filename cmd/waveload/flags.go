@@ -28,7 +28,7 @@ flags (one dash or two):
 `
 
 const usageEnd = `
--requests and -duration: whichever ends first if both are given, else the one that is given, else 1000 requests each.
+-requests and -duration: whichever ends first if both or neither is given, else the one that is given.
 
 how to read the result: this is a closed loop. A client sends its next request when the answer to the last one is
 there, so a server that stalls is asked less often, and latencies under overload are optimistic (coordinated omission).
@@ -41,6 +41,7 @@ exit codes: 0 every request succeeded, 1 some failed or nothing could be reached
 // Bounds of what the flags may ask for. They keep a slip of the finger from taking the machine down.
 const (
 	defaultRequests = 1000
+	defaultDuration = 30 * time.Second
 	maxClients      = 50_000
 	maxRequests     = 1_000_000_000
 	maxTimeout      = time.Hour
@@ -69,7 +70,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	fs.StringVar(&o.server, "server", "localhost:8080", "`address` to load: host:port, or http://host:port/path")
 	fs.IntVar(&o.clients, "clients", 50, "how many clients send at the same time")
 	fs.IntVar(&o.requests, "requests", defaultRequests, "requests of each client")
-	fs.DurationVar(&o.duration, "duration", 0, "end after this time, such as 30s")
+	fs.DurationVar(&o.duration, "duration", defaultDuration, "end after this time")
 	fs.BoolVar(&o.reuse, "reuse", false, "keep connections alive; without it every request has a connection of its own")
 	fs.BoolVar(&o.loadTest, "load-test", false, "let the number of clients grow, stay and shrink")
 	fs.IntVar(&o.maxClients, "max-clients", 200, "with -load-test: clients at the most")

@@ -74,7 +74,7 @@ func TestLimitsFollowTheFlagsThatAreGiven(t *testing.T) {
 		requests int
 		end      time.Duration
 	}{
-		{nil, defaultRequests, 0},
+		{nil, defaultRequests, defaultDuration},
 		{[]string{"-requests", "7"}, 7, 0},
 		{[]string{"-duration", "3s"}, 0, 3 * time.Second},
 		{[]string{"-requests", "7", "-duration", "3s"}, 7, 3 * time.Second},

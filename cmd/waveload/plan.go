@@ -37,10 +37,15 @@ func newPlan(o *options) plan {
 		}
 		return p
 	}
-	p := plan{clients: o.clients, end: o.duration, phases: []phase{{"load", o.duration}}}
-	if o.set["requests"] || !o.set["duration"] {
-		p.requests = o.requests
+	// One limit alone holds alone; both, or the defaults of both, end the run with whichever comes first.
+	p := plan{clients: o.clients, requests: o.requests, end: o.duration}
+	if o.set["requests"] && !o.set["duration"] {
+		p.end = 0
 	}
+	if o.set["duration"] && !o.set["requests"] {
+		p.requests = 0
+	}
+	p.phases = []phase{{"load", p.end}}
 	return p
 }
 
