@@ -34,7 +34,7 @@ bench: ## run the benchmarks briefly (BENCHTIME=200ms)
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 bench-pool: ## measure pool beside other pools: one table of ratios (its module is testdata/bench-pool)
-	@cd testdata/bench-pool && $(GO) run .
+	@cd testdata/bench-pool && $(GO) test -count=1 . && $(GO) run .
 
 fuzz: ## run every fuzz target for FUZZTIME=10s
 	@./.ci/fuzz $(FUZZTIME)

@@ -9,7 +9,7 @@
 // The command is a module of its own, so that the other pools are no dependency of ours. "make bench-pool" at the root
 // runs it. The same loops are Go benchmarks here, for profiles:
 //
-//	go test -run '^$' -bench 'Pools/32/wavepool' -cpuprofile bin.prof
+//	go test -run '^$' -bench 'Pools/^32$/^wavepool$' -cpuprofile cpu.prof
 //
 // Lock law: the pools' own; a measured caller holds nothing but a connection.
 package main
