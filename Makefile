@@ -6,10 +6,10 @@ FUZZTIME    ?= 10s
 BENCHTIME   ?= 200ms
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint sim determinism bench fuzz cover ci
+.PHONY: help build test lint sim determinism bench bench-pool fuzz cover ci
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the commands into bin/
 	@mkdir -p bin
@@ -32,6 +32,9 @@ determinism: ## prove that a seed gives one trace: GOMAXPROCS 1 and 2, race on a
 
 bench: ## run the benchmarks briefly (BENCHTIME=200ms)
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+bench-pool: ## measure pool beside other pools: one table of ratios (its module is testdata/bench-pool)
+	@cd testdata/bench-pool && $(GO) test -count=1 . && $(GO) run .
 
 fuzz: ## run every fuzz target for FUZZTIME=10s
 	@./.ci/fuzz $(FUZZTIME)
