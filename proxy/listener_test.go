@@ -25,6 +25,7 @@ func TestAListenerHoldsNoMoreConnectionsThanItMay(t *testing.T) {
 				backend.request()
 				backend.send(okay)
 				one.answer()
+				c.accepted(2)
 				three := c.client().send(get)
 				three.silent()
 				require.Equal(c.t, int64(2), c.server.Stats().Accepted)

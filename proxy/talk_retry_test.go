@@ -259,7 +259,7 @@ func TestRefusedRequestsLeaveTheConnectionInOrder(t *testing.T) {
 			backend := c.origins[0].accept()
 			backend.request()
 			second := c.client().send(get)
-			c.settle()
+			c.queued(1)
 			m := c.client().send(get).answer()
 			require.Equal(c.t, "503 Service Unavailable", m.start)
 			require.Equal(c.t, []string{"1"}, m.named("Retry-After"))

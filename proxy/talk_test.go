@@ -236,8 +236,7 @@ type peer struct {
 
 func (c *talk) peer(nc net.Conn) *peer {
 	p := &peer{c: c, nc: nc}
-	// Far away, so that it ends only a script that hangs.
-	limit := 4 * time.Second
+	limit := hung
 	if c.sim != nil {
 		limit = 24 * time.Hour
 	}
@@ -273,7 +272,7 @@ func (c *talk) front() string {
 func (o *origin) accept() *peer {
 	d, ok := o.ln.(interface{ SetDeadline(time.Time) error })
 	require.True(o.c.t, ok)
-	limit := 10 * time.Second
+	limit := hung
 	if o.c.sim != nil {
 		limit = time.Hour
 	}
@@ -447,6 +446,48 @@ func (p *peer) close() {
 
 // settle waits until what is under way has arrived.
 func (c *talk) settle() { c.clk.Sleep(c.quiet) }
+
+// hung is when a script on the real clock is given up. It is far away, so that a busy machine's delays end none.
+const hung = time.Minute
+
+// await waits until something has come to pass in the server, which settle alone cannot promise on a busy machine.
+func (c *talk) await(what string, happened func() bool) {
+	c.t.Helper()
+	for begin := c.clk.Now(); !happened(); c.clk.Sleep(time.Millisecond) {
+		require.Less(c.t, c.clk.Since(begin), hung, "it never happened: %s", what)
+	}
+}
+
+// accepted waits until the server holds that many connections, or has held them.
+func (c *talk) accepted(n int64) {
+	c.t.Helper()
+	c.await("as many connections are accepted", func() bool { return c.server.Stats().Accepted >= n })
+}
+
+// queued waits until that many requests wait for a backend.
+func (c *talk) queued(n int) {
+	c.t.Helper()
+	c.await("as many requests wait", func() bool { return c.server.Stats().Upstreams[0].Waiting >= n })
+}
+
+// soon checks that something took no longer than that. On the real clock only the machine's haste could break it, and
+// what hangs is found by its own limit, so there it is checked in the simulation alone.
+func (c *talk) soon(begin time.Time, limit time.Duration) {
+	c.t.Helper()
+	if c.sim != nil {
+		require.Less(c.t, c.clk.Since(begin), limit)
+	}
+}
+
+// sameBytes compares long bodies; a failure shows where they part, and not the megabytes.
+func (c *talk) sameBytes(want, got string) {
+	c.t.Helper()
+	at := 0
+	for at < min(len(want), len(got)) && want[at] == got[at] {
+		at++
+	}
+	require.True(c.t, want == got, "%d bytes instead of %d, the same up to byte %d", len(got), len(want), at)
+}
 
 const (
 	get  = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
