@@ -27,7 +27,7 @@ func tcpPair(t *testing.T) (net.Conn, *net.TCPConn) {
 // eventually looks until the kernel has told what the peer did.
 func eventually(t *testing.T, nc net.Conn) (err error) {
 	t.Helper()
-	require.Eventually(t, func() bool { err = Peek(nc); return err != nil }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { err = Peek(nc); return err != nil }, time.Minute, time.Millisecond)
 	return err
 }
 
