@@ -150,7 +150,7 @@ func TestTheWatchdogFindsALockHeldOverAWait(t *testing.T) {
 
 func TestTheWatchdogLeavesIdleVirtualTimeAlone(t *testing.T) {
 	verdicts := make(chan Stuck, 1)
-	cfg := Config{StuckAfter: 50 * time.Millisecond, OnStuck: func(v Stuck) { verdicts <- v }}
+	cfg := Config{StuckAfter: 2 * time.Second, OnStuck: func(v Stuck) { verdicts <- v }}
 	res := Run(cfg, func(s *Sim) { s.Clock().Sleep(1000 * time.Hour) })
 	require.NoError(t, res.Err)
 	require.Empty(t, verdicts)
