@@ -86,17 +86,19 @@ type phaseResult struct {
 	Latency   distribution `json:"latency_seconds"`
 }
 
-// result sums the run up.
+// result sums the run up. No dial is under way any more: those that outlived the last request, and that stats does not
+// know, are counted too, for the server has seen them.
 func (g *generator) result(stats pool.Stats) *result {
 	t := g.whole()
+	connect := g.dialer.measured()
 	elapsed := g.elapsed(t)
 	r := &result{
 		Target: g.o.target.url(), Method: g.o.method, LoadTest: g.o.loadTest, Clients: g.plan.clients, Reuse: g.reuse,
 		Timeout: g.timeout.Seconds(), Ended: g.ended, Duration: elapsed.Seconds(),
 		Requests: t.ended(), Succeeded: t.succeeded, Failed: t.failed(), Unfinished: t.unfinished,
 		PerSecond: perSecond(t.ended(), elapsed), BodyBytes: t.body, BytesPerSecond: perSecond(t.body, elapsed),
-		Latency: summary(t.latency), Connect: summary(g.dialer.measured()),
-		Connections: connections{stats.Dialled, stats.DialFailed, stats.Lends, stats.Reuses, stats.ReuseRate()},
+		Latency: summary(t.latency), Connect: summary(connect),
+		Connections: connections{connect.count(), stats.DialFailed, stats.Lends, stats.Reuses, stats.ReuseRate()},
 		Status:      map[string]uint64{}, Errors: map[string]uint64{}, FirstErrors: map[string]string{},
 		Backends: shares(t), BackendUntold: t.untold, Phases: []phaseResult{}, Caveat: caveat,
 	}

@@ -127,6 +127,16 @@ func TestTheSteadyLoopAllocatesNothing(t *testing.T) {
 	require.EqualValues(t, 302, c.g.parts[0].succeeded)
 }
 
+func TestADialThatOutlivesTheLastRequestIsCountedEverywhere(t *testing.T) {
+	c, _ := steadyClient(t, rawServer(t, func(_ *net.TCPConn, next func() bool) { next() }))
+	before := c.g.pool.Stats()
+	require.Equal(t, 1, c.g.pool.Want(1))
+	require.Eventually(t, func() bool { return c.g.pool.Stats().Dialled == 1 }, 20*time.Second, time.Millisecond)
+	r := c.g.result(before)
+	require.EqualValues(t, 1, r.Connect.Count)
+	require.EqualValues(t, 1, r.Connections.Dialled)
+}
+
 // BenchmarkRequest is one request with its answer over one kept connection of the loopback.
 func BenchmarkRequest(b *testing.B) {
 	c, now := steadyClient(b, rawServer(b, func(nc *net.TCPConn, next func() bool) {
