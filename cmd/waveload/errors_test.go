@@ -56,7 +56,11 @@ func TestFailuresAreToldByReason(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			r, code := loaded(t, nil, "-server", rawServer(t, tc.serve), "-clients", "1", "-requests", "2", "-timeout", "150ms")
+			timeout := "1m" // which a busy machine does not reach on the way to another reason
+			if tc.want == reasonTimeout {
+				timeout = "500ms"
+			}
+			r, code := loaded(t, nil, "-server", rawServer(t, tc.serve), "-clients", "1", "-requests", "2", "-timeout", timeout)
 			require.Equal(t, exitFailed, code)
 			require.EqualValues(t, 2, r.Errors[tc.want.String()], "%v %v", r.Errors, r.FirstErrors)
 			require.EqualValues(t, 2, r.Failed)

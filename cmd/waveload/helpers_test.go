@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -43,6 +44,13 @@ func newOrigin(t *testing.T, h http.HandlerFunc) *origin {
 	o.Start()
 	t.Cleanup(o.Close)
 	return o
+}
+
+// connected waits until the server has seen as many connections, which may be a moment after they were dialled.
+func (o *origin) connected(t *testing.T, n uint64) {
+	t.Helper()
+	require.Eventually(t, func() bool { return o.connections.Load() >= int64(n) }, 20*time.Second, time.Millisecond)
+	require.EqualValues(t, n, o.connections.Load())
 }
 
 // hello answers with five bytes.

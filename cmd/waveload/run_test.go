@@ -27,7 +27,7 @@ func TestEveryRequestIsSentOnceAndCountedOnce(t *testing.T) {
 		require.Equal(t, map[string]uint64{"200": 100}, r.Status)
 		require.EqualValues(t, 500, r.BodyBytes)
 		require.Positive(t, r.PerSecond)
-		require.EqualValues(t, o.connections.Load(), r.Connections.Dialled)
+		o.connected(t, r.Connections.Dialled)
 	}
 }
 
@@ -45,7 +45,7 @@ func TestReuseKeepsConnectionsAndItsAbsenceDoesNot(t *testing.T) {
 	})
 	r, code := loaded(t, nil, "-server", o.URL, "-clients", "3", "-requests", "20")
 	require.Equal(t, exitOK, code)
-	require.EqualValues(t, 60, o.connections.Load())
+	o.connected(t, 60)
 	require.Zero(t, r.Connections.ReuseRate)
 }
 
@@ -68,10 +68,12 @@ func TestTheDurationEndsTheRun(t *testing.T) {
 	took := time.Since(begin)
 	require.Equal(t, exitOK, code)
 	require.Equal(t, endedDuration, r.Ended)
-	require.InDelta(t, 0.2, r.Duration, 0.8)
+	require.InDelta(t, 0.2, r.Duration, 5)
+	require.GreaterOrEqual(t, r.Duration, 0.2)
 	require.GreaterOrEqual(t, took, 200*time.Millisecond)
-	require.Less(t, took, 2*time.Second)
-	require.EqualValues(t, o.requests.Load(), r.Requests+r.Unfinished)
+	require.Less(t, took, 10*time.Second)
+	seen := uint64(o.requests.Load()) // one that was cut off may not have come so far
+	require.True(t, r.Requests <= seen && seen <= r.Requests+r.Unfinished, "%d seen, %d + %d", seen, r.Requests, r.Unfinished)
 }
 
 func TestOfRequestsAndDurationTheFirstEndsTheRun(t *testing.T) {
@@ -91,19 +93,19 @@ func TestTheEndOfTheRunCutsOffWhatDoesNotEnd(t *testing.T) {
 		}
 	})
 	begin := time.Now()
-	r, code := loaded(t, nil, "-server", stall, "-clients", "3", "-duration", "50ms", "-timeout", "1m")
+	r, code := loaded(t, nil, "-server", stall, "-clients", "3", "-duration", "300ms", "-timeout", "1m")
 	require.Equal(t, exitFailed, code, "nothing was answered")
 	require.EqualValues(t, 3, r.Unfinished)
 	require.Zero(t, r.Requests)
-	require.Less(t, time.Since(begin), 5*time.Second)
-	require.InDelta(t, 0.05, r.Duration, 0.5, "the grace does not count")
+	require.Less(t, time.Since(begin), 20*time.Second)
+	require.InDelta(t, 0.3, r.Duration, 0.9, "the grace does not count")
 }
 
 func TestALoadTestGrowsHoldsAndShrinks(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t, hello)
-	r, code := loaded(t, nil, "-server", o.URL, "-load-test", "-max-clients", "6", "-ramp-up", "120ms", "-test", "120ms",
-		"-ramp-down", "120ms", "-reuse")
+	r, code := loaded(t, nil, "-server", o.URL, "-load-test", "-max-clients", "6", "-ramp-up", "400ms", "-test", "400ms",
+		"-ramp-down", "400ms", "-reuse")
 	require.Equal(t, exitOK, code)
 	require.Equal(t, endedDuration, r.Ended)
 	require.LessOrEqual(t, o.mostOpen.Load(), int64(6))
@@ -112,7 +114,7 @@ func TestALoadTestGrowsHoldsAndShrinks(t *testing.T) {
 	for _, p := range r.Phases {
 		names = append(names, p.Name)
 		require.Positive(t, p.Requests, p.Name)
-		require.InDelta(t, 0.12, p.Duration, 0.5)
+		require.InDelta(t, 0.4, p.Duration, 2)
 	}
 	require.Equal(t, []string{"ramp-up", "test", "ramp-down"}, names)
 }
@@ -139,28 +141,25 @@ func TestASecondSignalDoesNotWait(t *testing.T) {
 	t.Parallel()
 	signals := make(chan os.Signal, 2)
 	var n atomic.Int64
+	var sent time.Time
 	stall := rawServer(t, func(_ *net.TCPConn, next func() bool) {
 		for next() {
 			if n.Add(1) == 2 {
+				sent = time.Now()
 				signals <- os.Interrupt
 				signals <- os.Interrupt
 			}
 		}
 	})
-	begin := time.Now()
 	r, code := loaded(t, signals, "-server", stall, "-clients", "2", "-timeout", "1h", "-reuse")
 	require.Equal(t, exitFailed, code)
 	require.EqualValues(t, 2, r.Unfinished)
-	require.Less(t, time.Since(begin), maxGrace)
+	require.Less(t, time.Since(sent), maxGrace)
 }
 
 func TestAServerThatIsNotThereIsGivenUp(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := ln.Addr().String()
-	require.NoError(t, ln.Close())
-
+	const address = "127.0.0.1:1" // a port that was free a moment ago might be another program's by now
 	r, code := loaded(t, nil, "-server", address, "-clients", "20", "-duration", "1h")
 	require.Equal(t, exitFailed, code)
 	require.Equal(t, endedUnreachable, r.Ended)
