@@ -31,7 +31,7 @@ type Config struct {
 	// differs from run to run.
 	Rand func(entity string) *rand.Rand
 
-	// MaxConnections bounds the connections that are open or being dialled. Default 50, at least 1.
+	// MaxConnections bounds the connections that are open or being dialled; Resize changes it. Default 50, at least 1.
 	MaxConnections int
 	// MinIdle is the number of connections kept ready: whenever fewer are idle or being dialled, and MaxConnections
 	// allows it, more are dialled. Kept up from the first call of Warm until Close. Default 0, at most MaxConnections.
@@ -45,6 +45,8 @@ type Config struct {
 	MaxLifetime time.Duration
 	// LifetimeSpread is the largest share of MaxLifetime taken off, 0 < spread < 1. Default 0.1; negative: none.
 	LifetimeSpread float64
+	// MaxUses ends a connection when it comes back from this many loans. Default 0: no limit; it must not be negative.
+	MaxUses int
 	// DialTimeout bounds one dial. Default 5 s; negative: only the dialer's own limit.
 	DialTimeout time.Duration
 	// ValidateAfter is how long a connection may have been idle and still be lent without a look at it.
@@ -99,6 +101,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxIdle = or(c.MaxIdle, c.MaxConnections)
 	if c.MinIdle > c.MaxIdle {
 		wrong("MinIdle %d is more than MaxIdle %d", c.MinIdle, c.MaxIdle)
+	}
+	if c.MaxUses < 0 {
+		wrong("MaxUses %d is negative", c.MaxUses)
 	}
 	if c.LifetimeSpread >= 1 {
 		wrong("LifetimeSpread %g is not below 1", c.LifetimeSpread)

@@ -35,6 +35,7 @@ type Conn struct {
 	// rested says that the connection has been idle for at least restAfter at some time.
 	rested bool
 	shard  int
+	gen    uint32 // the pool's generation when its dial began
 	state  connState
 }
 

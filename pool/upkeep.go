@@ -19,8 +19,8 @@ func (p *Pool) Warm() {
 func (p *Pool) refill(now time.Time) {
 	n := 0
 	p.mu.Lock()
-	if p.warm && !now.Before(p.retryAt) {
-		for p.nIdle+p.sharedLocked() < p.cfg.MinIdle && p.reserveDialLocked() {
+	if p.warm && !p.draining && !now.Before(p.retryAt) {
+		for p.nIdle+p.sharedLocked() < p.minIdle && p.reserveDialLocked() {
 			n++
 		}
 	}
@@ -127,13 +127,7 @@ func (p *Pool) nextExpired(now time.Time) (*Conn, Reason) {
 			if !bad {
 				continue
 			}
-			copy(list[i:], list[i+1:])
-			list[len(list)-1] = nil
-			p.idle[s] = list[:len(list)-1]
-			p.nIdle--
-			p.lent++
-			c.state = stateLent
-			return c, why
+			return p.popAtLocked(s, i), why
 		}
 	}
 	return nil, 0
