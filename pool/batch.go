@@ -31,9 +31,10 @@ func (p *Pool) GetN(ctx context.Context, shard, n int) ([]*Conn, error) {
 		if r.idled && !p.sound(conns...) {
 			continue
 		}
+		now := p.clk.Now()
 		p.mu.Lock()
 		for _, c := range conns {
-			p.lendLocked(c)
+			p.lendLocked(c, now)
 		}
 		p.mu.Unlock()
 		return conns, nil

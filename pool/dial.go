@@ -76,6 +76,10 @@ func (p *Pool) adopt(run *dialRun, now time.Time, fresh bool) *Conn {
 	c := &Conn{pool: p, nc: run.nc, id: p.lastID, born: now, gen: run.gen, state: stateLent}
 	c.shard = int(p.lastID) % len(p.idle)
 	c.look.init(run.nc)
+	c.at, p.conns = len(p.conns), append(p.conns, c)
+	if p.cfg.LeakAfter > 0 {
+		c.places = new(places)
+	}
 	if life := p.cfg.MaxLifetime; life > 0 {
 		if p.cfg.LifetimeSpread > 0 {
 			life -= time.Duration(p.rng.Float64() * p.cfg.LifetimeSpread * float64(life))
@@ -112,7 +116,7 @@ func (p *Pool) Fresh(ctx context.Context, shard int) (*Conn, error) {
 	c := p.adopt(run, now, true)
 	c.shard = shard
 	p.mu.Lock()
-	p.lendLocked(c)
+	p.lendLocked(c, now)
 	p.mu.Unlock()
 	p.wakeWarmers(nil)
 	return c, nil
@@ -128,9 +132,9 @@ func (p *Pool) reserveFresh() error {
 	}
 	if old != nil {
 		p.mu.Unlock()
-		p.endLoan(old)
-		_ = old.nc.Close()
 		now := p.clk.Now()
+		p.endLoan(old, now)
+		_ = old.nc.Close()
 		defer p.event(Event{At: now, Kind: EventRetired, Conn: old.id, Reason: ReasonExcess})
 		p.mu.Lock()
 		p.retireLocked(old, now, ReasonExcess)

@@ -30,7 +30,7 @@ func (p *Pool) tryLend(now time.Time, shard int) (lent *Conn, freed bool) {
 		}
 		why, bad, look := p.judgeLocked(c, now)
 		if !bad && !look {
-			p.lendLocked(c)
+			p.lendLocked(c, now)
 			p.mu.Unlock()
 			return c, freed
 		}
@@ -43,18 +43,22 @@ func (p *Pool) tryLend(now time.Time, shard int) (lent *Conn, freed bool) {
 			continue
 		}
 		p.mu.Lock()
-		p.lendLocked(c)
+		p.lendLocked(c, now)
 		p.mu.Unlock()
 		return c, freed
 	}
 }
 
 // lendLocked counts one loan of c.
-func (p *Pool) lendLocked(c *Conn) {
+func (p *Pool) lendLocked(c *Conn, now time.Time) {
+	c.loaned, c.since = true, now
 	c.uses++
 	p.stats.Lends++
 	if c.uses > 1 {
 		p.stats.Reuses++
+	}
+	if c.places != nil {
+		p.watchLocked(c)
 	}
 }
 
@@ -77,7 +81,7 @@ func (p *Pool) Lend(ctx context.Context, shard int) (*Conn, error) {
 		}
 		if !r.idled || p.sound(r.conn) {
 			p.mu.Lock()
-			p.lendLocked(r.conn)
+			p.lendLocked(r.conn, p.clk.Now())
 			p.mu.Unlock()
 			return r.conn, nil
 		}
@@ -88,6 +92,7 @@ func (p *Pool) Lend(ctx context.Context, shard int) (*Conn, error) {
 func (p *Pool) release(c *Conn, now time.Time) {
 	p.mu.Lock()
 	c.mustBeLentLocked("Release")
+	c.endLoanLocked(now)
 	if why, bad := p.endsLocked(c, now); bad {
 		p.mu.Unlock()
 		p.discard(c, now, why)
@@ -140,15 +145,16 @@ func (p *Pool) discard(c *Conn, now time.Time, why Reason) {
 // drop closes a lent connection and retires it. It is closed first and its slot given away second: otherwise more
 // than MaxConnections could be open for a moment, or Close return while one still is.
 func (p *Pool) drop(c *Conn, now time.Time, why Reason) (free bool) {
-	p.endLoan(c)
+	p.endLoan(c, now)
 	_ = c.nc.Close()
 	return p.retire(c, now, why)
 }
 
 // endLoan makes the borrower's handle void. The connection counts as lent until it is retired.
-func (p *Pool) endLoan(c *Conn) {
+func (p *Pool) endLoan(c *Conn, now time.Time) {
 	p.mu.Lock()
 	c.mustBeLentLocked("Discard or Take")
+	c.endLoanLocked(now)
 	c.state = stateGone
 	p.mu.Unlock()
 }
@@ -156,6 +162,11 @@ func (p *Pool) endLoan(c *Conn) {
 // retireLocked moves a connection from the lent ones to the retired ones.
 func (p *Pool) retireLocked(c *Conn, now time.Time, why Reason) {
 	p.lent--
+	last := len(p.conns) - 1
+	p.conns[c.at] = p.conns[last]
+	p.conns[c.at].at = c.at
+	p.conns[last] = nil
+	p.conns = p.conns[:last]
 	p.stats.Retired[why]++
 	p.stats.LifetimeSum += now.Sub(c.born)
 }

@@ -19,6 +19,7 @@ type Pool struct {
 	rng      *rand.Rand
 	idle     [][]*Conn // one stack for each shard, the last returned on top
 	nIdle    int
+	conns    []*Conn // all that are open, in no order
 	lent     int
 	dialling int
 	fresh    int        // of those, the ones that callers of Fresh wait for: nobody else may count on them

@@ -84,7 +84,7 @@ func (p *Pool) stopUpkeepLocked() {
 	p.upkeep = nil
 }
 
-// runUpkeep retires the idle connections whose time has come, refills MinIdle and arms the next run.
+// runUpkeep retires the idle connections whose time has come, tells of leaks, refills MinIdle and arms the next run.
 func (p *Pool) runUpkeep() {
 	now := p.clk.Now()
 	p.mu.Lock()
@@ -99,8 +99,9 @@ func (p *Pool) runUpkeep() {
 		}
 		p.discard(c, now, why)
 	}
+	p.reportLeaks(now)
 	p.mu.Lock()
-	var next time.Time
+	next := p.nextLeakLocked()
 	for _, list := range p.idle {
 		for _, c := range list {
 			if at := p.expiryLocked(c); !at.IsZero() && (next.IsZero() || at.Before(next)) {
