@@ -57,6 +57,8 @@ type Config struct {
 	Validate func(net.Conn) error
 	// MaxWaiters bounds the callers that wait in Lend. Default 1024; negative: nobody may wait.
 	MaxWaiters int
+	// Order says which idle connection is lent next. Default: OrderRecent.
+	Order Order
 	// Shards is the number of idle lists. A caller names its shard and is served from that list first, then from the
 	// others. Default 1, at most 1024.
 	Shards int
@@ -113,6 +115,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.LeakAfter < 0 {
 		wrong("LeakAfter %v is negative", c.LeakAfter)
+	}
+	if int(c.Order) >= numOrders {
+		wrong("Order %d is unknown", c.Order)
 	}
 	if c.LifetimeSpread >= 1 {
 		wrong("LifetimeSpread %g is not below 1", c.LifetimeSpread)

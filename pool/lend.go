@@ -23,7 +23,7 @@ func (p *Pool) tryLend(now time.Time, shard int) (lent *Conn, freed bool) {
 			p.mu.Unlock()
 			return nil, freed
 		}
-		c := p.popIdleLocked(shard)
+		c := p.popForLoanLocked(shard, now)
 		if c == nil {
 			p.mu.Unlock()
 			return nil, freed

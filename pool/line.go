@@ -121,7 +121,7 @@ func (p *Pool) beginForLineLocked() (n int) {
 
 // nextServedLocked takes the first waiter out of the line together with all the idle connections that it needs. It is
 // nil when nobody waits, and when fewer are idle: then they go on lying ready, and no other waiter may have them.
-func (p *Pool) nextServedLocked() (*waiter, result) {
+func (p *Pool) nextServedLocked(now time.Time) (*waiter, result) {
 	w := p.waiters.firstLive()
 	if w == nil || p.nIdle < w.need {
 		return nil, result{}
@@ -131,11 +131,11 @@ func (p *Pool) nextServedLocked() (*waiter, result) {
 	switch w.need {
 	case 0:
 	case 1:
-		r.conn = p.popIdleLocked(w.shard)
+		r.conn = p.popForLoanLocked(w.shard, now)
 	default:
 		r.batch = make([]*Conn, w.need)
 		for i := range r.batch {
-			r.batch[i] = p.popIdleLocked(w.shard)
+			r.batch[i] = p.popForLoanLocked(w.shard, now)
 		}
 	}
 	return w, r
@@ -145,8 +145,9 @@ func (p *Pool) nextServedLocked() (*waiter, result) {
 // caller's own waiter, which needs no waking.
 func (p *Pool) serveLine(self *waiter) {
 	for {
+		now := p.clk.Now()
 		p.mu.Lock()
-		w, r := p.nextServedLocked()
+		w, r := p.nextServedLocked(now)
 		p.mu.Unlock()
 		switch w {
 		case nil:
@@ -223,7 +224,7 @@ func (p *Pool) enqueue(w *waiter, again bool) error {
 	}
 	// Connections may be idle: they came back since the caller looked, or it needs several. Then this caller, or
 	// whoever is ahead, gets them.
-	first, r := p.nextServedLocked()
+	first, r := p.nextServedLocked(w.since)
 	if first != w && !w.counted {
 		w.counted = true
 		p.stats.Waits++

@@ -66,6 +66,7 @@ func TestConnectionPoolHoldsItsLawsUnderAnyScript(t *testing.T) {
 			Shards:         rapid.IntRange(1, 3).Draw(t, "shards"),
 			IdleTimeout:    time.Duration(rapid.IntRange(50, 500).Draw(t, "idleTimeout")) * time.Millisecond,
 			MaxLifetime:    time.Duration(rapid.IntRange(100, 1000).Draw(t, "lifetime")) * time.Millisecond,
+			Order:          Order(rapid.IntRange(0, 1).Draw(t, "order")),
 			MaxUses:        rapid.IntRange(1, 9).Draw(t, "maxUses"),
 			MaxWaiters:     rapid.IntRange(1, 4).Draw(t, "waiters"),
 		}

@@ -19,6 +19,7 @@ type Pool struct {
 	rng      *rand.Rand
 	idle     [][]*Conn // one stack for each shard, the last returned on top
 	nIdle    int
+	rotation rotation
 	conns    []*Conn // all that are open, in no order
 	lent     int
 	dialling int
@@ -100,25 +101,18 @@ func (p *Pool) popIdleLocked(shard int) *Conn {
 	if p.nIdle == 0 {
 		return nil
 	}
-	n := len(p.idle)
-	for k := range n {
-		s := shard + k
-		if s >= n {
-			s -= n
-		}
-		list := p.idle[s]
-		if len(list) == 0 {
-			continue
-		}
-		c := list[len(list)-1]
-		list[len(list)-1] = nil
-		p.idle[s] = list[:len(list)-1]
-		p.nIdle--
-		p.lent++
-		c.state, c.shard = stateLent, shard
-		return c
+	s := shard
+	if len(p.idle[s]) == 0 {
+		s = p.stockedLocked(shard)
 	}
-	panic("pool: idle connections are counted that no list holds")
+	list := p.idle[s]
+	c := list[len(list)-1]
+	list[len(list)-1] = nil
+	p.idle[s] = list[:len(list)-1]
+	p.nIdle--
+	p.lent++
+	c.state, c.shard = stateLent, shard
+	return c
 }
 
 // popOldestLocked takes the connection that has been idle longest and counts it as lent.

@@ -295,8 +295,8 @@ func TestTakeLeavesTheConnectionOpenAndFreesTheSlot(t *testing.T) {
 }
 
 func TestEveryMistakeOfAConfigIsListed(t *testing.T) {
-	_, err := New(Config{MaxConnections: 2, MinIdle: 3, MaxIdle: -1, LifetimeSpread: 1, Shards: -1, MaxUses: -1, LeakAfter: -1})
-	for _, want := range []string{"Address", "MinIdle", "MaxIdle", "LifetimeSpread", "Shards", "MaxUses", "LeakAfter"} {
+	_, err := New(Config{MaxConnections: 2, MinIdle: 3, MaxIdle: -1, LifetimeSpread: 1, Shards: -1, MaxUses: -1, LeakAfter: -1, Order: 9})
+	for _, want := range []string{"Address", "MinIdle", "MaxIdle", "LifetimeSpread", "Shards", "MaxUses", "LeakAfter", "Order"} {
 		require.ErrorContains(t, err, want)
 	}
 }
