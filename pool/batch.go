@@ -32,6 +32,7 @@ func (p *Pool) GetN(ctx context.Context, shard, n int) ([]*Conn, error) {
 			continue
 		}
 		now := p.clk.Now()
+		p.waited(w, now)
 		p.mu.Lock()
 		for _, c := range conns {
 			p.lendLocked(c, now)

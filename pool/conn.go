@@ -97,6 +97,7 @@ func (c *Conn) endLoanLocked(now time.Time) {
 		return
 	}
 	c.loaned = false
+	c.pool.hist.lent.Observe(now.Sub(c.since))
 	if c.places != nil {
 		c.places.ended.keep()
 	}

@@ -71,6 +71,7 @@ func (p *Pool) adopt(run *dialRun, now time.Time, fresh bool) *Conn {
 	p.mu.Lock()
 	p.dialEndsLocked(fresh)
 	p.stats.Dialled++
+	p.hist.dial.Observe(now.Sub(run.begun))
 	p.failures = 0
 	p.lastID++
 	c := &Conn{pool: p, nc: run.nc, id: p.lastID, born: now, gen: run.gen, state: stateLent}
@@ -176,7 +177,7 @@ func (p *Pool) callDialer(parent context.Context) (run *dialRun, err error) {
 		ctx, cancel = p.clk.WithTimeout(parent, p.cfg.DialTimeout)
 	}
 	defer cancel()
-	run = &dialRun{cancel: cancel}
+	run = &dialRun{cancel: cancel, begun: p.clk.Now()}
 	if !p.enter(run) {
 		return nil, ErrClosed
 	}
@@ -193,6 +194,7 @@ type dialRun struct {
 	cancel context.CancelFunc
 	gen    uint32   // the pool's generation when it began
 	nc     net.Conn // what it gave
+	begun  time.Time
 }
 
 // enter lists a dial among those that Close gives up; false when the pool is closed already.

@@ -80,8 +80,10 @@ func (p *Pool) Lend(ctx context.Context, shard int) (*Conn, error) {
 			return nil, err
 		}
 		if !r.idled || p.sound(r.conn) {
+			now := p.clk.Now()
+			p.waited(w, now)
 			p.mu.Lock()
-			p.lendLocked(r.conn, p.clk.Now())
+			p.lendLocked(r.conn, now)
 			p.mu.Unlock()
 			return r.conn, nil
 		}
@@ -168,7 +170,9 @@ func (p *Pool) retireLocked(c *Conn, now time.Time, why Reason) {
 	p.conns[last] = nil
 	p.conns = p.conns[:last]
 	p.stats.Retired[why]++
-	p.stats.LifetimeSum += now.Sub(c.born)
+	age := now.Sub(c.born)
+	p.stats.LifetimeSum += age
+	p.hist.age.Observe(age)
 }
 
 // retire takes a connection whose loan has ended out of the pool and gives its slot to whoever needs one. Free says

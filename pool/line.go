@@ -167,20 +167,33 @@ func (p *Pool) tell(w *waiter, r result) {
 	rest()
 }
 
+// waited counts the wait of a caller that has left the line for good, if it had to wait at all.
+func (p *Pool) waited(w *waiter, now time.Time) {
+	if w.counted {
+		p.hist.wait.Observe(now.Sub(w.since))
+	}
+}
+
 // await puts the caller in the line and waits for its turn, or for the end of its context. Again says that it stood in
 // the line before, and goes to its head.
 func (p *Pool) await(w *waiter, again bool) (result, error) {
 	if err := p.enqueue(w, again); err != nil {
+		p.waited(w, p.clk.Now()) // it may have stood in the line before
 		return result{}, err
 	}
 	select {
 	case r := <-w.served:
-		if r.err != nil || w.ctx.Err() == nil {
+		if r.err != nil {
+			p.waited(w, p.clk.Now())
 			return r, r.err
+		}
+		if w.ctx.Err() == nil {
+			return r, nil
 		}
 		w.served <- r // both at once: which of them the select found must not matter
 	case <-w.ctx.Done():
 	}
+	p.waited(w, p.clk.Now())
 	p.giveUp(w)
 	return result{}, w.ctx.Err()
 }
@@ -302,4 +315,14 @@ func (p *Pool) judgeLocked(c *Conn, now time.Time) (why Reason, bad, look bool) 
 	}
 	why, bad = c.expired(now, idle, p.cfg.IdleTimeout)
 	return why, bad, !bad && p.cfg.ValidateAfter > 0 && idle >= p.cfg.ValidateAfter
+}
+
+// oldestWaitLocked is how long the first caller in the line has waited, zero when there is none.
+func (p *Pool) oldestWaitLocked(now time.Time) time.Duration {
+	for w := p.waiters.head; w != nil; w = w.next {
+		if w.need > 0 {
+			return max(now.Sub(w.since), 0)
+		}
+	}
+	return 0
 }

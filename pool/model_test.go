@@ -207,6 +207,16 @@ func (w *world) hold(c *Conn) {
 	w.held = append(w.held, c)
 }
 
+// checkHistograms compares the distributions with the counters.
+func (w *world) checkHistograms(s Stats) {
+	h := w.p.Histograms()
+	require.EqualValues(w.t, s.Dialled, h.Dial.Count)
+	require.Equal(w.t, s.RetiredTotal(), h.Age.Count)
+	require.Equal(w.t, s.LifetimeSum, h.Age.Sum)
+	require.Equal(w.t, s.Lends, h.Lent.Count+uint64(len(w.held)))
+	require.Equal(w.t, s.Waits, h.Wait.Count+uint64(len(w.waiting)))
+}
+
 // check compares the pool's own account with the model's.
 func (w *world) check() {
 	s := w.p.Stats()
@@ -218,6 +228,7 @@ func (w *world) check() {
 	require.Equal(w.t, len(w.held), s.Lent)
 	require.Equal(w.t, len(w.waiting), s.Waiting)
 	require.Equal(w.t, w.f.open(), s.Idle+s.Lent+len(w.closers), "sockets open: %+v", s)
+	w.checkHistograms(s)
 	if s.Waiting > 0 {
 		need := w.waiting[0].need
 		require.Less(w.t, s.Idle, need, "the first in line waits while what it needs is idle")

@@ -14,6 +14,8 @@ type Pool struct {
 	cfg Config
 	clk clock.Clock
 	seq atomic.Uint64
+	// hist is written under the lock or without it, and read without it.
+	hist struct{ wait, dial, lent, age Histogram }
 
 	mu       sync.Mutex
 	rng      *rand.Rand
@@ -65,11 +67,13 @@ func (p *Pool) Address() string { return p.cfg.Address }
 
 // Stats returns a consistent snapshot.
 func (p *Pool) Stats() Stats {
+	now := p.clk.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.stats
 	s.Dialling, s.Idle, s.Lent, s.Waiting = p.dialling, p.nIdle, p.lent, p.waiters.n
 	s.Limit = p.limit
+	s.OldestWait = p.oldestWaitLocked(now)
 	return s
 }
 
