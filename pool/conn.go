@@ -80,9 +80,13 @@ func (c *Conn) Take(now time.Time) net.Conn {
 
 // mustBeLentLocked panics, without the lock, when the handle's loan has ended already.
 func (c *Conn) mustBeLentLocked(op string) {
-	if c.state == stateLent {
-		return
+	if c.state != stateLent {
+		c.misusedLocked(op)
 	}
+}
+
+// misusedLocked is apart from the check so that the check costs no call.
+func (c *Conn) misusedLocked(op string) {
 	where := " (Config.LeakAfter keeps the place where)"
 	if c.places != nil {
 		where = ", here:\n" + c.places.ended.String()
@@ -97,7 +101,8 @@ func (c *Conn) endLoanLocked(now time.Time) {
 		return
 	}
 	c.loaned = false
-	c.pool.hist.lent.Observe(now.Sub(c.since))
+	c.pool.rotation.loans--
+	c.pool.hist.lent.observe(now.Sub(c.since))
 	if c.places != nil {
 		c.places.ended.keep()
 	}

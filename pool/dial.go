@@ -71,7 +71,7 @@ func (p *Pool) adopt(run *dialRun, now time.Time, fresh bool) *Conn {
 	p.mu.Lock()
 	p.dialEndsLocked(fresh)
 	p.stats.Dialled++
-	p.hist.dial.Observe(now.Sub(run.begun))
+	p.hist.dial.observe(now.Sub(run.begun))
 	p.failures = 0
 	p.lastID++
 	c := &Conn{pool: p, nc: run.nc, id: p.lastID, born: now, gen: run.gen, state: stateLent}

@@ -52,6 +52,15 @@ type HistogramSnapshot struct {
 	counts [histogramBuckets]uint64
 }
 
+// observe counts one duration in a histogram that a lock guards: two plain additions where atomic ones would cost as
+// much as the lock.
+func (s *HistogramSnapshot) observe(d time.Duration) {
+	d = max(d, 0)
+	s.Count++
+	s.Sum += d
+	s.counts[bucketOf(d)]++
+}
+
 // Mean is the mean duration; 0 when there is none.
 func (s *HistogramSnapshot) Mean() time.Duration {
 	if s.Count == 0 {
@@ -134,11 +143,15 @@ type Histograms struct {
 	Age HistogramSnapshot
 }
 
-// Histograms returns a copy of the pool's distributions. It takes no lock, and so may differ from Stats by what happens
-// meanwhile.
+// histograms are a pool's own: what happens under its lock anyway is counted plainly.
+type histograms struct {
+	wait            Histogram
+	dial, lent, age HistogramSnapshot
+}
+
+// Histograms returns a copy of the pool's distributions, as of one instant, those that the lock guards.
 func (p *Pool) Histograms() Histograms {
-	return Histograms{
-		Wait: p.hist.wait.Snapshot(), Dial: p.hist.dial.Snapshot(),
-		Lent: p.hist.lent.Snapshot(), Age: p.hist.age.Snapshot(),
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Histograms{Wait: p.hist.wait.Snapshot(), Dial: p.hist.dial, Lent: p.hist.lent, Age: p.hist.age}
 }

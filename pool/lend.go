@@ -52,6 +52,8 @@ func (p *Pool) tryLend(now time.Time, shard int) (lent *Conn, freed bool) {
 // lendLocked counts one loan of c.
 func (p *Pool) lendLocked(c *Conn, now time.Time) {
 	c.loaned, c.since = true, now
+	p.rotation.loans++
+	p.rotation.peak = max(p.rotation.peak, p.rotation.loans)
 	c.uses++
 	p.stats.Lends++
 	if c.uses > 1 {
@@ -133,8 +135,10 @@ func (p *Pool) endsLocked(c *Conn, now time.Time) (Reason, bool) {
 		return ReasonMaxUses, true
 	case p.openLocked() > p.limit, p.nIdle >= p.maxIdle && p.waiters.n == 0:
 		return ReasonExcess, true
+	case !c.ends.IsZero() && !now.Before(c.ends):
+		return ReasonMaxLifetime, true
 	}
-	return c.expired(now, 0, p.cfg.IdleTimeout)
+	return 0, false
 }
 
 // discard is Conn.Discard: it retires the connection and closes it.
@@ -172,7 +176,7 @@ func (p *Pool) retireLocked(c *Conn, now time.Time, why Reason) {
 	p.stats.Retired[why]++
 	age := now.Sub(c.born)
 	p.stats.LifetimeSum += age
-	p.hist.age.Observe(age)
+	p.hist.age.observe(age)
 }
 
 // retire takes a connection whose loan has ended out of the pool and gives its slot to whoever needs one. Free says

@@ -38,20 +38,17 @@ const (
 // rotation is the state of OrderRecent: how many connections are needed, and when the next turn is.
 type rotation struct {
 	lends      int // since the last turn
-	peak, past int // most connections lent at a time: since the window began, and in the one before
+	loans      int // connections that borrowers have now: those in the pool's own hands are not needed by anybody
+	peak, past int // most loans at a time: since the window began, and in the one before
 	ends       time.Time
 }
 
-// turnLocked says at the end of each turn how many connections are needed at all, the lent ones included; 0 in between.
+// turnLocked begins the next turn and says how many connections are needed at all, the lent ones included.
 func (p *Pool) turnLocked(now time.Time) (need int) {
 	r := &p.rotation
-	r.peak = max(r.peak, p.lent+1)
-	if r.lends++; r.lends < rotateEvery {
-		return 0
-	}
 	r.lends = 0
 	if !now.Before(r.ends) {
-		r.past, r.peak, r.ends = r.peak, p.lent+1, now.Add(peakWindow)
+		r.past, r.peak, r.ends = r.peak, r.loans+1, now.Add(peakWindow)
 	}
 	return max(r.past, r.peak)
 }
@@ -68,14 +65,15 @@ func (p *Pool) popForLoanLocked(shard int, now time.Time) *Conn {
 		c.shard = shard
 		return c
 	}
-	need := p.turnLocked(now)
-	if need == 0 {
+	r := &p.rotation
+	if r.lends++; r.lends < rotateEvery {
 		return p.popIdleLocked(shard)
 	}
+	need := p.turnLocked(now)
 	s := p.stockedLocked(shard)
 	spare := 0 // those at the bottom that nobody needed lately: let them age
 	if p.cfg.IdleTimeout > 0 {
-		spare = max(len(p.idle[s])-(need-p.lent), 0)
+		spare = max(len(p.idle[s])-(need-r.loans), 0)
 	}
 	c := p.popAtLocked(s, min(spare, len(p.idle[s])-1))
 	c.shard = shard

@@ -14,8 +14,6 @@ type Pool struct {
 	cfg Config
 	clk clock.Clock
 	seq atomic.Uint64
-	// hist is written under the lock or without it, and read without it.
-	hist struct{ wait, dial, lent, age Histogram }
 
 	mu       sync.Mutex
 	rng      *rand.Rand
@@ -31,6 +29,7 @@ type Pool struct {
 	failures int        // dials that failed in a row
 	retryAt  time.Time  // MinIdle is not refilled before, after a failed dial
 	waiters  waiterList
+	hist     histograms
 	stats    Stats // the counters only; the gauges are the fields above
 	lastID   uint64
 	upkeep   *clock.Timer // pending run of the upkeep, nil if none
@@ -96,7 +95,11 @@ func (p *Pool) pushIdleLocked(c *Conn, now time.Time) {
 	p.lent--
 	p.nIdle++
 	p.idle[c.shard] = append(p.idle[c.shard], c)
-	p.armUpkeepLocked(p.expiryLocked(c))
+	// Nearly always a run of the upkeep is due before this connection ends, and this is all that it takes to see that.
+	idle := p.cfg.IdleTimeout
+	if p.upkeep == nil || idle > 0 && p.upkeepAt.Sub(now) > idle || !c.ends.IsZero() && c.ends.Before(p.upkeepAt) {
+		p.armUpkeepLocked(p.expiryLocked(c))
+	}
 }
 
 // popIdleLocked takes the most recently used connection of the shard, or of the next shard that has one, and counts
