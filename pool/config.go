@@ -31,7 +31,7 @@ type Config struct {
 	// differs from run to run.
 	Rand func(entity string) *rand.Rand
 
-	// MaxConnections bounds the connections that are open or being dialled. Default 50, at least 1.
+	// MaxConnections bounds the connections that are open or being dialled; Resize changes it. Default 50, at least 1.
 	MaxConnections int
 	// MinIdle is the number of connections kept ready: whenever fewer are idle or being dialled, and MaxConnections
 	// allows it, more are dialled. Kept up from the first call of Warm until Close. Default 0, at most MaxConnections.
@@ -45,6 +45,8 @@ type Config struct {
 	MaxLifetime time.Duration
 	// LifetimeSpread is the largest share of MaxLifetime taken off, 0 < spread < 1. Default 0.1; negative: none.
 	LifetimeSpread float64
+	// MaxUses ends a connection when it comes back from this many loans. Default 0: no limit; it must not be negative.
+	MaxUses int
 	// DialTimeout bounds one dial. Default 5 s; negative: only the dialer's own limit.
 	DialTimeout time.Duration
 	// ValidateAfter is how long a connection may have been idle and still be lent without a look at it.
@@ -55,6 +57,8 @@ type Config struct {
 	Validate func(net.Conn) error
 	// MaxWaiters bounds the callers that wait in Lend. Default 1024; negative: nobody may wait.
 	MaxWaiters int
+	// Order says which idle connection is lent next. Default: OrderRecent.
+	Order Order
 	// Shards is the number of idle lists. A caller names its shard and is served from that list first, then from the
 	// others. Default 1, at most 1024.
 	Shards int
@@ -64,6 +68,12 @@ type Config struct {
 	// OnDialFailed, if set, is called after a dial failed that no waiter in Lend and no caller of Fresh is told about.
 	// OnReady follows, for the slot.
 	OnDialFailed func(error)
+	// LeakAfter is how long a connection may be lent before it counts as leaked: that is told once per loan through
+	// OnLeak, and the stacks of lend and return are kept for that, for Holders and for the panic of a second release.
+	// Default 0: off, at no cost. A loan then costs two looks at the stack, about a microsecond; it must not be negative.
+	LeakAfter time.Duration
+	// OnLeak, if set, is told of each leaked loan, until Close begins. It must not block, nor call Close or Drain.
+	OnLeak func(Leak)
 	// Observer, if set, is told every event. It must not block and must not call the pool.
 	Observer func(Event)
 }
@@ -99,6 +109,15 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxIdle = or(c.MaxIdle, c.MaxConnections)
 	if c.MinIdle > c.MaxIdle {
 		wrong("MinIdle %d is more than MaxIdle %d", c.MinIdle, c.MaxIdle)
+	}
+	if c.MaxUses < 0 {
+		wrong("MaxUses %d is negative", c.MaxUses)
+	}
+	if c.LeakAfter < 0 {
+		wrong("LeakAfter %v is negative", c.LeakAfter)
+	}
+	if int(c.Order) >= numOrders {
+		wrong("Order %d is unknown", c.Order)
 	}
 	if c.LifetimeSpread >= 1 {
 		wrong("LifetimeSpread %g is not below 1", c.LifetimeSpread)

@@ -29,13 +29,19 @@ type Conn struct {
 	look  looker
 	born  time.Time
 	ends  time.Time // end of its share of MaxLifetime; zero: none
-	since time.Time // idle since
+	since time.Time // idle since, or lent since
 	id    uint64
 	uses  uint64 // lends so far, this one included
 	// rested says that the connection has been idle for at least restAfter at some time.
 	rested bool
-	shard  int
-	state  connState
+	// loaned says that a borrower has it: a lent connection may also be in the pool's own hands. reported says that its
+	// loan has been told of as a leak.
+	loaned, reported bool
+	places           *places // nil without Config.LeakAfter
+	at               int     // its place in Pool.conns
+	shard            int
+	gen              uint32 // the pool's generation when its dial began
+	state            connState
 }
 
 // NetConn is the bare connection. It is not wrapped, so that splice, peek and type switches work on it.
@@ -65,7 +71,7 @@ func (c *Conn) Discard(now time.Time, why Reason) { c.pool.discard(c, now, why) 
 // Take removes the connection from the pool and leaves it open: from here on it belongs to the borrower, who closes
 // it. Its slot in the pool is free.
 func (c *Conn) Take(now time.Time) net.Conn {
-	c.pool.endLoan(c)
+	c.pool.endLoan(c, now)
 	if c.pool.retire(c, now, ReasonTaken) {
 		c.pool.ready()
 	}
@@ -75,8 +81,30 @@ func (c *Conn) Take(now time.Time) net.Conn {
 // mustBeLentLocked panics, without the lock, when the handle's loan has ended already.
 func (c *Conn) mustBeLentLocked(op string) {
 	if c.state != stateLent {
-		c.pool.mu.Unlock()
-		panic("pool: " + op + " of a connection that is not lent (pool " + c.pool.cfg.Name + "): its loan ended before")
+		c.misusedLocked(op)
+	}
+}
+
+// misusedLocked is apart from the check so that the check costs no call.
+func (c *Conn) misusedLocked(op string) {
+	where := " (Config.LeakAfter keeps the place where)"
+	if c.places != nil {
+		where = ", here:\n" + c.places.ended.String()
+	}
+	c.pool.mu.Unlock()
+	panic("pool: " + op + " of a connection that is not lent (pool " + c.pool.cfg.Name + "): its loan ended before" + where)
+}
+
+// endLoanLocked ends a borrower's loan, if there is one.
+func (c *Conn) endLoanLocked(now time.Time) {
+	if !c.loaned {
+		return
+	}
+	c.loaned = false
+	c.pool.rotation.loans--
+	c.pool.hist.lent.observe(now.Sub(c.since))
+	if c.places != nil {
+		c.places.ended.keep()
 	}
 }
 

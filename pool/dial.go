@@ -14,7 +14,7 @@ func (p *Pool) Want(n int) int {
 	begun := 0
 	for ; begun < n; begun++ {
 		p.mu.Lock()
-		ok := p.reserveDialLocked()
+		ok := !p.draining && p.reserveDialLocked()
 		p.mu.Unlock()
 		if !ok {
 			break
@@ -31,7 +31,7 @@ func (p *Pool) Cover(n int) int {
 	// What is missing is reserved at once: a dial that ends between two looks is not one that was never begun.
 	p.mu.Lock()
 	under, begin := p.sharedLocked(), 0
-	for under+begin < n && p.reserveDialLocked() {
+	for under+begin < n && !p.draining && p.reserveDialLocked() {
 		begin++
 	}
 	p.mu.Unlock()
@@ -43,7 +43,7 @@ func (p *Pool) Cover(n int) int {
 
 // reserveDialLocked takes a slot for one dial, if one is free.
 func (p *Pool) reserveDialLocked() bool {
-	if p.closed || p.openLocked() >= p.cfg.MaxConnections {
+	if p.closed || p.openLocked() >= p.limit {
 		return false
 	}
 	p.dialling++
@@ -56,24 +56,31 @@ func (p *Pool) startDial() { p.clk.AfterFunc(0, p.dial) }
 
 // dial makes one connection and gives it to the first waiter, or to the idle list.
 func (p *Pool) dial() {
-	nc, err := p.callDialer(context.Background())
+	run, err := p.callDialer(context.Background())
 	now := p.clk.Now()
 	if err != nil {
 		p.dialFailed(now, &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Err: err}, false)
 		return
 	}
-	p.release(p.adopt(nc, now, false), now)
+	p.release(p.adopt(run, now, false), now)
+	p.wakeWarmers(nil)
 }
 
 // adopt makes a finished dial's connection one of the pool's. As long as it is in nobody's hands it counts as lent.
-func (p *Pool) adopt(nc net.Conn, now time.Time, fresh bool) *Conn {
+func (p *Pool) adopt(run *dialRun, now time.Time, fresh bool) *Conn {
 	p.mu.Lock()
 	p.dialEndsLocked(fresh)
 	p.stats.Dialled++
+	p.hist.dial.observe(now.Sub(run.begun))
 	p.failures = 0
 	p.lastID++
-	c := &Conn{pool: p, nc: nc, id: p.lastID, born: now, state: stateLent, shard: int(p.lastID) % len(p.idle)}
-	c.look.init(nc)
+	c := &Conn{pool: p, nc: run.nc, id: p.lastID, born: now, gen: run.gen, state: stateLent}
+	c.shard = int(p.lastID) % len(p.idle)
+	c.look.init(run.nc)
+	c.at, p.conns = len(p.conns), append(p.conns, c)
+	if p.cfg.LeakAfter > 0 {
+		c.places = new(places)
+	}
 	if life := p.cfg.MaxLifetime; life > 0 {
 		if p.cfg.LifetimeSpread > 0 {
 			life -= time.Duration(p.rng.Float64() * p.cfg.LifetimeSpread * float64(life))
@@ -88,13 +95,13 @@ func (p *Pool) adopt(nc net.Conn, now time.Time, fresh bool) *Conn {
 
 // Fresh dials a connection for this caller alone and waits for it: a borrower whose reused connection turned out to be
 // dead does not want another one of that age. Where the pool is full the connection that has been idle longest gives
-// way. It returns ErrNoRoom when every connection is lent, ErrClosed after Close, ctx's error when ctx ended first,
+// way. It returns ErrNoRoom when every connection is lent, ErrClosed after Close or Drain, ctx's error when ctx ended first,
 // and a *DialError when the dial failed.
 func (p *Pool) Fresh(ctx context.Context, shard int) (*Conn, error) {
 	if err := p.reserveFresh(); err != nil {
 		return nil, err
 	}
-	nc, err := p.callDialer(ctx)
+	run, err := p.callDialer(ctx)
 	now := p.clk.Now()
 	if err != nil {
 		dialErr := &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Err: err}
@@ -107,11 +114,12 @@ func (p *Pool) Fresh(ctx context.Context, shard int) (*Conn, error) {
 		}
 		return nil, dialErr
 	}
-	c := p.adopt(nc, now, true)
+	c := p.adopt(run, now, true)
 	c.shard = shard
 	p.mu.Lock()
-	p.lendLocked(c)
+	p.lendLocked(c, now)
 	p.mu.Unlock()
+	p.wakeWarmers(nil)
 	return c, nil
 }
 
@@ -120,20 +128,21 @@ func (p *Pool) Fresh(ctx context.Context, shard int) (*Conn, error) {
 func (p *Pool) reserveFresh() error {
 	p.mu.Lock()
 	var old *Conn
-	if !p.closed && p.openLocked() >= p.cfg.MaxConnections {
+	if !p.closed && !p.draining && p.openLocked() >= p.limit {
 		old = p.popOldestLocked()
 	}
 	if old != nil {
 		p.mu.Unlock()
-		p.endLoan(old)
-		_ = old.nc.Close()
 		now := p.clk.Now()
+		p.endLoan(old, now)
+		_ = old.nc.Close()
 		defer p.event(Event{At: now, Kind: EventRetired, Conn: old.id, Reason: ReasonExcess})
 		p.mu.Lock()
 		p.retireLocked(old, now, ReasonExcess)
 		p.settleLocked()
 	}
-	ok, closed := p.reserveDialLocked(), p.closed
+	closed := p.closed || p.draining
+	ok := !closed && p.reserveDialLocked()
 	if ok {
 		p.fresh++
 	}
@@ -156,10 +165,10 @@ func (p *Pool) dialEndsLocked(fresh bool) {
 }
 
 // callDialer runs the dialer under the dial timeout and turns its misbehaviour into errors.
-func (p *Pool) callDialer(parent context.Context) (nc net.Conn, err error) {
+func (p *Pool) callDialer(parent context.Context) (run *dialRun, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			nc, err = nil, fmt.Errorf("the dialer panicked: %v", r)
+			run, err = nil, fmt.Errorf("the dialer panicked: %v", r)
 		}
 	}()
 	ctx, cancel := context.WithCancel(parent)
@@ -168,20 +177,25 @@ func (p *Pool) callDialer(parent context.Context) (nc net.Conn, err error) {
 		ctx, cancel = p.clk.WithTimeout(parent, p.cfg.DialTimeout)
 	}
 	defer cancel()
-	run := &dialRun{cancel: cancel}
+	run = &dialRun{cancel: cancel, begun: p.clk.Now()}
 	if !p.enter(run) {
 		return nil, ErrClosed
 	}
 	defer p.leave(run)
-	nc, err = p.cfg.Dialer.DialContext(ctx, p.cfg.Network, p.cfg.Address)
-	if err == nil && nc == nil {
+	run.nc, err = p.cfg.Dialer.DialContext(ctx, p.cfg.Network, p.cfg.Address)
+	if err == nil && run.nc == nil {
 		err = errNilConn
 	}
-	return nc, err
+	return run, err
 }
 
 // dialRun is a dial whose dialer has been called.
-type dialRun struct{ cancel context.CancelFunc }
+type dialRun struct {
+	cancel context.CancelFunc
+	gen    uint32   // the pool's generation when it began
+	nc     net.Conn // what it gave
+	begun  time.Time
+}
 
 // enter lists a dial among those that Close gives up; false when the pool is closed already.
 func (p *Pool) enter(d *dialRun) bool {
@@ -190,6 +204,7 @@ func (p *Pool) enter(d *dialRun) bool {
 	if p.closed {
 		return false
 	}
+	d.gen = p.gen
 	p.dials = append(p.dials, d)
 	return true
 }
@@ -211,10 +226,11 @@ func (p *Pool) dialFailed(now time.Time, err *DialError, fresh bool) (closed boo
 	p.stats.DialFailed++
 	p.failures++
 	var w *waiter
-	if !fresh {
-		w = p.waiters.popLive()
+	if first := p.waiters.firstLive(); !fresh && first != nil && first.need > 0 {
+		w = first
+		p.waiters.remove(w)
 	}
-	dial := p.sharedLocked() < p.waiters.n && p.reserveDialLocked()
+	begin := p.beginForLineLocked()
 	if p.warm {
 		p.retryAt = now.Add(p.pauseLocked())
 		p.armUpkeepLocked(p.retryAt)
@@ -227,19 +243,20 @@ func (p *Pool) dialFailed(now time.Time, err *DialError, fresh bool) (closed boo
 		return true
 	}
 	p.event(Event{At: now, Kind: EventDialFailed, Err: err.Err})
-	if dial {
+	for range begin {
 		p.startDial()
 	}
 	switch {
 	case w != nil:
-		rest := apart(p.clk)
-		w.served <- result{err: err}
-		rest()
+		p.tell(w, result{err: err})
+		p.serveLine(nil) // what lay ready for a batch is the next one's
+		p.trim()
 	case !fresh && p.cfg.OnDialFailed != nil:
 		p.cfg.OnDialFailed(err)
 	}
 	if free {
 		p.ready()
 	}
+	p.wakeWarmers(err)
 	return false
 }

@@ -18,6 +18,33 @@
 //   - Idle connections own no goroutine. One timer for the whole pool ends those that were idle for
 //     [Config.IdleTimeout] or have reached the end of their [Config.MaxLifetime].
 //
+// # Ends
+//
+// Besides its timeouts a connection ends after [Config.MaxUses] loans. [Pool.Retire] ends all connections of today,
+// [Pool.Resize] changes the limit, [Pool.Drain] serves those in line and closes, [Pool.Close] closes. None of them takes
+// a connection away from a borrower.
+//
+// # Batches
+//
+// [Pool.GetN] lends several connections or none. A batch stands in the line as one waiter that holds nothing: while it
+// is at the head, connections lie ready, idle, until all that it needs are there. As nobody holds while waiting, batches
+// cannot block each other; as nobody overtakes, a batch does not starve. The price is that those behind it wait too.
+//
+// # Which one is lent
+//
+// [OrderRecent] lends the connection that came back last. Alone that would favour one node behind a shared address, and
+// starve the others, so every sixteenth lend of an idle connection takes, from the shard's list, the oldest that is
+// still needed: as many count as needed as were lent at a time during the recent peak (10 s or more, or sixteen lends
+// where those take longer). So while the need is n, each of the n connections is lent at least once in 16 n lends of its
+// list; and those beyond n are left alone until their idle timeout, so that a spike does not leave the pool fat. Where
+// there is no idle timeout, all of them take turns. [OrderFIFO] always lends the oldest.
+//
+// # What can be seen
+//
+// [Pool.Stats] is one consistent snapshot, [Pool.Histograms] has the distributions of waits, dials, loans and ages, and
+// [Pool.Holders] lists the loans. With [Config.LeakAfter] a loan that lasts for too long is told once, with its borrower's
+// stack, and the panic of a second release names the place of the first.
+//
 // # An outer queue
 //
 // A caller that may use any of several pools (the proxy's upstream) keeps the one queue itself and uses three

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// ErrClosed is returned by Lend once the pool has been closed.
+// ErrClosed is returned by Lend once the pool drains or has been closed.
 var ErrClosed = errors.New("pool: closed")
 
 // ErrTooManyWaiters is what a [LimitError] unwraps to.
@@ -13,6 +13,9 @@ var ErrTooManyWaiters = errors.New("pool: too many waiters")
 
 // ErrNoRoom is returned by Fresh when every connection of a full pool is lent.
 var ErrNoRoom = errors.New("pool: every connection is lent")
+
+// ErrTooLarge is returned by GetN and WarmUp when they are asked for more connections than the pool may have.
+var ErrTooLarge = errors.New("pool: more connections are asked for than the pool may have")
 
 // LimitError is the answer to a caller of Lend who finds the queue of waiters full.
 type LimitError struct {

@@ -55,3 +55,42 @@ func Example() {
 	// you said again
 	// dialled 1 lent 2 reused 1
 }
+
+// Durations are counted in fixed buckets, and a quantile is at most an eighth too much.
+func ExampleHistogram() {
+	var h pool.Histogram
+	for i := range 100 {
+		h.Observe(time.Duration(i+1) * time.Millisecond)
+	}
+	s := h.Snapshot()
+	fmt.Println(s.Count, s.Mean(), s.Quantile(0.99).Round(time.Millisecond))
+	// Output: 100 50.5ms 101ms
+}
+
+// pipes is a dialer whose connections lead nowhere.
+type pipes struct{}
+
+func (pipes) DialContext(context.Context, string, string) (net.Conn, error) {
+	near, _ := net.Pipe()
+	return near, nil
+}
+
+// Three connections together or none, and an orderly end.
+func ExamplePool_GetN() {
+	p, err := pool.New(pool.Config{Address: "nowhere", Dialer: pipes{}, MaxConnections: 3})
+	if err != nil {
+		panic(err)
+	}
+	conns, err := p.GetN(context.Background(), 0, 3)
+	fmt.Println(len(conns), err)
+	_, err = p.GetN(context.Background(), 0, 4)
+	fmt.Println(err)
+	fmt.Println(len(p.Holders()), "lent")
+	pool.ReleaseAll(time.Now(), conns)
+	fmt.Println(p.Drain(context.Background()))
+	// Output:
+	// 3 <nil>
+	// pool: more connections are asked for than the pool may have
+	// 3 lent
+	// <nil>
+}

@@ -21,7 +21,7 @@ type step struct {
 
 var ops = []string{
 	"lend", "lend", "lend", "tryLend", "release", "release", "release", "discard", "take", "want", "giveUp",
-	"peerCloses", "dialsFail", "dialsWork",
+	"peerCloses", "dialsFail", "dialsWork", "getN", "getN", "retire", "resize",
 }
 
 func drawScript(t *rapid.T) []step {
@@ -39,7 +39,8 @@ type caller struct {
 	number int
 	cancel context.CancelFunc
 	done   chan struct{}
-	conn   *Conn
+	need   int
+	conns  []*Conn
 	err    error
 }
 
@@ -53,6 +54,9 @@ type world struct {
 	started int
 	served  int // the number of the last caller who was served
 	closers []func()
+	retired int  // the connections dialled before the last Retire
+	shrunk  bool // the limit has been lowered, so that more may be open for a while
+	maxUses int
 }
 
 func TestConnectionPoolHoldsItsLawsUnderAnyScript(t *testing.T) {
@@ -62,6 +66,8 @@ func TestConnectionPoolHoldsItsLawsUnderAnyScript(t *testing.T) {
 			Shards:         rapid.IntRange(1, 3).Draw(t, "shards"),
 			IdleTimeout:    time.Duration(rapid.IntRange(50, 500).Draw(t, "idleTimeout")) * time.Millisecond,
 			MaxLifetime:    time.Duration(rapid.IntRange(100, 1000).Draw(t, "lifetime")) * time.Millisecond,
+			Order:          Order(rapid.IntRange(0, 1).Draw(t, "order")),
+			MaxUses:        rapid.IntRange(1, 9).Draw(t, "maxUses"),
 			MaxWaiters:     rapid.IntRange(1, 4).Draw(t, "waiters"),
 		}
 		cfg.MinIdle = rapid.IntRange(0, cfg.MaxConnections).Draw(t, "minIdle")
@@ -71,7 +77,7 @@ func TestConnectionPoolHoldsItsLawsUnderAnyScript(t *testing.T) {
 }
 
 func runScript(t *rapid.T, cfg Config, script []step) {
-	w := &world{t: t, f: newFakeNet(10 * time.Millisecond)}
+	w := &world{t: t, f: newFakeNet(10 * time.Millisecond), maxUses: cfg.MaxUses}
 	cfg.Address, cfg.Dialer = "a:1", w.f
 	cfg.Rand = func(string) *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 	p, err := New(cfg)
@@ -94,7 +100,15 @@ func runScript(t *rapid.T, cfg Config, script []step) {
 func (w *world) act(s step) {
 	switch s.op {
 	case "lend":
-		w.lend()
+		w.lend(1)
+	case "getN":
+		w.lend(2 + s.n%3)
+	case "retire":
+		w.p.Retire()
+		w.retired = len(w.f.dialled)
+	case "resize":
+		w.shrunk = w.shrunk || 1+s.n%5 < w.p.Stats().Limit
+		require.NoError(w.t, w.p.Resize(1+s.n%5))
 	case "tryLend":
 		c := w.p.TryLend(w.p.clk.Now(), s.n%len(w.p.idle))
 		if c != nil {
@@ -137,13 +151,19 @@ func (w *world) giveBack(s step) {
 	}
 }
 
-func (w *world) lend() {
+func (w *world) lend(need int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.started++
-	c := &caller{number: w.started, cancel: cancel, done: make(chan struct{})}
+	c := &caller{number: w.started, need: need, cancel: cancel, done: make(chan struct{})}
 	go func() {
-		c.conn, c.err = w.p.Lend(ctx, c.number%len(w.p.idle))
-		close(c.done)
+		defer close(c.done)
+		if shard := c.number % len(w.p.idle); need > 1 {
+			c.conns, c.err = w.p.GetN(ctx, shard, need)
+		} else if one, err := w.p.Lend(ctx, shard); err != nil {
+			c.err = err
+		} else {
+			c.conns = []*Conn{one}
+		}
 	}()
 	w.waiting = append(w.waiting, c)
 }
@@ -159,15 +179,18 @@ func (w *world) collect() {
 			continue
 		}
 		c.cancel()
-		if c.conn == nil {
+		if c.conns == nil {
 			require.Error(w.t, c.err)
 			continue
 		}
 		require.NoError(w.t, c.err)
+		require.Len(w.t, c.conns, c.need, "all or nothing")
 		require.Greater(w.t, c.number, w.served, "served out of turn")
 		require.Empty(w.t, still, "caller %d was served before an earlier one", c.number)
 		w.served = c.number
-		w.hold(c.conn)
+		for _, got := range c.conns {
+			w.hold(got)
+		}
 	}
 	w.waiting = still
 }
@@ -177,19 +200,39 @@ func (w *world) hold(c *Conn) {
 		require.NotSame(w.t, h, c, "one connection in two hands")
 	}
 	require.False(w.t, c.NetConn().(*fakeConn).isClosed(), "a closed connection was lent")
+	for _, old := range w.f.dialled[:w.retired] {
+		require.NotSame(w.t, old, c.NetConn(), "lent after Retire")
+	}
+	require.LessOrEqual(w.t, c.Uses(), uint64(w.maxUses))
 	w.held = append(w.held, c)
+}
+
+// checkHistograms compares the distributions with the counters.
+func (w *world) checkHistograms(s Stats) {
+	h := w.p.Histograms()
+	require.EqualValues(w.t, s.Dialled, h.Dial.Count)
+	require.Equal(w.t, s.RetiredTotal(), h.Age.Count)
+	require.Equal(w.t, s.LifetimeSum, h.Age.Sum)
+	require.Equal(w.t, s.Lends, h.Lent.Count+uint64(len(w.held)))
+	require.Equal(w.t, s.Waits, h.Wait.Count+uint64(len(w.waiting)))
 }
 
 // check compares the pool's own account with the model's.
 func (w *world) check() {
 	s := w.p.Stats()
+	if open := s.Idle + s.Lent + s.Dialling; open > s.Limit {
+		require.True(w.t, w.shrunk && s.Idle == 0, "more than the limit: %+v", s)
+		s.Limit = open
+	}
 	requireConserved(w.t, s)
 	require.Equal(w.t, len(w.held), s.Lent)
 	require.Equal(w.t, len(w.waiting), s.Waiting)
 	require.Equal(w.t, w.f.open(), s.Idle+s.Lent+len(w.closers), "sockets open: %+v", s)
+	w.checkHistograms(s)
 	if s.Waiting > 0 {
-		require.Zero(w.t, s.Idle, "somebody waits while a connection is idle")
-		require.True(w.t, s.Dialling > 0 || s.Lent == s.Limit, "somebody waits for nothing: %+v", s)
+		need := w.waiting[0].need
+		require.Less(w.t, s.Idle, need, "the first in line waits while what it needs is idle")
+		require.True(w.t, s.Dialling > 0 || s.Lent > s.Limit-need, "somebody waits for nothing: %+v", s)
 	}
 }
 

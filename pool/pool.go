@@ -19,6 +19,8 @@ type Pool struct {
 	rng      *rand.Rand
 	idle     [][]*Conn // one stack for each shard, the last returned on top
 	nIdle    int
+	rotation rotation
+	conns    []*Conn // all that are open, in no order
 	lent     int
 	dialling int
 	fresh    int        // of those, the ones that callers of Fresh wait for: nobody else may count on them
@@ -27,12 +29,19 @@ type Pool struct {
 	failures int        // dials that failed in a row
 	retryAt  time.Time  // MinIdle is not refilled before, after a failed dial
 	waiters  waiterList
+	hist     histograms
 	stats    Stats // the counters only; the gauges are the fields above
 	lastID   uint64
 	upkeep   *clock.Timer // pending run of the upkeep, nil if none
 	upkeepAt time.Time
 	running  int // runs of the upkeep that have been started or are due and have not ended
 	closed   bool
+	draining bool          // no new lends: Drain has been called
+	gen      uint32        // generation: the number of calls of Retire
+	limit    int           // MaxConnections, as Resize left it
+	maxIdle  int           // MaxIdle under that limit
+	minIdle  int           // MinIdle under that limit
+	warmers  []*warmer     // callers of WarmUp, first come first
 	drained  chan struct{} // closed when a closed pool holds nothing any more
 }
 
@@ -45,6 +54,7 @@ func New(cfg Config) (*Pool, error) {
 	}
 	p := &Pool{cfg: cfg, clk: cfg.Clock, idle: make([][]*Conn, cfg.Shards), drained: make(chan struct{})}
 	p.rng = cfg.Rand("pool/" + cfg.Name)
+	p.boundLocked(cfg.MaxConnections)
 	return p, nil
 }
 
@@ -56,11 +66,13 @@ func (p *Pool) Address() string { return p.cfg.Address }
 
 // Stats returns a consistent snapshot.
 func (p *Pool) Stats() Stats {
+	now := p.clk.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.stats
 	s.Dialling, s.Idle, s.Lent, s.Waiting = p.dialling, p.nIdle, p.lent, p.waiters.n
-	s.Limit = p.cfg.MaxConnections
+	s.Limit = p.limit
+	s.OldestWait = p.oldestWaitLocked(now)
 	return s
 }
 
@@ -68,84 +80,7 @@ func (p *Pool) Stats() Stats {
 func (p *Pool) Free() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cfg.MaxConnections - p.lent - p.dialling
-}
-
-// Close ends the pool: waiters fail with ErrClosed one after the other, dials are given up, idle connections are
-// closed. It returns when every lent connection has come back and every dial has ended. Further calls wait too.
-func (p *Pool) Close() {
-	p.mu.Lock()
-	first := !p.closed
-	p.closed = true
-	p.stopUpkeepLocked()
-	p.mu.Unlock()
-	if first {
-		p.failWaiters()
-		p.cancelDials()
-		p.closeIdle()
-	}
-	p.mu.Lock()
-	p.settleLocked()
-	p.mu.Unlock()
-	<-p.drained
-}
-
-// failWaiters tells every waiter that the pool is closed, one instant each.
-func (p *Pool) failWaiters() {
-	for {
-		p.mu.Lock()
-		w := p.waiters.pop()
-		p.mu.Unlock()
-		if w == nil {
-			return
-		}
-		rest := apart(p.clk)
-		w.served <- result{err: ErrClosed}
-		rest()
-	}
-}
-
-// cancelDials gives up the dials under way, one instant each.
-func (p *Pool) cancelDials() {
-	for {
-		p.mu.Lock()
-		var d *dialRun
-		if len(p.dials) > 0 {
-			d, p.dials = p.dials[0], p.dials[1:]
-		}
-		p.mu.Unlock()
-		if d == nil {
-			return
-		}
-		rest := apart(p.clk)
-		d.cancel()
-		rest()
-	}
-}
-
-// closeIdle retires every idle connection.
-func (p *Pool) closeIdle() {
-	for {
-		p.mu.Lock()
-		c := p.popIdleLocked(0)
-		p.mu.Unlock()
-		if c == nil {
-			return
-		}
-		p.discard(c, p.clk.Now(), ReasonPoolClosed)
-	}
-}
-
-// settleLocked lets Close return once a closed pool holds nothing any more.
-func (p *Pool) settleLocked() {
-	if !p.closed || p.lent > 0 || p.nIdle > 0 || p.dialling > 0 || p.running > 0 || p.waiters.n > 0 {
-		return
-	}
-	select {
-	case <-p.drained:
-	default:
-		close(p.drained)
-	}
+	return max(p.limit-p.lent-p.dialling, 0)
 }
 
 // sharedLocked is the number of dials under way that will serve whoever comes first.
@@ -160,7 +95,11 @@ func (p *Pool) pushIdleLocked(c *Conn, now time.Time) {
 	p.lent--
 	p.nIdle++
 	p.idle[c.shard] = append(p.idle[c.shard], c)
-	p.armUpkeepLocked(p.expiryLocked(c))
+	// Nearly always a run of the upkeep is due before this connection ends, and this is all that it takes to see that.
+	idle := p.cfg.IdleTimeout
+	if p.upkeep == nil || idle > 0 && p.upkeepAt.Sub(now) > idle || !c.ends.IsZero() && c.ends.Before(p.upkeepAt) {
+		p.armUpkeepLocked(p.expiryLocked(c))
+	}
 }
 
 // popIdleLocked takes the most recently used connection of the shard, or of the next shard that has one, and counts
@@ -169,25 +108,18 @@ func (p *Pool) popIdleLocked(shard int) *Conn {
 	if p.nIdle == 0 {
 		return nil
 	}
-	n := len(p.idle)
-	for k := range n {
-		s := shard + k
-		if s >= n {
-			s -= n
-		}
-		list := p.idle[s]
-		if len(list) == 0 {
-			continue
-		}
-		c := list[len(list)-1]
-		list[len(list)-1] = nil
-		p.idle[s] = list[:len(list)-1]
-		p.nIdle--
-		p.lent++
-		c.state, c.shard = stateLent, shard
-		return c
+	s := shard
+	if len(p.idle[s]) == 0 {
+		s = p.stockedLocked(shard)
 	}
-	panic("pool: idle connections are counted that no list holds")
+	list := p.idle[s]
+	c := list[len(list)-1]
+	list[len(list)-1] = nil
+	p.idle[s] = list[:len(list)-1]
+	p.nIdle--
+	p.lent++
+	c.state, c.shard = stateLent, shard
+	return c
 }
 
 // popOldestLocked takes the connection that has been idle longest and counts it as lent.
@@ -201,11 +133,16 @@ func (p *Pool) popOldestLocked() *Conn {
 	if best < 0 {
 		return nil
 	}
-	list := p.idle[best]
-	c := list[0]
-	copy(list, list[1:])
+	return p.popAtLocked(best, 0)
+}
+
+// popAtLocked takes the connection at place i of a shard's list and counts it as lent.
+func (p *Pool) popAtLocked(shard, i int) *Conn {
+	list := p.idle[shard]
+	c := list[i]
+	copy(list[i:], list[i+1:])
 	list[len(list)-1] = nil
-	p.idle[best] = list[:len(list)-1]
+	p.idle[shard] = list[:len(list)-1]
 	p.nIdle--
 	p.lent++
 	c.state = stateLent

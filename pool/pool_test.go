@@ -225,7 +225,8 @@ func TestMisuseOfAHandlePanicsAndIsNamed(t *testing.T) {
 		c := lend(t, p)
 		c.Release(now(p))
 		require.PanicsWithValue(t,
-			"pool: Release of a connection that is not lent (pool 10.0.0.1:80): its loan ended before",
+			"pool: Release of a connection that is not lent (pool 10.0.0.1:80): its loan ended before "+
+				"(Config.LeakAfter keeps the place where)",
 			func() { c.Release(now(p)) })
 		require.Panics(t, func() { c.Discard(now(p), ReasonBroken) })
 		require.Panics(t, func() { c.Take(now(p)) })
@@ -294,8 +295,8 @@ func TestTakeLeavesTheConnectionOpenAndFreesTheSlot(t *testing.T) {
 }
 
 func TestEveryMistakeOfAConfigIsListed(t *testing.T) {
-	_, err := New(Config{MaxConnections: 2, MinIdle: 3, MaxIdle: -1, LifetimeSpread: 1, Shards: -1})
-	for _, want := range []string{"Address", "MinIdle", "MaxIdle", "LifetimeSpread", "Shards"} {
+	_, err := New(Config{MaxConnections: 2, MinIdle: 3, MaxIdle: -1, LifetimeSpread: 1, Shards: -1, MaxUses: -1, LeakAfter: -1, Order: 9})
+	for _, want := range []string{"Address", "MinIdle", "MaxIdle", "LifetimeSpread", "Shards", "MaxUses", "LeakAfter", "Order"} {
 		require.ErrorContains(t, err, want)
 	}
 }

@@ -22,12 +22,16 @@ const (
 	ReasonNotReusable
 	// ReasonAborted: the borrower left in the middle of an exchange, through no fault of the connection.
 	ReasonAborted
-	// ReasonExcess: more idle connections than Config.MaxIdle.
+	// ReasonExcess: more idle connections than Config.MaxIdle, or more connections than Resize left room for.
 	ReasonExcess
 	// ReasonPoolClosed: the pool was closed.
 	ReasonPoolClosed
 	// ReasonTaken: the borrower keeps it for itself (Conn.Take).
 	ReasonTaken
+	// ReasonMaxUses: it was lent Config.MaxUses times.
+	ReasonMaxUses
+	// ReasonOutdated: its dial began before the last call of Pool.Retire.
+	ReasonOutdated
 
 	// NumReasons is the number of reasons.
 	NumReasons = int(iota)
@@ -35,7 +39,7 @@ const (
 
 var reasonNames = [NumReasons]string{
 	"idle_timeout", "max_lifetime", "peer_closed", "unexpected_data", "broken", "protocol", "not_reusable",
-	"aborted", "excess", "pool_closed", "taken",
+	"aborted", "excess", "pool_closed", "taken", "max_uses", "outdated",
 }
 
 // String returns the reason's word.

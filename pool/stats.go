@@ -17,6 +17,8 @@ type Stats struct {
 	Lends, Reuses uint64
 	// Waits counts the calls of Lend that had to wait; GaveUp those whose context ended first.
 	Waits, GaveUp uint64
+	// OldestWait is how long the first caller in the line has waited; 0 when nobody waits.
+	OldestWait time.Duration
 	// LifetimeSum is the sum of the ages of the retired connections at their retirement.
 	LifetimeSum time.Duration
 }

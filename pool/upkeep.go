@@ -19,8 +19,8 @@ func (p *Pool) Warm() {
 func (p *Pool) refill(now time.Time) {
 	n := 0
 	p.mu.Lock()
-	if p.warm && !now.Before(p.retryAt) {
-		for p.nIdle+p.sharedLocked() < p.cfg.MinIdle && p.reserveDialLocked() {
+	if p.warm && !p.draining && !now.Before(p.retryAt) {
+		for p.nIdle+p.sharedLocked() < p.minIdle && p.reserveDialLocked() {
 			n++
 		}
 	}
@@ -84,7 +84,7 @@ func (p *Pool) stopUpkeepLocked() {
 	p.upkeep = nil
 }
 
-// runUpkeep retires the idle connections whose time has come, refills MinIdle and arms the next run.
+// runUpkeep retires the idle connections whose time has come, tells of leaks, refills MinIdle and arms the next run.
 func (p *Pool) runUpkeep() {
 	now := p.clk.Now()
 	p.mu.Lock()
@@ -99,8 +99,9 @@ func (p *Pool) runUpkeep() {
 		}
 		p.discard(c, now, why)
 	}
+	p.reportLeaks(now)
 	p.mu.Lock()
-	var next time.Time
+	next := p.nextLeakLocked()
 	for _, list := range p.idle {
 		for _, c := range list {
 			if at := p.expiryLocked(c); !at.IsZero() && (next.IsZero() || at.Before(next)) {
@@ -127,13 +128,7 @@ func (p *Pool) nextExpired(now time.Time) (*Conn, Reason) {
 			if !bad {
 				continue
 			}
-			copy(list[i:], list[i+1:])
-			list[len(list)-1] = nil
-			p.idle[s] = list[:len(list)-1]
-			p.nIdle--
-			p.lent++
-			c.state = stateLent
-			return c, why
+			return p.popAtLocked(s, i), why
 		}
 	}
 	return nil, 0

@@ -1,0 +1,177 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// GetN lends n connections together, or none. The caller stands in the line as one waiter: when it is at the head,
+// returned connections and finished dials lie ready until n are idle, and it is served whole. As it holds nothing
+// while it waits, callers that each want half of the pool, or all of it, cannot block each other for ever.
+// A caller that asks while it holds other loans of the same pool gives that promise away.
+//
+// Errors are those of Lend, one failed dial included, and ErrTooLarge at once when n is more than the pool's limit, or
+// later when Resize makes it so. An n below 1 gives neither connections nor an error.
+func (p *Pool) GetN(ctx context.Context, shard, n int) ([]*Conn, error) {
+	if err := ctx.Err(); err != nil || n < 1 {
+		return nil, err
+	}
+	w := &waiter{ctx: ctx, served: make(chan result, 1), since: p.clk.Now(), need: n, shard: shard}
+	for again := false; ; again = true {
+		r, err := p.await(w, again)
+		if err != nil {
+			return nil, err
+		}
+		conns := r.batch
+		if n == 1 {
+			conns = []*Conn{r.conn}
+		}
+		if r.idled && !p.sound(conns...) {
+			continue
+		}
+		now := p.clk.Now()
+		p.waited(w, now)
+		p.mu.Lock()
+		for _, c := range conns {
+			p.lendLocked(c, now)
+		}
+		p.mu.Unlock()
+		return conns, nil
+	}
+}
+
+// ReleaseAll gives several connections of one pool or of many back for the next borrowers, in their order; now is the
+// present instant. Entries that are nil, because the borrower ended their loan otherwise, are passed over.
+func ReleaseAll(now time.Time, conns []*Conn) {
+	for _, c := range conns {
+		if c != nil {
+			c.Release(now)
+		}
+	}
+}
+
+// warmer is one caller of WarmUp.
+type warmer struct {
+	n    int
+	woke chan error // holds one: waking never blocks; the error is that of a failed dial
+}
+
+// WarmUp dials until n connections are open, lent ones included, and waits for that or for the end of ctx. After a
+// failed dial it pauses and tries again; when ctx ends, its error comes together with that of the last failed dial, and
+// errors.Is and errors.As find both. It returns ErrClosed once the pool drains or is closed, and ErrTooLarge when n is
+// more than its limit. Nothing keeps the connections open afterwards: that is what Config.MinIdle is for.
+func (p *Pool) WarmUp(ctx context.Context, n int) error {
+	var last error
+	for ctx.Err() == nil {
+		w := &warmer{n: n, woke: make(chan error, 1)}
+		done, err := p.beginWarmUp(w)
+		if done {
+			return err
+		}
+		select {
+		case err = <-w.woke:
+		case <-ctx.Done():
+			p.mu.Lock()
+			if i := slices.Index(p.warmers, w); i >= 0 {
+				p.warmers = slices.Delete(p.warmers, i, i+1)
+			}
+			p.mu.Unlock()
+			continue
+		}
+		if err == nil {
+			continue
+		}
+		last = err
+		p.mu.Lock()
+		pause := p.pauseLocked()
+		p.mu.Unlock()
+		p.rest(ctx, pause)
+	}
+	if last != nil {
+		return fmt.Errorf("%w, last failure: %w", ctx.Err(), last)
+	}
+	return ctx.Err()
+}
+
+// beginWarmUp begins the dials that a WarmUp lacks and enlists it to be woken; done says that there is nothing to wait for.
+func (p *Pool) beginWarmUp(w *warmer) (done bool, err error) {
+	p.mu.Lock()
+	switch {
+	case p.closed || p.draining:
+		err = ErrClosed
+	case w.n > p.limit:
+		err = ErrTooLarge
+	}
+	if err != nil || p.nIdle+p.lent >= w.n {
+		p.mu.Unlock()
+		return true, err
+	}
+	begin := 0
+	for p.openLocked() < w.n && p.reserveDialLocked() {
+		begin++
+	}
+	p.warmers = append(p.warmers, w)
+	p.mu.Unlock()
+	for range begin {
+		p.startDial()
+	}
+	return false, nil
+}
+
+// rest waits for a pause to pass, or for the end of ctx, or of the pool.
+func (p *Pool) rest(ctx context.Context, pause time.Duration) {
+	ctx, cancel := p.clk.WithTimeout(ctx, pause)
+	defer cancel()
+	w := &warmer{n: restsOnly, woke: make(chan error, 1)}
+	p.mu.Lock()
+	if p.closed || p.draining {
+		p.mu.Unlock()
+		return
+	}
+	p.warmers = append(p.warmers, w)
+	p.mu.Unlock()
+	select {
+	case <-w.woke:
+	case <-ctx.Done():
+		p.mu.Lock()
+		if i := slices.Index(p.warmers, w); i >= 0 {
+			p.warmers = slices.Delete(p.warmers, i, i+1)
+		}
+		p.mu.Unlock()
+	}
+}
+
+// restsOnly marks a warmer that pauses after a failed dial, and that only the end of the pool may wake before.
+const restsOnly = -1
+
+// wakeWarmers wakes the callers of WarmUp that have something to do: one instant each. With failed, a dial failed;
+// else the connections changed.
+func (p *Pool) wakeWarmers(failed error) {
+	for {
+		p.mu.Lock()
+		w := p.nextWarmerLocked(failed)
+		p.mu.Unlock()
+		if w == nil {
+			return
+		}
+		rest := apart(p.clk)
+		w.woke <- failed
+		rest()
+	}
+}
+
+// nextWarmerLocked takes one caller of WarmUp off the list: each of them when the pool ends or a dial has failed, and
+// else one whose number is reached, or out of reach without more dials.
+func (p *Pool) nextWarmerLocked(failed error) *warmer {
+	for i, w := range p.warmers {
+		ended := p.closed || p.draining
+		moved := failed != nil || p.nIdle+p.lent >= w.n || p.openLocked() < w.n || w.n > p.limit
+		if ended || w.n != restsOnly && moved {
+			p.warmers = slices.Delete(p.warmers, i, i+1)
+			return w
+		}
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+)
+
+// Retire ends every connection of today: the idle ones are closed now, one instant each; lent ones when they come
+// back, and those whose dial is under way when it has ended, unless a caller of Fresh waits for it, who still gets
+// it. All of them leave with ReasonOutdated. Connections that are dialled later are not concerned. It is what to call
+// after a change behind the address: a new certificate, a node moved, a failover.
+func (p *Pool) Retire() {
+	p.mu.Lock()
+	p.gen++
+	p.mu.Unlock()
+	for {
+		p.mu.Lock()
+		c := p.popOutdatedLocked()
+		p.mu.Unlock()
+		if c == nil {
+			return
+		}
+		rest := apart(p.clk)
+		p.discard(c, p.clk.Now(), ReasonOutdated)
+		rest()
+	}
+}
+
+// popOutdatedLocked takes an idle connection of an earlier generation, and counts it as lent.
+func (p *Pool) popOutdatedLocked() *Conn {
+	for s, list := range p.idle {
+		for i, c := range list {
+			if c.gen != p.gen {
+				return p.popAtLocked(s, i)
+			}
+		}
+	}
+	return nil
+}
+
+// Resize changes MaxConnections to n, at least 1. After a growth the waiters' dials begin, MinIdle is refilled and
+// OnReady is called. After a shrinking the connections idle for longest are closed, one instant each, as far as there are
+// too many; lent ones and dials finish, and are closed when they come back, all with ReasonExcess. Until then Idle +
+// Lent + Dialling may be more than the limit. Callers of GetN and WarmUp that ask for more than n fail with
+// ErrTooLarge. MinIdle and MaxIdle stay what Config says, as far as n allows. The error is ErrClosed, or says that n is below 1.
+func (p *Pool) Resize(n int) error {
+	if n < 1 {
+		return fmt.Errorf("pool %s: a limit of %d connections is below 1", p.cfg.Name, n)
+	}
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return ErrClosed
+	}
+	p.boundLocked(n)
+	p.mu.Unlock()
+	p.failTooLarge()
+	p.serveLine(nil)
+	p.trim()
+	p.mu.Lock()
+	begin, free := p.beginForLineLocked(), p.waiters.n == 0
+	p.mu.Unlock()
+	for range begin {
+		p.startDial()
+	}
+	p.refill(p.clk.Now())
+	p.wakeWarmers(nil)
+	if free && p.Free() > 0 {
+		p.ready()
+	}
+	return nil
+}
+
+// boundLocked sets the limits that hold with n connections.
+func (p *Pool) boundLocked(n int) {
+	p.limit = n
+	p.maxIdle = min(p.cfg.MaxIdle, n)
+	if p.cfg.MaxIdle == p.cfg.MaxConnections {
+		p.maxIdle = n // it was not bounded any further
+	}
+	p.minIdle = min(p.cfg.MinIdle, p.maxIdle)
+}
+
+// trim closes the connections idle for longest while there are more than the limits allow.
+func (p *Pool) trim() {
+	for {
+		p.mu.Lock()
+		var c *Conn
+		if p.openLocked() > p.limit || p.waiters.n == 0 && p.nIdle > p.maxIdle {
+			c = p.popOldestLocked()
+		}
+		p.mu.Unlock()
+		if c == nil {
+			return
+		}
+		rest := apart(p.clk)
+		p.discard(c, p.clk.Now(), ReasonExcess)
+		rest()
+	}
+}
+
+// failTooLarge tells every waiter whose batch is larger than the limit, one instant each.
+func (p *Pool) failTooLarge() {
+	for {
+		p.mu.Lock()
+		w := p.waiters.head
+		for w != nil && w.need <= p.limit {
+			w = w.next
+		}
+		if w != nil {
+			p.waiters.remove(w)
+		}
+		p.mu.Unlock()
+		if w == nil {
+			return
+		}
+		p.tell(w, result{err: ErrTooLarge})
+	}
+}
+
+// Drain ends the pool in order. From now on Lend, GetN, WarmUp and Fresh return ErrClosed, TryLend, Want and Cover
+// give nothing. Those who wait in line already are still served, until ctx ends; then Close does the rest, and so Drain
+// returns when nothing is lent any more. Its error is ctx's when waiters were turned away, and nil when none was.
+func (p *Pool) Drain(ctx context.Context) error {
+	p.mu.Lock()
+	p.draining = true
+	closed := p.closed
+	w := &waiter{ctx: ctx, served: make(chan result, 1)}
+	if !closed && p.waiters.n > 0 {
+		p.waiters.push(w)
+	}
+	waits := w.queued
+	p.mu.Unlock()
+	p.wakeWarmers(nil)
+	turnedAway := false
+	if waits {
+		select {
+		case <-w.served:
+		case <-ctx.Done():
+		}
+		p.mu.Lock()
+		if w.queued {
+			p.waiters.remove(w)
+		}
+		turnedAway = p.waiters.n > 0
+		p.mu.Unlock()
+	}
+	p.Close()
+	if turnedAway {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// Close ends the pool: waiters fail with ErrClosed one after the other, dials are given up, idle connections are
+// closed. It returns when every lent connection has come back and every dial has ended. Further calls wait too.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	first := !p.closed
+	p.closed = true
+	p.stopUpkeepLocked()
+	p.mu.Unlock()
+	if first {
+		p.failWaiters()
+		p.wakeWarmers(nil)
+		p.cancelDials()
+		p.closeIdle()
+	}
+	p.mu.Lock()
+	p.settleLocked()
+	p.mu.Unlock()
+	<-p.drained
+}
+
+// failWaiters tells every waiter that the pool is closed, one instant each.
+func (p *Pool) failWaiters() {
+	for {
+		p.mu.Lock()
+		w := p.waiters.pop()
+		p.mu.Unlock()
+		if w == nil {
+			return
+		}
+		p.tell(w, result{err: ErrClosed})
+	}
+}
+
+// cancelDials gives up the dials under way, one instant each.
+func (p *Pool) cancelDials() {
+	for {
+		p.mu.Lock()
+		var d *dialRun
+		if len(p.dials) > 0 {
+			d, p.dials = p.dials[0], p.dials[1:]
+		}
+		p.mu.Unlock()
+		if d == nil {
+			return
+		}
+		rest := apart(p.clk)
+		d.cancel()
+		rest()
+	}
+}
+
+// closeIdle retires every idle connection.
+func (p *Pool) closeIdle() {
+	for {
+		p.mu.Lock()
+		c := p.popIdleLocked(0)
+		p.mu.Unlock()
+		if c == nil {
+			return
+		}
+		p.discard(c, p.clk.Now(), ReasonPoolClosed)
+	}
+}
+
+// settleLocked lets Close return once a closed pool holds nothing any more.
+func (p *Pool) settleLocked() {
+	if !p.closed || p.lent > 0 || p.nIdle > 0 || p.dialling > 0 || p.running > 0 || p.waiters.n > 0 {
+		return
+	}
+	select {
+	case <-p.drained:
+	default:
+		close(p.drained)
+	}
+}

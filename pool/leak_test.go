@@ -1,0 +1,119 @@
+package pool
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// careless borrows and does not give back.
+func careless(t *testing.T, p *Pool) *Conn { return lend(t, p) }
+
+func TestALeakIsReportedOnceExactlyWithItsBorrowersStack(t *testing.T) {
+	var mu sync.Mutex
+	var leaks []Leak
+	var at []time.Time
+	var p *Pool
+	cfg := Config{LeakAfter: time.Minute, OnLeak: func(l Leak) {
+		mu.Lock()
+		defer mu.Unlock()
+		leaks, at = append(leaks, l), append(at, now(p))
+	}}
+	inBubble(t, cfg, func(t *testing.T, made *Pool, f *fakeNet) {
+		p = made
+		c := careless(t, p)
+		begun := now(p)
+		p.clk.Sleep(30 * time.Second)
+		other := careless(t, p)
+		p.clk.Sleep(29 * time.Second)
+		other.Release(now(p))
+		p.clk.Sleep(time.Hour)
+		mu.Lock()
+		defer mu.Unlock()
+		require.Len(t, leaks, 1)
+		require.Equal(t, c.ID(), leaks[0].Conn)
+		require.Equal(t, time.Minute, leaks[0].Age)
+		require.Equal(t, begun.Add(time.Minute), at[0])
+		first, _, _ := strings.Cut(leaks[0].Stack, "\n")
+		require.True(t, strings.HasSuffix(first, "pool.lend"), leaks[0].Stack)
+		require.Contains(t, leaks[0].Stack, "pool.careless")
+		c.Release(now(p))
+	})
+}
+
+func TestANewLoanOfALeakedConnectionIsWatchedAnew(t *testing.T) {
+	var leaks int
+	cfg := Config{LeakAfter: time.Minute, OnLeak: func(Leak) { leaks++ }}
+	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
+		for range 3 {
+			c := lend(t, p)
+			p.clk.Sleep(2 * time.Minute)
+			c.Release(now(p))
+		}
+	})
+	require.Equal(t, 3, leaks)
+}
+
+func TestHoldersListsTheLoansLongestFirst(t *testing.T) {
+	inBubble(t, Config{LeakAfter: time.Hour}, func(t *testing.T, p *Pool, f *fakeNet) {
+		require.Empty(t, p.Holders())
+		a, b, c := lend(t, p), careless(t, p), lend(t, p)
+		a.Release(now(p))
+		p.clk.Sleep(time.Second)
+		a = lend(t, p)
+		c.Discard(now(p), ReasonBroken)
+		held := p.Holders()
+		require.Len(t, held, 2)
+		require.Equal(t, []uint64{b.ID(), a.ID()}, []uint64{held[0].Conn, held[1].Conn})
+		require.Equal(t, now(p), held[1].Since)
+		require.EqualValues(t, 2, held[1].Uses)
+		require.Contains(t, held[0].Stack, "pool.careless")
+		require.NotContains(t, held[1].Stack, "pool.careless")
+		ReleaseAll(now(p), []*Conn{a, b})
+	})
+}
+
+func TestHoldersWithoutLeakAfterTellsWhoButNotWhere(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
+		c := lend(t, p)
+		require.Equal(t, []Holder{{Conn: 1, Uses: 1, Since: now(p)}}, p.Holders())
+		c.Release(now(p))
+	})
+}
+
+// hasty gives back what another one has given back before.
+func hasty(p *Pool, c *Conn) { c.Release(now(p)) }
+
+func TestTheSecondReleaseNamesThePlaceOfTheFirst(t *testing.T) {
+	inBubble(t, Config{LeakAfter: time.Hour}, func(t *testing.T, p *Pool, f *fakeNet) {
+		c := lend(t, p)
+		hasty(p, c)
+		said := func(misuse func()) (said string) {
+			defer func() { said = recover().(string) }()
+			misuse()
+			return ""
+		}
+		for range 2 {
+			text := said(func() { c.Release(now(p)) })
+			require.Contains(t, text, "its loan ended before, here:")
+			require.Contains(t, text, "pool.hasty")
+		}
+		gone := lend(t, p)
+		gone.Discard(now(p), ReasonBroken)
+		require.Contains(t, said(func() { gone.Take(now(p)) }), "TestTheSecondReleaseNamesThePlaceOfTheFirst")
+	})
+}
+
+func TestTheWatchOverLeaksCostsNothingWhenItIsOffAndAllocatesNothingWhenOn(t *testing.T) {
+	for _, after := range []time.Duration{0, time.Hour} {
+		inBubble(t, Config{LeakAfter: after, IdleTimeout: -1, MaxLifetime: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
+			lend(t, p).Release(now(p))
+			at := now(p)
+			require.Zero(t, testing.AllocsPerRun(100, func() { p.TryLend(at, 0).Release(at) }))
+			require.Equal(t, after > 0, p.conns[0].places != nil)
+		})
+	}
+}
