@@ -14,40 +14,48 @@ import (
 //
 // Errors are those of Lend, one failed dial included, and ErrTooLarge at once when n is more than the pool's limit, or
 // later when Resize makes it so. An n below 1 gives neither connections nor an error.
-func (p *Pool) GetN(ctx context.Context, shard, n int) ([]*Conn, error) {
+func (p *Pool) GetN(ctx context.Context, shard, n int) ([]Conn, error) {
 	if err := ctx.Err(); err != nil || n < 1 {
 		return nil, err
 	}
-	w := &waiter{ctx: ctx, served: make(chan result, 1), since: p.clk.Now(), need: n, shard: shard}
+	w := p.newWaiter(ctx, p.now(), n, shard)
+	defer p.done(w)
 	for again := false; ; again = true {
 		r, err := p.await(w, again)
 		if err != nil {
 			return nil, err
 		}
-		conns := r.batch
+		taken := r.batch
 		if n == 1 {
-			conns = []*Conn{r.conn}
+			taken = []*loan{r.loan}
 		}
-		if r.idled && !p.sound(conns...) {
+		now := p.now()
+		if r.idled && !p.sound(now, taken...) {
 			continue
 		}
-		now := p.clk.Now()
-		p.waited(w, now)
-		p.mu.Lock()
-		for _, c := range conns {
-			p.lendLocked(c, now)
+		conns := make([]Conn, n)
+		p.lock()
+		p.waitedLocked(w, now)
+		for i, l := range taken {
+			if r.idled {
+				p.lendLocked(l, now, shard)
+			}
+			conns[i] = l.handle()
 		}
-		p.mu.Unlock()
+		p.unlock()
+		for _, l := range taken {
+			p.watch(l)
+		}
 		return conns, nil
 	}
 }
 
-// ReleaseAll gives several connections of one pool or of many back for the next borrowers, in their order; now is the
-// present instant. Entries that are nil, because the borrower ended their loan otherwise, are passed over.
-func ReleaseAll(now time.Time, conns []*Conn) {
+// ReleaseAll gives several connections of one pool or of many back for the next borrowers, in their order. Loans that
+// have ended otherwise, and zero entries, are passed over.
+func ReleaseAll(conns []Conn) {
 	for _, c := range conns {
-		if c != nil {
-			c.Release(now)
+		if c.Lent() {
+			c.Release()
 		}
 	}
 }
@@ -73,20 +81,20 @@ func (p *Pool) WarmUp(ctx context.Context, n int) error {
 		select {
 		case err = <-w.woke:
 		case <-ctx.Done():
-			p.mu.Lock()
+			p.lock()
 			if i := slices.Index(p.warmers, w); i >= 0 {
 				p.warmers = slices.Delete(p.warmers, i, i+1)
 			}
-			p.mu.Unlock()
+			p.unlock()
 			continue
 		}
 		if err == nil {
 			continue
 		}
 		last = err
-		p.mu.Lock()
+		p.lock()
 		pause := p.pauseLocked()
-		p.mu.Unlock()
+		p.unlock()
 		p.rest(ctx, pause)
 	}
 	if last != nil {
@@ -97,7 +105,7 @@ func (p *Pool) WarmUp(ctx context.Context, n int) error {
 
 // beginWarmUp begins the dials that a WarmUp lacks and enlists it to be woken; done says that there is nothing to wait for.
 func (p *Pool) beginWarmUp(w *warmer) (done bool, err error) {
-	p.mu.Lock()
+	p.lock()
 	switch {
 	case p.closed || p.draining:
 		err = ErrClosed
@@ -105,7 +113,7 @@ func (p *Pool) beginWarmUp(w *warmer) (done bool, err error) {
 		err = ErrTooLarge
 	}
 	if err != nil || p.nIdle+p.lent >= w.n {
-		p.mu.Unlock()
+		p.unlock()
 		return true, err
 	}
 	begin := 0
@@ -113,7 +121,7 @@ func (p *Pool) beginWarmUp(w *warmer) (done bool, err error) {
 		begin++
 	}
 	p.warmers = append(p.warmers, w)
-	p.mu.Unlock()
+	p.unlock()
 	for range begin {
 		p.startDial()
 	}
@@ -125,21 +133,21 @@ func (p *Pool) rest(ctx context.Context, pause time.Duration) {
 	ctx, cancel := p.clk.WithTimeout(ctx, pause)
 	defer cancel()
 	w := &warmer{n: restsOnly, woke: make(chan error, 1)}
-	p.mu.Lock()
+	p.lock()
 	if p.closed || p.draining {
-		p.mu.Unlock()
+		p.unlock()
 		return
 	}
 	p.warmers = append(p.warmers, w)
-	p.mu.Unlock()
+	p.unlock()
 	select {
 	case <-w.woke:
 	case <-ctx.Done():
-		p.mu.Lock()
+		p.lock()
 		if i := slices.Index(p.warmers, w); i >= 0 {
 			p.warmers = slices.Delete(p.warmers, i, i+1)
 		}
-		p.mu.Unlock()
+		p.unlock()
 	}
 }
 
@@ -150,13 +158,13 @@ const restsOnly = -1
 // else the connections changed.
 func (p *Pool) wakeWarmers(failed error) {
 	for {
-		p.mu.Lock()
+		p.lock()
 		w := p.nextWarmerLocked(failed)
-		p.mu.Unlock()
+		p.unlock()
 		if w == nil {
 			return
 		}
-		rest := apart(p.clk)
+		rest := p.apart()
 		w.woke <- failed
 		rest()
 	}

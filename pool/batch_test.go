@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func getN(t *testing.T, p *Pool, n int) []*Conn {
+func getN(t *testing.T, p *Pool, n int) []Conn {
 	t.Helper()
 	conns, err := p.GetN(context.Background(), 0, n)
 	require.NoError(t, err)
@@ -25,12 +25,12 @@ func TestABatchIsDialledTogetherAndLentWhole(t *testing.T) {
 		require.Equal(t, 10*time.Millisecond, now(p).Sub(begun))
 		require.Equal(t, 4, p.Stats().Lent)
 		require.EqualValues(t, 4, p.Stats().Lends)
-		ReleaseAll(now(p), conns)
+		ReleaseAll(conns)
 		again := getN(t, p, 3)
 		require.EqualValues(t, 1, p.Stats().Waits, "enough were idle the second time")
-		ReleaseAll(now(p), again)
+		ReleaseAll(again)
 		one := getN(t, p, 1)
-		ReleaseAll(now(p), one)
+		ReleaseAll(one)
 	})
 }
 
@@ -54,7 +54,7 @@ func TestBatchesOfHalfThePoolAndMoreDoNotBlockEachOther(t *testing.T) {
 				for range 20 {
 					conns := getN(t, p, 3+i%4)
 					p.clk.Sleep(time.Millisecond)
-					ReleaseAll(now(p), conns)
+					ReleaseAll(conns)
 				}
 			})
 		}
@@ -71,21 +71,21 @@ func TestABatchAtTheHeadIsNotOvertakenAndNotStarved(t *testing.T) {
 		wg.Go(func() {
 			conns := getN(t, p, 2)
 			order = append(order, "batch")
-			ReleaseAll(now(p), conns)
+			ReleaseAll(conns)
 		})
 		synctest.Wait()
 		wg.Go(func() {
 			c := lend(t, p)
 			order = append(order, "single")
-			c.Release(now(p))
+			c.Release()
 		})
 		synctest.Wait()
-		a.Release(now(p))
-		require.Nil(t, p.TryLend(now(p), 0), "what lies ready for the batch is nobody else's")
+		a.Release()
+		require.False(t, tryLend(p, now(p), 0).Lent(), "what lies ready for the batch is nobody else's")
 		require.Equal(t, 1, p.Stats().Idle)
 		p.clk.Sleep(time.Second)
 		require.Empty(t, order)
-		b.Release(now(p))
+		b.Release()
 		wg.Wait()
 		require.Equal(t, []string{"batch", "single"}, order)
 	})
@@ -101,20 +101,20 @@ func TestWhatLayReadyForABatchThatGivesUpServesTheNext(t *testing.T) {
 			require.ErrorIs(t, err, context.Canceled)
 		})
 		synctest.Wait()
-		wg.Go(func() { lend(t, p).Release(now(p)) })
+		wg.Go(func() { lend(t, p).Release() })
 		synctest.Wait()
-		a.Release(now(p))
+		a.Release()
 		synctest.Wait()
 		require.Equal(t, 2, p.Stats().Waiting)
 		cancel()
 		wg.Wait()
-		b.Release(now(p))
+		b.Release()
 	})
 }
 
 func TestADialThatFailsFailsTheWholeBatchAndLosesNothing(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
-		lend(t, p).Release(now(p))
+		lend(t, p).Release()
 		f.setFail(true)
 		_, err := p.GetN(t.Context(), 0, 3)
 		require.ErrorIs(t, err, errRefused)
@@ -126,7 +126,7 @@ func TestADialThatFailsFailsTheWholeBatchAndLosesNothing(t *testing.T) {
 
 func TestABatchIsLookedAtBeforeItIsLentAndDialledAnewWhereItDied(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
-		ReleaseAll(now(p), getN(t, p, 3))
+		ReleaseAll(getN(t, p, 3))
 		p.clk.Sleep(time.Second)
 		f.dialled[1].peerCloses()
 		conns := getN(t, p, 3)
@@ -135,7 +135,7 @@ func TestABatchIsLookedAtBeforeItIsLentAndDialledAnewWhereItDied(t *testing.T) {
 		}
 		require.EqualValues(t, 1, p.Stats().Retired[ReasonPeerClosed])
 		require.EqualValues(t, 4, p.Stats().Dialled)
-		ReleaseAll(now(p), conns)
+		ReleaseAll(conns)
 	})
 }
 
@@ -153,7 +153,7 @@ func TestABatchThatResizeMakesImpossibleFails(t *testing.T) {
 		require.ErrorIs(t, <-failed, ErrTooLarge)
 		synctest.Wait()
 		require.Equal(t, 1, p.Stats().Idle)
-		held.Release(now(p))
+		held.Release()
 	})
 }
 
@@ -166,7 +166,7 @@ func TestWarmUpWaitsUntilSoManyConnectionsAreOpen(t *testing.T) {
 		require.Equal(t, 4, p.Stats().Idle)
 		require.NoError(t, p.WarmUp(t.Context(), 3), "they are open already")
 		require.ErrorIs(t, p.WarmUp(t.Context(), 6), ErrTooLarge)
-		c.Release(now(p))
+		c.Release()
 	})
 }
 
@@ -194,7 +194,7 @@ func TestWarmUpDialsAnewForAConnectionThatEndsMeanwhile(t *testing.T) {
 		warm := make(chan error)
 		go func() { warm <- p.WarmUp(t.Context(), 3) }()
 		p.clk.Sleep(5 * time.Millisecond)
-		c.Discard(now(p), ReasonBroken)
+		c.Discard(ReasonBroken)
 		require.NoError(t, <-warm)
 		require.Equal(t, 3, p.Stats().Idle)
 	})

@@ -68,6 +68,12 @@ type Config struct {
 	// OnDialFailed, if set, is called after a dial failed that no waiter in Lend and no caller of Fresh is told about.
 	// OnReady follows, for the slot.
 	OnDialFailed func(error)
+	// Setup, if set, makes a dialled connection ready before its first loan: TLS, a PROXY header, a password, HTTP/2. It
+	// has what is left of DialTimeout, as the context's deadline and as the connection's, and the context ends when it
+	// returns. Nil instead of a Session means that the connection carries one loan at a time as it is; see Exclusive for one
+	// that takes its place. After an error the connection is closed and the dial counts as failed for whoever waits.
+	Setup func(ctx context.Context, nc net.Conn) (Session, error)
+
 	// LeakAfter is how long a connection may be lent before it counts as leaked: that is told once per loan through
 	// OnLeak, and the stacks of lend and return are kept for that, for Holders and for the panic of a second release.
 	// Default 0: off, at no cost. A loan then costs two looks at the stack, about a microsecond; it must not be negative.
@@ -113,6 +119,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxUses < 0 {
 		wrong("MaxUses %d is negative", c.MaxUses)
 	}
+	if !knownNetwork(c.Network) && c.Dialer == nil {
+		wrong("Network %q is unknown to the default Dialer", c.Network)
+	}
 	if c.LeakAfter < 0 {
 		wrong("LeakAfter %v is negative", c.LeakAfter)
 	}
@@ -148,6 +157,15 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// knownNetwork says whether a *net.Dialer knows the network of a connection.
+func knownNetwork(name string) bool {
+	switch name {
+	case "", "tcp", "tcp4", "tcp6", "unix", "unixpacket":
+		return true
+	}
+	return false
 }
 
 // or returns v, or def where v is the zero value.

@@ -2,119 +2,134 @@ package pool
 
 import (
 	"net"
+	"sync/atomic"
 	"time"
 )
 
-// restAfter is the idle time from which on a connection that nobody has used yet no longer counts as fresh from its dial.
-const restAfter = time.Millisecond
-
-// connState is what a handle may be used for.
-type connState uint8
-
-const (
-	stateLent connState = iota
-	stateIdle
-	stateGone
-)
-
-// Conn is one connection of a pool, lent to one borrower. The borrower ends the loan with exactly one of Release,
-// Discard and Take, and does not touch the handle afterwards. Its methods are not safe for concurrent use.
+// Conn is one loan: the right to use one connection of a pool until the loan ends, with exactly one of Release (or
+// ReleaseAt), Discard and Take. It is a small value, to be copied freely; the zero value is no loan. A use after the
+// loan's end panics, also when the connection has been lent to somebody else meanwhile. One goroutine at a time may use
+// it.
+//
+// On a connection that carries several streams (see [Session]) each stream is a loan of its own.
 type Conn struct {
-	// Aux belongs to the users of the connection: what one borrower leaves here (say, a parser's state), the next
-	// one finds. The pool never looks at it.
-	Aux any
-
-	pool  *Pool
-	nc    net.Conn
-	look  looker
-	born  time.Time
-	ends  time.Time // end of its share of MaxLifetime; zero: none
-	since time.Time // idle since, or lent since
-	id    uint64
-	uses  uint64 // lends so far, this one included
-	// rested says that the connection has been idle for at least restAfter at some time.
-	rested bool
-	// loaned says that a borrower has it: a lent connection may also be in the pool's own hands. reported says that its
-	// loan has been told of as a leak.
-	loaned, reported bool
-	places           *places // nil without Config.LeakAfter
-	at               int     // its place in Pool.conns
-	shard            int
-	gen              uint32 // the pool's generation when its dial began
-	state            connState
+	loan *loan
+	n    uint64
 }
 
-// NetConn is the bare connection. It is not wrapped, so that splice, peek and type switches work on it.
-func (c *Conn) NetConn() net.Conn { return c.nc }
+// loan is the place of a loan on a connection. An exclusive connection has one, a session as many as were ever lent at
+// a time. Its number is raised when a loan ends, which makes all handles of that loan void.
+type loan struct {
+	n     atomic.Uint64
+	link  *link
+	since time.Duration // lent since
+	uses  uint64        // of the connection, when it was lent
+	shard int32         // the borrower's
+	// held says that a borrower has it: it may also be in the pool's own hands. reported says that it has been told of
+	// as a leak.
+	held, reported bool
+	places         *places // nil without Config.LeakAfter
+}
+
+// handle is what the borrower of the present loan gets.
+func (l *loan) handle() Conn { return Conn{l, l.n.Load()} }
+
+// use returns the loan, or panics when it has ended.
+func (c Conn) use(op string) *loan {
+	if c.loan == nil || c.loan.n.Load() != c.n {
+		c.misused(op)
+	}
+	return c.loan
+}
+
+// misused is apart from the check so that the check costs no call.
+func (c Conn) misused(op string) {
+	if c.loan == nil {
+		panic("pool: " + op + " of the zero Conn, which is no loan")
+	}
+	p := c.loan.link.pool
+	where := " (Config.LeakAfter keeps the place where)"
+	if c.loan.places != nil {
+		p.lock()
+		ended := c.loan.places.ended
+		p.unlock()
+		where = ", here:\n" + ended.String()
+	}
+	panic("pool: " + op + " of a connection that is not lent (pool " + p.cfg.Name + "): its loan ended before" + where)
+}
+
+// Lent says whether the loan has not ended; it is false for the zero Conn. It never panics.
+func (c Conn) Lent() bool { return c.loan != nil && c.loan.n.Load() == c.n }
+
+// NetConn is the connection: the one that the dialer made, or that Config.Setup put in its place with [Exclusive]. It
+// is bare, so that splice, peek and type switches work on it.
+func (c Conn) NetConn() net.Conn { return c.use("NetConn").link.nc }
+
+// Session is what Config.Setup returned for the connection; nil when it is an exclusive one.
+func (c Conn) Session() Session { return c.use("Session").link.session }
 
 // ID numbers the connection within its pool, from 1.
-func (c *Conn) ID() uint64 { return c.id }
+func (c Conn) ID() uint64 { return c.use("ID").link.id }
 
-// Uses counts the loans of this connection, the present one included.
-func (c *Conn) Uses() uint64 { return c.uses }
+// Uses counts the loans of this connection up to the present one.
+func (c Conn) Uses() uint64 { return c.use("Uses").uses }
 
 // Reused says whether the connection was used before this loan, or lay idle for a millisecond or more: its peer may have
 // ended it meanwhile, and a request that dies on it says nothing about the backend. It is false for a connection that
 // comes straight from its dial.
-func (c *Conn) Reused() bool { return c.uses > 1 || c.rested }
+func (c Conn) Reused() bool {
+	l := c.use("Reused")
+	return l.uses > 1 || l.link.rested
+}
 
 // Born is the instant at which its dial ended.
-func (c *Conn) Born() time.Time { return c.born }
+func (c Conn) Born() time.Time {
+	k := c.use("Born").link
+	return k.pool.time(k.born)
+}
 
-// Release gives the connection back for the next borrower; now is the present instant. Deadlines that the borrower
-// set stay as they are; the next borrower sets its own.
-func (c *Conn) Release(now time.Time) { c.pool.release(c, now) }
+// Aux is what SetAux left with the connection, in this loan or an earlier one; nil before that. The pool never looks
+// at it.
+func (c Conn) Aux() any { return c.use("Aux").link.aux }
 
-// Discard gives the connection back as unusable: it is closed, and its slot is free.
-func (c *Conn) Discard(now time.Time, why Reason) { c.pool.discard(c, now, why) }
+// SetAux leaves something with the connection for this borrower and the next ones: say, a parser's state. Borrowers of
+// the streams of one session share it, and must agree among themselves about who may use it when.
+func (c Conn) SetAux(v any) { c.use("SetAux").link.aux = v }
+
+// Release gives the connection back for the next borrower. Deadlines that the borrower set stay as they are; the next
+// borrower sets its own.
+func (c Conn) Release() {
+	l := c.use("Release")
+	p := l.link.pool
+	p.release(c, p.now())
+}
+
+// ReleaseAt is Release for a caller who has read the clock: now is the present instant.
+func (c Conn) ReleaseAt(now time.Time) {
+	l := c.use("Release")
+	p := l.link.pool
+	p.release(c, p.at(now))
+}
+
+// Discard gives the connection back as unusable: it is closed, and its slot is free. A session that carries other loans
+// takes no more, and is closed when the last of them ends.
+func (c Conn) Discard(why Reason) {
+	p := c.use("Discard").link.pool
+	p.discard(c, p.now(), why)
+}
 
 // Take removes the connection from the pool and leaves it open: from here on it belongs to the borrower, who closes
-// it. Its slot in the pool is free.
-func (c *Conn) Take(now time.Time) net.Conn {
-	c.pool.endLoan(c, now)
-	if c.pool.retire(c, now, ReasonTaken) {
-		c.pool.ready()
+// it. Its slot in the pool is free. A connection with a [Session] cannot be taken: that panics.
+func (c Conn) Take() net.Conn {
+	k := c.use("Take").link
+	if k.session != nil {
+		panic("pool: Take of a connection with a Session (pool " + k.pool.cfg.Name + ")")
 	}
-	return c.nc
-}
-
-// mustBeLentLocked panics, without the lock, when the handle's loan has ended already.
-func (c *Conn) mustBeLentLocked(op string) {
-	if c.state != stateLent {
-		c.misusedLocked(op)
+	p, now := k.pool, k.pool.now()
+	nc := k.nc
+	p.endLoan(c, "Take", now)
+	if p.retire(k, now, ReasonTaken) {
+		p.ready()
 	}
-}
-
-// misusedLocked is apart from the check so that the check costs no call.
-func (c *Conn) misusedLocked(op string) {
-	where := " (Config.LeakAfter keeps the place where)"
-	if c.places != nil {
-		where = ", here:\n" + c.places.ended.String()
-	}
-	c.pool.mu.Unlock()
-	panic("pool: " + op + " of a connection that is not lent (pool " + c.pool.cfg.Name + "): its loan ended before" + where)
-}
-
-// endLoanLocked ends a borrower's loan, if there is one.
-func (c *Conn) endLoanLocked(now time.Time) {
-	if !c.loaned {
-		return
-	}
-	c.loaned = false
-	c.pool.rotation.loans--
-	c.pool.hist.lent.observe(now.Sub(c.since))
-	if c.places != nil {
-		c.places.ended.keep()
-	}
-}
-
-// expired says whether the connection's age, or the time for which it has been idle, ends it.
-func (c *Conn) expired(now time.Time, idle, idleTimeout time.Duration) (Reason, bool) {
-	if !c.ends.IsZero() && !now.Before(c.ends) {
-		return ReasonMaxLifetime, true
-	}
-	if idleTimeout > 0 && idle >= idleTimeout {
-		return ReasonIdleTimeout, true
-	}
-	return 0, false
+	return nc
 }

@@ -13,9 +13,9 @@ import (
 func (p *Pool) Want(n int) int {
 	begun := 0
 	for ; begun < n; begun++ {
-		p.mu.Lock()
+		p.lock()
 		ok := !p.draining && p.reserveDialLocked()
-		p.mu.Unlock()
+		p.unlock()
 		if !ok {
 			break
 		}
@@ -29,12 +29,12 @@ func (p *Pool) Want(n int) int {
 // that count on this pool, so that dials whose requests have gone serve those that come.
 func (p *Pool) Cover(n int) int {
 	// What is missing is reserved at once: a dial that ends between two looks is not one that was never begun.
-	p.mu.Lock()
-	under, begin := p.sharedLocked(), 0
+	p.lock()
+	under, begin := p.comingLocked(), 0
 	for under+begin < n && !p.draining && p.reserveDialLocked() {
 		begin++
 	}
-	p.mu.Unlock()
+	p.unlock()
 	for range begin {
 		p.startDial()
 	}
@@ -56,88 +56,129 @@ func (p *Pool) startDial() { p.clk.AfterFunc(0, p.dial) }
 
 // dial makes one connection and gives it to the first waiter, or to the idle list.
 func (p *Pool) dial() {
-	run, err := p.callDialer(context.Background())
-	now := p.clk.Now()
+	l, err := p.connect(context.Background(), false)
 	if err != nil {
-		p.dialFailed(now, &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Err: err}, false)
+		p.dialFailed(err, false)
 		return
 	}
-	p.release(p.adopt(run, now, false), now)
+	now := p.now()
+	p.lock()
+	p.giveLocked(l, now)
 	p.wakeWarmers(nil)
 }
 
-// adopt makes a finished dial's connection one of the pool's. As long as it is in nobody's hands it counts as lent.
-func (p *Pool) adopt(run *dialRun, now time.Time, fresh bool) *Conn {
-	p.mu.Lock()
-	p.dialEndsLocked(fresh)
-	p.stats.Dialled++
-	p.hist.dial.observe(now.Sub(run.begun))
+// connect dials a connection and sets it up. It counts as lent from the end of its dial on. Failed says what went
+// wrong, for dialFailed to count; a connection that was dialled has been retired then.
+func (p *Pool) connect(ctx context.Context, fresh bool) (l *loan, failed *DialError) {
+	ctx, cancel := p.withDialTimeout(ctx)
+	defer cancel()
+	run, err := p.callDialer(ctx, cancel)
+	if err != nil {
+		return nil, &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Err: err}
+	}
+	k := p.adopt(run, p.now(), fresh)
+	err = p.setUp(ctx, k)
+	p.leave(run)
+	now := p.now()
+	p.lock()
+	if !fresh {
+		p.settingUp--
+	}
+	if err != nil {
+		p.unlock()
+		k.close()
+		p.lock()
+		p.retireLocked(k, now, ReasonSetupFailed)
+		p.unlock()
+		p.event(Event{At: p.time(now), Kind: EventRetired, Conn: k.id, Reason: ReasonSetupFailed})
+		return nil, &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Setup: true, Err: err}
+	}
 	p.failures = 0
+	p.expectLocked(k)
+	l = &k.loan
+	if k.session != nil {
+		p.central = true
+		p.addSessionLocked(k, now)
+		l = p.takeStreamLocked(k)
+	}
+	p.unlock()
+	return l, nil
+}
+
+// adopt makes a finished dial's connection one of the pool's. As long as it is in nobody's hands it counts as lent.
+func (p *Pool) adopt(run *dialRun, now time.Duration, fresh bool) *link {
+	p.lock()
+	p.dialEndsLocked(fresh)
+	if !fresh {
+		p.settingUp++
+	}
+	run.made = run.nc
+	p.stats.Dialled++
+	p.hist.dial.observe(now - run.begun)
 	p.lastID++
-	c := &Conn{pool: p, nc: run.nc, id: p.lastID, born: now, gen: run.gen, state: stateLent}
-	c.shard = int(p.lastID) % len(p.idle)
-	c.look.init(run.nc)
-	c.at, p.conns = len(p.conns), append(p.conns, c)
+	k := &link{pool: p, nc: run.nc, id: p.lastID, born: now, gen: run.gen, ends: never}
+	k.loan.link = k
+	k.shard = int32(int(p.lastID) % len(p.shards))
+	k.look.init(run.nc)
+	k.at, p.conns = len(p.conns), append(p.conns, k)
 	if p.cfg.LeakAfter > 0 {
-		c.places = new(places)
+		k.loan.places = new(places)
 	}
 	if life := p.cfg.MaxLifetime; life > 0 {
 		if p.cfg.LifetimeSpread > 0 {
 			life -= time.Duration(p.rng.Float64() * p.cfg.LifetimeSpread * float64(life))
 		}
-		c.ends = now.Add(life)
+		k.ends = now + life
 	}
 	p.lent++
-	p.mu.Unlock()
-	p.event(Event{At: now, Kind: EventDialled, Conn: c.id})
-	return c
+	p.unlock()
+	p.event(Event{At: p.time(now), Kind: EventDialled, Conn: k.id})
+	return k
 }
 
 // Fresh dials a connection for this caller alone and waits for it: a borrower whose reused connection turned out to be
 // dead does not want another one of that age. Where the pool is full the connection that has been idle longest gives
 // way. It returns ErrNoRoom when every connection is lent, ErrClosed after Close or Drain, ctx's error when ctx ended first,
 // and a *DialError when the dial failed.
-func (p *Pool) Fresh(ctx context.Context, shard int) (*Conn, error) {
+func (p *Pool) Fresh(ctx context.Context, shard int) (Conn, error) {
 	if err := p.reserveFresh(); err != nil {
-		return nil, err
+		return Conn{}, err
 	}
-	run, err := p.callDialer(ctx)
-	now := p.clk.Now()
-	if err != nil {
-		dialErr := &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Err: err}
-		closed := p.dialFailed(now, dialErr, true)
+	l, failed := p.connect(ctx, true)
+	if failed != nil {
+		closed := p.dialFailed(failed, true)
 		switch {
 		case ctx.Err() != nil:
-			return nil, ctx.Err()
+			return Conn{}, ctx.Err()
 		case closed:
-			return nil, ErrClosed
+			return Conn{}, ErrClosed
 		}
-		return nil, dialErr
+		return Conn{}, failed
 	}
-	c := p.adopt(run, now, true)
-	c.shard = shard
-	p.mu.Lock()
-	p.lendLocked(c, now)
-	p.mu.Unlock()
+	now := p.now()
+	p.lock()
+	l.link.shard = int32(shard)
+	p.lendLocked(l, now, shard)
+	p.unlock()
+	p.watch(l)
 	p.wakeWarmers(nil)
-	return c, nil
+	return l.handle(), nil
 }
 
 // reserveFresh takes a slot for a dial of Fresh, from the connection that has been idle longest if need be. That slot
 // passes from the one to the other under the lock, so that nobody else can take it.
 func (p *Pool) reserveFresh() error {
-	p.mu.Lock()
-	var old *Conn
+	p.lock()
+	var old *link
 	if !p.closed && !p.draining && p.openLocked() >= p.limit {
 		old = p.popOldestLocked()
 	}
 	if old != nil {
-		p.mu.Unlock()
-		now := p.clk.Now()
-		p.endLoan(old, now)
-		_ = old.nc.Close()
-		defer p.event(Event{At: now, Kind: EventRetired, Conn: old.id, Reason: ReasonExcess})
-		p.mu.Lock()
+		p.unlock()
+		now := p.now()
+		old.close()
+		defer p.event(Event{At: p.time(now), Kind: EventRetired, Conn: old.id, Reason: ReasonExcess})
+		p.lock()
 		p.retireLocked(old, now, ReasonExcess)
 		p.settleLocked()
 	}
@@ -146,7 +187,7 @@ func (p *Pool) reserveFresh() error {
 	if ok {
 		p.fresh++
 	}
-	p.mu.Unlock()
+	p.unlock()
 	switch {
 	case closed:
 		return ErrClosed
@@ -164,24 +205,29 @@ func (p *Pool) dialEndsLocked(fresh bool) {
 	}
 }
 
-// callDialer runs the dialer under the dial timeout and turns its misbehaviour into errors.
-func (p *Pool) callDialer(parent context.Context) (run *dialRun, err error) {
+// withDialTimeout is the context of one dial and its set-up.
+func (p *Pool) withDialTimeout(parent context.Context) (context.Context, context.CancelFunc) {
+	if p.cfg.DialTimeout > 0 {
+		return p.clk.WithTimeout(parent, p.cfg.DialTimeout)
+	}
+	return context.WithCancel(parent)
+}
+
+// callDialer runs the dialer and turns its misbehaviour into errors. A dial that gave a connection stays listed, for
+// Close to give up its set-up.
+func (p *Pool) callDialer(ctx context.Context, cancel context.CancelFunc) (run *dialRun, err error) {
+	run = &dialRun{cancel: cancel, begun: p.now()}
 	defer func() {
 		if r := recover(); r != nil {
-			run, err = nil, fmt.Errorf("the dialer panicked: %v", r)
+			err = fmt.Errorf("the dialer panicked: %v", r)
+		}
+		if err != nil {
+			p.leave(run)
 		}
 	}()
-	ctx, cancel := context.WithCancel(parent)
-	if p.cfg.DialTimeout > 0 {
-		cancel()
-		ctx, cancel = p.clk.WithTimeout(parent, p.cfg.DialTimeout)
-	}
-	defer cancel()
-	run = &dialRun{cancel: cancel, begun: p.clk.Now()}
 	if !p.enter(run) {
 		return nil, ErrClosed
 	}
-	defer p.leave(run)
 	run.nc, err = p.cfg.Dialer.DialContext(ctx, p.cfg.Network, p.cfg.Address)
 	if err == nil && run.nc == nil {
 		err = errNilConn
@@ -194,13 +240,14 @@ type dialRun struct {
 	cancel context.CancelFunc
 	gen    uint32   // the pool's generation when it began
 	nc     net.Conn // what it gave
-	begun  time.Time
+	made   net.Conn // the same, once the pool's lock guards it
+	begun  time.Duration
 }
 
 // enter lists a dial among those that Close gives up; false when the pool is closed already.
 func (p *Pool) enter(d *dialRun) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.lock()
+	defer p.unlock()
 	if p.closed {
 		return false
 	}
@@ -211,19 +258,23 @@ func (p *Pool) enter(d *dialRun) bool {
 
 // leave takes it off the list.
 func (p *Pool) leave(d *dialRun) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.lock()
+	defer p.unlock()
 	if i := slices.Index(p.dials, d); i >= 0 {
 		p.dials = slices.Delete(p.dials, i, i+1)
 	}
 }
 
-// dialFailed accounts for a failed dial and says whether the pool is closed. Where the dial was nobody's own, the first
-// waiter is told, or the outer queue when nobody waits. The slot that is free now is announced in any case.
-func (p *Pool) dialFailed(now time.Time, err *DialError, fresh bool) (closed bool) {
-	p.mu.Lock()
-	p.dialEndsLocked(fresh)
-	p.stats.DialFailed++
+// dialFailed draws the consequences of a dial or a set-up that failed and says whether the pool is closed. Where the
+// dial was nobody's own, the first waiter is told, or the outer queue when nobody waits. The slot that is free now is
+// announced in any case.
+func (p *Pool) dialFailed(err *DialError, fresh bool) (closed bool) {
+	now := p.now()
+	p.lock()
+	if !err.Setup {
+		p.dialEndsLocked(fresh)
+		p.stats.DialFailed++
+	}
 	p.failures++
 	var w *waiter
 	if first := p.waiters.firstLive(); !fresh && first != nil && first.need > 0 {
@@ -232,17 +283,17 @@ func (p *Pool) dialFailed(now time.Time, err *DialError, fresh bool) (closed boo
 	}
 	begin := p.beginForLineLocked()
 	if p.warm {
-		p.retryAt = now.Add(p.pauseLocked())
+		p.retryAt = now + p.pauseLocked()
 		p.armUpkeepLocked(p.retryAt)
 	}
 	closed = p.closed
 	free := p.waiters.n == 0
 	p.settleLocked()
-	p.mu.Unlock()
+	p.unlock()
 	if closed {
 		return true
 	}
-	p.event(Event{At: now, Kind: EventDialFailed, Err: err.Err})
+	p.event(Event{At: p.time(now), Kind: EventDialFailed, Err: err.Err})
 	for range begin {
 		p.startDial()
 	}

@@ -2,12 +2,13 @@
 //
 // A [Pool] is bounded: connections that are open or being dialled never exceed [Config.MaxConnections]. A caller
 // either waits in line with [Pool.Lend], which serves its waiters first come, first served, or asks with
-// [Pool.TryLend], which never waits. A lent [Conn] goes back with exactly one of [Conn.Release] (still good),
+// [Pool.TryLend], which never waits. A loan, a [Conn], ends with exactly one of [Conn.Release] (still good),
 // [Conn.Discard] (not to be used again) or [Conn.Take] (the borrower keeps it for itself).
 //
 // # What is promised
 //
-//   - One holder per connection. A second Release, or a use of a handle after its end, panics and says so.
+//   - One holder per connection. A second Release, or any use of a loan after its end, panics and says so, also when the
+//     connection has been lent to somebody else since.
 //   - Dials begun = dialling + dialled + failed, and dialled = idle + lent + retired, in every [Stats] snapshot.
 //     A connection in validation counts as lent; one that was taken counts as retired, reason [ReasonTaken].
 //   - Waiters are served in the order in which they came, none after its context ended, and a newcomer never
@@ -51,16 +52,29 @@
 // things: TryLend, [Pool.Want], which asks for dials without waiting for them, and the callbacks [Config.OnReady]
 // and [Config.OnDialFailed], which are called without any lock of the pool held.
 //
+// # Sessions
+//
+// [Config.Setup] makes a dialled connection ready. Where it returns a [Session], the connection carries as many loans at a
+// time as the session allows, under the same laws: the streams of HTTP/2, say. Waiters are served from the oldest session
+// with room, so that younger ones can become idle; a session that takes no more ends with its last loan.
+//
 // # Time, network and chance
 //
 // The clock, the dialer and the random stream are fields of [Config], so that a pool runs unchanged in a simulator.
-// The hot calls take the present instant as an argument: the caller usually has read it already.
+// TryLend and ReleaseAt take the present instant as an argument, for callers who have read the clock already: two
+// reads are the larger part of what a loan costs.
 //
 // # Locking law
 //
-// Pool.mu guards every field below it and is never held over a dial, a close, a validation, a callback or a channel
-// operation that could block. Goroutines that are released in a group are released one by one in instants of
-// their own; see apart, which is nothing on a real clock. Work that needs its
-// own goroutine (a dial) is started by AfterFunc(0), because that fixes its order of start where a go statement
-// would leave it to the scheduler.
+// Two levels. Pool.mu guards what is below it in the struct. Each shard has a list of idle connections and counters,
+// with a lock of its own, under which alone a connection can be lent and returned: that is all there is to it as long
+// as the pool is calm. Whoever needs more calls Pool.lock, which takes mu, marks the pool as owned, and passes once through
+// every shard's lock: from then on nobody touches a shard, except under mu, until unlock takes the mark away. It stays
+// while somebody waits, while the pool closes or is over its limit, and for good where LeakAfter, MaxIdle or sessions
+// need to see every loan. Functions whose names end in Locked want Pool.lock. A shard's lock is taken with mu held, or alone.
+//
+// No lock is held over a dial, a close, a validation, a callback or a channel operation that could block. Goroutines that
+// are released in a group are released one by one in instants of their own; see apart, which is nothing on a real
+// clock. Work that needs its own goroutine (a dial) is started by AfterFunc(0), because that fixes its order of start
+// where a go statement would leave it to the scheduler.
 package pool

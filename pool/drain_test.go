@@ -14,35 +14,35 @@ import (
 func TestAConnectionEndsAfterMaxUsesAndItsSlotServesTheWaiter(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1, MaxUses: 2}, func(t *testing.T, p *Pool, f *fakeNet) {
 		first := lend(t, p)
-		first.Release(now(p))
-		require.Same(t, first, lend(t, p))
-		got := make(chan *Conn)
+		first.Release()
+		require.Same(t, first.loan, lend(t, p).loan)
+		got := make(chan Conn)
 		go func() { got <- lend(t, p) }()
 		synctest.Wait()
-		first.Release(now(p))
+		giveBack(first)
 		next := <-got
-		require.NotSame(t, first, next)
-		require.True(t, first.NetConn().(*fakeConn).isClosed())
+		require.NotSame(t, first.loan, next.loan)
+		require.True(t, raw(first).isClosed())
 		require.EqualValues(t, 1, p.Stats().Retired[ReasonMaxUses])
-		next.Release(now(p))
+		next.Release()
 	})
 }
 
 func TestRetireEndsTheConnectionsOfTodayWithoutHurtingTheLentOnes(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		lent, idle := lend(t, p), lend(t, p)
-		idle.Release(now(p))
+		idle.Release()
 		require.Equal(t, 1, p.Want(1))
 		p.clk.Sleep(time.Millisecond) // its dial is under way
 		p.Retire()
-		require.True(t, idle.NetConn().(*fakeConn).isClosed())
-		require.False(t, lent.NetConn().(*fakeConn).isClosed())
+		require.True(t, raw(idle).isClosed())
+		require.False(t, raw(lent).isClosed())
 		p.clk.Sleep(20 * time.Millisecond)
 		require.Zero(t, p.Stats().Idle, "a dial that began before ends as one of yesterday's")
-		lent.Release(now(p))
+		lent.Release()
 		require.EqualValues(t, 3, p.Stats().Retired[ReasonOutdated])
 		fresh := lend(t, p)
-		fresh.Release(now(p))
+		fresh.Release()
 		require.Equal(t, 1, p.Stats().Idle, "new ones are unaffected")
 	})
 }
@@ -50,20 +50,20 @@ func TestRetireEndsTheConnectionsOfTodayWithoutHurtingTheLentOnes(t *testing.T) 
 func TestAWaiterIsServedByANewDialWhenItsOwnIsOutdated(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		begun := now(p)
-		got := make(chan *Conn)
+		got := make(chan Conn)
 		go func() { got <- lend(t, p) }()
 		p.clk.Sleep(5 * time.Millisecond)
 		p.Retire()
 		c := <-got
 		require.Equal(t, 20*time.Millisecond, now(p).Sub(begun))
 		require.EqualValues(t, 2, p.Stats().Dialled)
-		c.Release(now(p))
+		c.Release()
 	})
 }
 
 func TestFreshGetsItsConnectionAlthoughRetireWasCalledMeanwhile(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
-		got := make(chan *Conn)
+		got := make(chan Conn)
 		go func() {
 			c, err := p.Fresh(t.Context(), 0)
 			require.NoError(t, err)
@@ -72,7 +72,7 @@ func TestFreshGetsItsConnectionAlthoughRetireWasCalledMeanwhile(t *testing.T) {
 		p.clk.Sleep(time.Millisecond)
 		p.Retire()
 		c := <-got
-		c.Release(now(p))
+		c.Release()
 		require.EqualValues(t, 1, p.Stats().Retired[ReasonOutdated])
 	})
 }
@@ -81,18 +81,18 @@ func TestShrinkingClosesTheOldestIdleAndLetsLentOnesFinish(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 4}, func(t *testing.T, p *Pool, f *fakeNet) {
 		conns, err := p.GetN(t.Context(), 0, 4)
 		require.NoError(t, err)
-		conns[0].Release(now(p))
+		conns[0].Release()
 		p.clk.Sleep(time.Millisecond)
-		conns[1].Release(now(p))
+		conns[1].Release()
 		require.NoError(t, p.Resize(3))
-		require.True(t, conns[0].NetConn().(*fakeConn).isClosed())
-		require.False(t, conns[1].NetConn().(*fakeConn).isClosed())
+		require.True(t, raw(conns[0]).isClosed())
+		require.False(t, raw(conns[1]).isClosed())
 		require.NoError(t, p.Resize(1))
 		s := p.Stats()
 		require.Equal(t, []int{1, 0, 2}, []int{s.Limit, s.Idle, s.Lent})
 		require.Zero(t, p.Free())
-		conns[2].Release(now(p))
-		conns[3].Release(now(p))
+		conns[2].Release()
+		conns[3].Release()
 		s = p.Stats()
 		require.Equal(t, 1, s.Idle)
 		require.EqualValues(t, 3, s.Retired[ReasonExcess])
@@ -104,7 +104,7 @@ func TestGrowingBeginsDialsForWaitersAndAnnouncesTheSlots(t *testing.T) {
 	cfg := Config{MaxConnections: 1, OnReady: func() { ready.Add(1) }}
 	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
 		held := lend(t, p)
-		got := make(chan *Conn, 3)
+		got := make(chan Conn, 3)
 		for range 3 {
 			go func() { got <- lend(t, p) }()
 			synctest.Wait()
@@ -119,7 +119,7 @@ func TestGrowingBeginsDialsForWaitersAndAnnouncesTheSlots(t *testing.T) {
 		require.Zero(t, ready.Load(), "there was always somebody waiting")
 		require.NoError(t, p.Resize(5))
 		require.EqualValues(t, 1, ready.Load())
-		ReleaseAll(now(p), []*Conn{held, a, nil, b, c})
+		ReleaseAll([]Conn{held, a, {}, b, c})
 		require.Error(t, p.Resize(0))
 	})
 	closed, err := New(Config{Address: "a:1"})
@@ -155,7 +155,7 @@ func TestDrainServesThoseInLineAndNobodyElse(t *testing.T) {
 			wg.Go(func() {
 				c := lend(t, p)
 				p.clk.Sleep(time.Second)
-				c.Release(now(p))
+				c.Release()
 			})
 			synctest.Wait()
 		}
@@ -163,16 +163,16 @@ func TestDrainServesThoseInLineAndNobodyElse(t *testing.T) {
 		drained := make(chan error, 1)
 		go func() { drained <- p.Drain(t.Context()) }()
 		synctest.Wait()
-		_, err = p.Lend(t.Context(), 0)
+		_, err = p.Lend(t.Context())
 		require.ErrorIs(t, err, ErrClosed)
 		_, err = p.Fresh(t.Context(), 0)
 		require.ErrorIs(t, err, ErrClosed)
 		_, err = p.GetN(t.Context(), 0, 1)
 		require.ErrorIs(t, err, ErrClosed)
 		require.ErrorIs(t, p.WarmUp(t.Context(), 1), ErrClosed)
-		require.Nil(t, p.TryLend(now(p), 0))
+		require.False(t, tryLend(p, now(p), 0).Lent())
 		require.Zero(t, p.Want(1)+p.Cover(1))
-		held.Discard(now(p), ReasonBroken) // a dial is made for those in line
+		held.Discard(ReasonBroken) // a dial is made for those in line
 		require.NoError(t, <-drained)
 		require.Equal(t, 3*time.Second+10*time.Millisecond, now(p).Sub(begun))
 		wg.Wait()
@@ -188,7 +188,7 @@ func TestDrainTurnsAwayThoseInLineWhenItsContextEnds(t *testing.T) {
 		held := lend(t, p)
 		failed := make(chan error, 1)
 		go func() {
-			_, err := p.Lend(context.Background(), 0)
+			_, err := p.Lend(context.Background())
 			failed <- err
 		}()
 		synctest.Wait()
@@ -199,7 +199,7 @@ func TestDrainTurnsAwayThoseInLineWhenItsContextEnds(t *testing.T) {
 		require.ErrorIs(t, <-failed, ErrClosed)
 		synctest.Wait()
 		require.Empty(t, drained, "a connection is lent")
-		held.Release(now(p))
+		held.Release()
 		require.ErrorIs(t, <-drained, context.DeadlineExceeded)
 	})
 }
@@ -209,7 +209,7 @@ func TestDrainEndsWhenTheLastInLineGivesUp(t *testing.T) {
 		p, err := New(Config{Address: "a:1", Dialer: newFakeNet(time.Hour), DialTimeout: -1})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() { _, _ = p.Lend(ctx, 0) }()
+		go func() { _, _ = p.Lend(ctx) }()
 		synctest.Wait()
 		drained := make(chan error, 1)
 		go func() { drained <- p.Drain(t.Context()) }()

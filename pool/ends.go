@@ -3,6 +3,8 @@ package pool
 import (
 	"context"
 	"fmt"
+	"net"
+	"time"
 )
 
 // Retire ends every connection of today: the idle ones are closed now, one instant each; lent ones when they come
@@ -10,32 +12,22 @@ import (
 // it. All of them leave with ReasonOutdated. Connections that are dialled later are not concerned. It is what to call
 // after a change behind the address: a new certificate, a node moved, a failover.
 func (p *Pool) Retire() {
-	p.mu.Lock()
+	p.lock()
 	p.gen++
-	p.mu.Unlock()
+	p.unlock()
 	for {
-		p.mu.Lock()
-		c := p.popOutdatedLocked()
-		p.mu.Unlock()
-		if c == nil {
+		p.lock()
+		k := p.popIdleWhereLocked(func(k *link) bool { return k.gen != p.gen })
+		p.unlock()
+		if k == nil {
 			return
 		}
-		rest := apart(p.clk)
-		p.discard(c, p.clk.Now(), ReasonOutdated)
+		rest := p.apart()
+		if p.drop(k, p.now(), ReasonOutdated) {
+			p.ready()
+		}
 		rest()
 	}
-}
-
-// popOutdatedLocked takes an idle connection of an earlier generation, and counts it as lent.
-func (p *Pool) popOutdatedLocked() *Conn {
-	for s, list := range p.idle {
-		for i, c := range list {
-			if c.gen != p.gen {
-				return p.popAtLocked(s, i)
-			}
-		}
-	}
-	return nil
 }
 
 // Resize changes MaxConnections to n, at least 1. After a growth the waiters' dials begin, MinIdle is refilled and
@@ -47,23 +39,23 @@ func (p *Pool) Resize(n int) error {
 	if n < 1 {
 		return fmt.Errorf("pool %s: a limit of %d connections is below 1", p.cfg.Name, n)
 	}
-	p.mu.Lock()
+	p.lock()
 	if p.closed {
-		p.mu.Unlock()
+		p.unlock()
 		return ErrClosed
 	}
 	p.boundLocked(n)
-	p.mu.Unlock()
+	p.unlock()
 	p.failTooLarge()
 	p.serveLine(nil)
 	p.trim()
-	p.mu.Lock()
+	p.lock()
 	begin, free := p.beginForLineLocked(), p.waiters.n == 0
-	p.mu.Unlock()
+	p.unlock()
 	for range begin {
 		p.startDial()
 	}
-	p.refill(p.clk.Now())
+	p.refill(p.now())
 	p.wakeWarmers(nil)
 	if free && p.Free() > 0 {
 		p.ready()
@@ -79,22 +71,25 @@ func (p *Pool) boundLocked(n int) {
 		p.maxIdle = n // it was not bounded any further
 	}
 	p.minIdle = min(p.cfg.MinIdle, p.maxIdle)
+	p.central = p.cfg.LeakAfter > 0 || p.maxIdle < p.limit || len(p.sessions) > 0
 }
 
 // trim closes the connections idle for longest while there are more than the limits allow.
 func (p *Pool) trim() {
 	for {
-		p.mu.Lock()
-		var c *Conn
+		p.lock()
+		var k *link
 		if p.openLocked() > p.limit || p.waiters.n == 0 && p.nIdle > p.maxIdle {
-			c = p.popOldestLocked()
+			k = p.popOldestLocked()
 		}
-		p.mu.Unlock()
-		if c == nil {
+		p.unlock()
+		if k == nil {
 			return
 		}
-		rest := apart(p.clk)
-		p.discard(c, p.clk.Now(), ReasonExcess)
+		rest := p.apart()
+		if p.drop(k, p.now(), ReasonExcess) {
+			p.ready()
+		}
 		rest()
 	}
 }
@@ -102,7 +97,7 @@ func (p *Pool) trim() {
 // failTooLarge tells every waiter whose batch is larger than the limit, one instant each.
 func (p *Pool) failTooLarge() {
 	for {
-		p.mu.Lock()
+		p.lock()
 		w := p.waiters.head
 		for w != nil && w.need <= p.limit {
 			w = w.next
@@ -110,7 +105,7 @@ func (p *Pool) failTooLarge() {
 		if w != nil {
 			p.waiters.remove(w)
 		}
-		p.mu.Unlock()
+		p.unlock()
 		if w == nil {
 			return
 		}
@@ -122,15 +117,15 @@ func (p *Pool) failTooLarge() {
 // give nothing. Those who wait in line already are still served, until ctx ends; then Close does the rest, and so Drain
 // returns when nothing is lent any more. Its error is ctx's when waiters were turned away, and nil when none was.
 func (p *Pool) Drain(ctx context.Context) error {
-	p.mu.Lock()
+	p.lock()
 	p.draining = true
 	closed := p.closed
-	w := &waiter{ctx: ctx, served: make(chan result, 1)}
+	w := p.newWaiter(ctx, p.now(), 0, 0)
 	if !closed && p.waiters.n > 0 {
 		p.waiters.push(w)
 	}
 	waits := w.queued
-	p.mu.Unlock()
+	p.unlock()
 	p.wakeWarmers(nil)
 	turnedAway := false
 	if waits {
@@ -138,12 +133,12 @@ func (p *Pool) Drain(ctx context.Context) error {
 		case <-w.served:
 		case <-ctx.Done():
 		}
-		p.mu.Lock()
+		p.lock()
 		if w.queued {
 			p.waiters.remove(w)
 		}
 		turnedAway = p.waiters.n > 0
-		p.mu.Unlock()
+		p.unlock()
 	}
 	p.Close()
 	if turnedAway {
@@ -155,29 +150,30 @@ func (p *Pool) Drain(ctx context.Context) error {
 // Close ends the pool: waiters fail with ErrClosed one after the other, dials are given up, idle connections are
 // closed. It returns when every lent connection has come back and every dial has ended. Further calls wait too.
 func (p *Pool) Close() {
-	p.mu.Lock()
+	p.lock()
 	first := !p.closed
 	p.closed = true
+	p.over.Store(true)
 	p.stopUpkeepLocked()
-	p.mu.Unlock()
+	p.unlock()
 	if first {
 		p.failWaiters()
 		p.wakeWarmers(nil)
 		p.cancelDials()
 		p.closeIdle()
 	}
-	p.mu.Lock()
+	p.lock()
 	p.settleLocked()
-	p.mu.Unlock()
+	p.unlock()
 	<-p.drained
 }
 
 // failWaiters tells every waiter that the pool is closed, one instant each.
 func (p *Pool) failWaiters() {
 	for {
-		p.mu.Lock()
+		p.lock()
 		w := p.waiters.pop()
-		p.mu.Unlock()
+		p.unlock()
 		if w == nil {
 			return
 		}
@@ -188,17 +184,22 @@ func (p *Pool) failWaiters() {
 // cancelDials gives up the dials under way, one instant each.
 func (p *Pool) cancelDials() {
 	for {
-		p.mu.Lock()
+		p.lock()
 		var d *dialRun
+		var made net.Conn
 		if len(p.dials) > 0 {
 			d, p.dials = p.dials[0], p.dials[1:]
+			made = d.made
 		}
-		p.mu.Unlock()
+		p.unlock()
 		if d == nil {
 			return
 		}
-		rest := apart(p.clk)
+		rest := p.apart()
 		d.cancel()
+		if made != nil { // a Setup that does not look at its context ends with its connection's deadline
+			_ = made.SetDeadline(time.Unix(1, 0))
+		}
 		rest()
 	}
 }
@@ -206,19 +207,20 @@ func (p *Pool) cancelDials() {
 // closeIdle retires every idle connection.
 func (p *Pool) closeIdle() {
 	for {
-		p.mu.Lock()
-		c := p.popIdleLocked(0)
-		p.mu.Unlock()
-		if c == nil {
+		p.lock()
+		k := p.popIdleWhereLocked(func(*link) bool { return true })
+		p.unlock()
+		if k == nil {
 			return
 		}
-		p.discard(c, p.clk.Now(), ReasonPoolClosed)
+		p.drop(k, p.now(), ReasonPoolClosed)
 	}
 }
 
 // settleLocked lets Close return once a closed pool holds nothing any more.
 func (p *Pool) settleLocked() {
-	if !p.closed || p.lent > 0 || p.nIdle > 0 || p.dialling > 0 || p.running > 0 || p.waiters.n > 0 {
+	if !p.closed || p.lent > 0 || p.nIdle > 0 || p.dialling > 0 || p.running > 0 || p.waiters.n > 0 ||
+		p.rechecks.Load() {
 		return
 	}
 	select {

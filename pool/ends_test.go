@@ -11,7 +11,7 @@ import (
 
 func TestAnIdleConnectionEndsAtItsIdleTimeoutExactly(t *testing.T) {
 	inBubble(t, Config{IdleTimeout: 5 * time.Second}, func(t *testing.T, p *Pool, f *fakeNet) {
-		lend(t, p).Release(now(p))
+		lend(t, p).Release()
 		p.clk.Sleep(5*time.Second - 1)
 		require.Equal(t, 1, p.Stats().Idle)
 		p.clk.Sleep(2)
@@ -41,7 +41,7 @@ func TestALentConnectionOutlivesItsLifetimeUntilItReturns(t *testing.T) {
 		c := lend(t, p)
 		p.clk.Sleep(time.Hour)
 		require.Equal(t, 1, f.open())
-		c.Release(now(p))
+		c.Release()
 		require.Zero(t, f.open())
 		require.Equal(t, uint64(1), p.Stats().Retired[ReasonMaxLifetime])
 		require.GreaterOrEqual(t, statsOf(p).MeanLifetime(), time.Hour)
@@ -55,42 +55,42 @@ func statsOf(p *Pool) *Stats {
 
 func TestAConnectionThatThePeerClosedIsNotLent(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
-		lend(t, p).Release(now(p))
+		lend(t, p).Release()
 		f.dialled[0].peerCloses()
 		p.clk.Sleep(100 * time.Millisecond)
 		c := lend(t, p)
 		require.False(t, c.Reused())
 		require.Equal(t, uint64(1), p.Stats().Retired[ReasonPeerClosed])
-		c.Release(now(p))
+		c.Release()
 	})
 }
 
 func TestAConnectionWithUnexpectedDataIsNotLent(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
-		lend(t, p).Release(now(p))
+		lend(t, p).Release()
 		f.dialled[0].peerSends(3)
 		p.clk.Sleep(100 * time.Millisecond)
-		require.Nil(t, p.TryLend(now(p), 0))
+		require.False(t, tryLend(p, now(p), 0).Lent())
 		require.Equal(t, uint64(1), p.Stats().Retired[ReasonUnexpectedData])
 	})
 }
 
 func TestAConnectionUsedAMomentAgoIsLentWithoutALook(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
-		lend(t, p).Release(now(p))
+		lend(t, p).Release()
 		f.dialled[0].peerCloses()
 		p.clk.Sleep(99 * time.Millisecond)
-		c := p.TryLend(now(p), 0)
+		c := tryLend(p, now(p), 0)
 		require.NotNil(t, c)
-		c.Discard(now(p), ReasonBroken)
+		c.Discard(ReasonBroken)
 	})
 }
 
 func TestMaxIdleClosesTheConnectionThatReturnsBeyondIt(t *testing.T) {
 	inBubble(t, Config{MaxIdle: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		a, b := lend(t, p), lend(t, p)
-		a.Release(now(p))
-		b.Release(now(p))
+		a.Release()
+		b.Release()
 		require.Equal(t, 1, p.Stats().Idle)
 		require.Equal(t, uint64(1), p.Stats().Retired[ReasonExcess])
 	})
@@ -128,10 +128,10 @@ func TestOuterQueueIsToldOfWhatBecomesFreeAndOfFailedDials(t *testing.T) {
 		require.Equal(t, 1, p.Want(1))
 		p.clk.Sleep(20 * time.Millisecond)
 		require.EqualValues(t, 1, ready.Load(), "a dial ended")
-		c := p.TryLend(now(p), 0)
-		c.Release(now(p))
+		c := tryLend(p, now(p), 0)
+		c.Release()
 		require.EqualValues(t, 2, ready.Load(), "a connection came back")
-		p.TryLend(now(p), 0).Discard(now(p), ReasonBroken)
+		tryLend(p, now(p), 0).Discard(ReasonBroken)
 		require.EqualValues(t, 3, ready.Load(), "a slot became free")
 		f.setFail(true)
 		p.Want(1)
@@ -145,16 +145,16 @@ func TestFreshIsNeverAnOldConnectionAndTheOldestGivesWay(t *testing.T) {
 		a, b := lend(t, p), lend(t, p)
 		_, err := p.Fresh(t.Context(), 0)
 		require.ErrorIs(t, err, ErrNoRoom)
-		a.Release(now(p))
+		a.Release()
 		p.clk.Sleep(time.Millisecond)
-		b.Release(now(p))
+		b.Release()
 		c, err := p.Fresh(t.Context(), 0)
 		require.NoError(t, err)
 		require.False(t, c.Reused())
-		require.True(t, a.NetConn().(*fakeConn).isClosed(), "the one idle for longest gave way")
-		require.False(t, b.NetConn().(*fakeConn).isClosed())
+		require.True(t, raw(a).isClosed(), "the one idle for longest gave way")
+		require.False(t, raw(b).isClosed())
 		f.setFail(true)
-		c.Discard(now(p), ReasonBroken)
+		c.Discard(ReasonBroken)
 		_, err = p.Fresh(t.Context(), 0)
 		require.ErrorIs(t, err, errRefused)
 	})
@@ -164,10 +164,10 @@ func TestAConnectionThatLayIdleBeforeItsFirstLoanCountsAsReused(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		p.Want(1)
 		p.clk.Sleep(20 * time.Millisecond)
-		c := p.TryLend(now(p), 0)
+		c := tryLend(p, now(p), 0)
 		require.True(t, c.Reused(), "its peer may have closed it while nobody looked")
 		require.Zero(t, p.Stats().Reuses, "for the statistics this is its first use")
-		c.Release(now(p))
+		c.Release()
 	})
 }
 
@@ -196,7 +196,7 @@ func TestEventsTellTheLifeOfEveryConnection(t *testing.T) {
 		got = append(got, s)
 	}}
 	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
-		lend(t, p).Discard(now(p), ReasonBroken)
+		lend(t, p).Discard(ReasonBroken)
 		f.setFail(true)
 		p.Want(1)
 		p.clk.Sleep(time.Second)

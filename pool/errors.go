@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrClosed is returned by Lend once the pool drains or has been closed.
@@ -22,28 +23,45 @@ type LimitError struct {
 	// Pool is the pool's name; Limit, Lent and Waiting are what it held when the caller was turned away.
 	Pool                 string
 	Limit, Lent, Waiting int
+	// Longest is the loan that has lasted longest, and Age for how long; Age is 0 when there is none.
+	Longest Holder
+	Age     time.Duration
+	stack   *stack // that of Longest, until it is made readable, without the lock
 }
 
-// Error says which pool was full and how full.
+// Error says which pool was full and how full, and who holds longest.
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("pool %s: too many waiters (%d waiting, %d of %d connections lent)",
+	text := fmt.Sprintf("pool %s: too many waiters (%d waiting, %d of %d connections lent)",
 		e.Pool, e.Waiting, e.Lent, e.Limit)
+	if e.Age > 0 {
+		text += fmt.Sprintf("; connection %d has been lent for %v", e.Longest.Conn, e.Age)
+	}
+	if e.Longest.Stack != "" {
+		text += " to\n" + e.Longest.Stack
+	}
+	return text
 }
 
 // Unwrap makes errors.Is(err, ErrTooManyWaiters) true.
 func (e *LimitError) Unwrap() error { return ErrTooManyWaiters }
 
-// DialError is a dial that failed.
+// DialError is a dial that failed, or the set-up that followed it.
 type DialError struct {
 	// Pool is the pool's name, Address what was dialled.
 	Pool, Address string
-	// Err is the dialer's error.
+	// Setup says that the dial gave a connection, on which Config.Setup failed.
+	Setup bool
+	// Err is the dialer's error, or Setup's.
 	Err error
 }
 
 // Error names the pool, the address and the cause.
 func (e *DialError) Error() string {
-	return fmt.Sprintf("pool %s: dial %s: %v", e.Pool, e.Address, e.Err)
+	what := "dial"
+	if e.Setup {
+		what = "set-up of"
+	}
+	return fmt.Sprintf("pool %s: %s %s: %v", e.Pool, what, e.Address, e.Err)
 }
 
 // Unwrap returns the dialer's error.

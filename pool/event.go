@@ -13,6 +13,8 @@ const (
 	EventDialFailed
 	// EventRetired: a connection left the pool, for Reason.
 	EventRetired
+	// EventLeaked: a loan has lasted for longer than Config.LeakAfter.
+	EventLeaked
 )
 
 // String returns the kind's word.
@@ -24,6 +26,8 @@ func (k EventKind) String() string {
 		return "dial_failed"
 	case EventRetired:
 		return "retired"
+	case EventLeaked:
+		return "leaked"
 	}
 	return "unknown"
 }

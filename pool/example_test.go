@@ -35,18 +35,18 @@ func Example() {
 	defer p.Close()
 
 	for _, word := range []string{"hello", "again"} {
-		c, err := p.Lend(context.Background(), 0)
+		c, err := p.Lend(context.Background())
 		if err != nil {
 			panic(err)
 		}
 		fmt.Fprintln(c.NetConn(), word)
 		answer, err := bufio.NewReader(c.NetConn()).ReadString('\n')
 		if err != nil {
-			c.Discard(time.Now(), pool.ReasonBroken)
+			c.Discard(pool.ReasonBroken)
 			panic(err)
 		}
 		fmt.Print(answer)
-		c.Release(time.Now())
+		c.Release()
 	}
 	s := p.Stats()
 	fmt.Println("dialled", s.Dialled, "lent", s.Lends, "reused", s.Reuses)
@@ -86,7 +86,7 @@ func ExamplePool_GetN() {
 	_, err = p.GetN(context.Background(), 0, 4)
 	fmt.Println(err)
 	fmt.Println(len(p.Holders()), "lent")
-	pool.ReleaseAll(time.Now(), conns)
+	pool.ReleaseAll(conns)
 	fmt.Println(p.Drain(context.Background()))
 	// Output:
 	// 3 <nil>

@@ -116,3 +116,15 @@ func (c *fakeConn) isClosed() bool {
 	defer c.mu.Unlock()
 	return c.closed
 }
+
+// tryLend is TryLend with the zero Conn for none.
+func tryLend(p *Pool, at time.Time, shard int) Conn {
+	c, _ := p.TryLend(at, shard)
+	return c
+}
+
+// raw is the fake connection behind a handle, which may be void by now.
+func raw(c Conn) *fakeConn { return c.loan.link.nc.(*fakeConn) }
+
+// giveBack ends the present loan of the connection that an old handle was for.
+func giveBack(old Conn) { old.loan.handle().Release() }

@@ -144,14 +144,15 @@ type Histograms struct {
 }
 
 // histograms are a pool's own: what happens under its lock anyway is counted plainly.
-type histograms struct {
-	wait            Histogram
-	dial, lent, age HistogramSnapshot
-}
+type histograms struct{ wait, dial, age HistogramSnapshot }
 
-// Histograms returns a copy of the pool's distributions, as of one instant, those that the lock guards.
+// Histograms returns a copy of the pool's distributions, as of one instant.
 func (p *Pool) Histograms() Histograms {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return Histograms{Wait: p.hist.wait.Snapshot(), Dial: p.hist.dial, Lent: p.hist.lent, Age: p.hist.age}
+	p.lock()
+	defer p.unlock()
+	h := Histograms{Wait: p.hist.wait, Dial: p.hist.dial, Age: p.hist.age}
+	for i := range p.shards {
+		h.Lent.Add(&p.shards[i].lent)
+	}
+	return h
 }

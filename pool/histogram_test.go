@@ -80,16 +80,16 @@ func TestAHistogramIsWrittenByManyAtOnceWithoutLossAndWithoutAllocation(t *testi
 func TestWaitDialLentAndAgeAreMeasured(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
-		got := make(chan *Conn)
+		got := make(chan Conn)
 		go func() { got <- lend(t, p) }()
 		synctest.Wait()
 		p.clk.Sleep(time.Second)
 		s := p.Stats()
 		require.Equal(t, time.Second, s.OldestWait)
-		c.Release(now(p))
+		c.Release()
 		c = <-got
 		p.clk.Sleep(time.Second)
-		c.Discard(now(p), ReasonBroken)
+		c.Discard(ReasonBroken)
 		h := p.Histograms()
 		require.Equal(t, []time.Duration{1010 * time.Millisecond, 10 * time.Millisecond, 2 * time.Second, 2 * time.Second},
 			[]time.Duration{h.Wait.Sum, h.Dial.Sum, h.Lent.Sum, h.Age.Sum})

@@ -43,7 +43,7 @@ func (s *stack) keep() { s.n = runtime.Callers(2, s.pcs[:]) }
 
 // ownCode is how the names of the pool's own methods begin; the place of a borrower is above them.
 var ownCode = []string{
-	"github.com/wavepool/wavepool/pool.(*Pool).", "github.com/wavepool/wavepool/pool.(*Conn).",
+	"github.com/wavepool/wavepool/pool.(*Pool).", "github.com/wavepool/wavepool/pool.Conn.",
 	"github.com/wavepool/wavepool/pool.(*stack).", "github.com/wavepool/wavepool/pool.ReleaseAll",
 }
 
@@ -70,86 +70,121 @@ func (s *stack) String() string {
 // places is where the last loan of a connection began and ended. Only a pool with LeakAfter keeps it.
 type places struct{ lent, ended stack }
 
-// holdersLocked returns the lent connections, the longest lent first.
-func (p *Pool) holdersLocked() []*Conn {
-	var held []*Conn
-	for _, c := range p.conns {
-		if c.loaned {
-			held = append(held, c)
+// eachLoanLocked shows every loan that a borrower has.
+func (p *Pool) eachLoanLocked(see func(*loan)) {
+	for _, k := range p.conns {
+		if k.session == nil {
+			if k.loan.held {
+				see(&k.loan)
+			}
+			continue
+		}
+		for _, l := range k.streams.all {
+			if l.held {
+				see(l)
+			}
 		}
 	}
-	slices.SortFunc(held, func(a, b *Conn) int {
-		return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.id, b.id))
-	})
-	return held
 }
 
 // Holders lists who holds what, the longest loan first. With Config.LeakAfter it says also where each borrower got its
 // connection. It looks at every connection of the pool, and so is meant for people and for tests.
 func (p *Pool) Holders() []Holder {
-	p.mu.Lock()
-	held := p.holdersLocked()
-	out := make([]Holder, len(held))
-	stacks := make([]stack, len(held))
-	for i, c := range held {
-		out[i] = Holder{Conn: c.id, Uses: c.uses, Since: c.since}
-		if c.places != nil {
-			stacks[i] = c.places.lent
-		}
-	}
-	p.mu.Unlock()
+	var out []Holder
+	var stacks []stack
+	p.lock()
+	p.eachLoanLocked(func(l *loan) {
+		h, at := p.holder(l)
+		out, stacks = append(out, h), append(stacks, at)
+	})
+	p.unlock()
 	for i := range out { // without the lock: it takes a while
 		out[i].Stack = stacks[i].String()
 	}
+	slices.SortFunc(out, func(a, b Holder) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Conn, b.Conn), cmp.Compare(a.Uses, b.Uses))
+	})
 	return out
 }
 
-// watchLocked begins the watch over a loan.
-func (p *Pool) watchLocked(c *Conn) {
-	c.reported = false
-	c.places.lent.keep()
-	p.armUpkeepLocked(c.since.Add(p.cfg.LeakAfter))
+// holder is what Holders tells of a loan, and the stack, not yet readable.
+func (p *Pool) holder(l *loan) (h Holder, at stack) {
+	if l.places != nil {
+		at = l.places.lent
+	}
+	return Holder{Conn: l.link.id, Uses: l.uses, Since: p.time(l.since)}, at
+}
+
+// longestLocked is the loan that has lasted longest, nil if there is none.
+func (p *Pool) longestLocked() (longest *loan) {
+	p.eachLoanLocked(func(l *loan) {
+		if longest == nil || l.since < longest.since || l.since == longest.since && l.link.id < longest.link.id {
+			longest = l
+		}
+	})
+	return longest
+}
+
+// limitErrorLocked is what a caller is told who finds the line full.
+func (p *Pool) limitErrorLocked(now time.Duration) error {
+	e := &LimitError{Pool: p.cfg.Name, Limit: p.limit, Lent: p.lent, Waiting: p.waiters.n}
+	if l := p.longestLocked(); l != nil {
+		var at stack
+		e.Longest, at = p.holder(l)
+		e.stack = &at
+		e.Age = now - l.since
+	}
+	return e
+}
+
+// watch begins the watch over a loan, in its borrower's goroutine.
+func (p *Pool) watch(l *loan) {
+	if p.cfg.LeakAfter <= 0 {
+		return
+	}
+	p.lock()
+	l.reported = false
+	l.places.lent.keep()
+	p.armUpkeepLocked(l.since + p.cfg.LeakAfter)
+	p.unlock()
 }
 
 // reportLeaks tells of the loans that have lasted for too long, each once, the longest first.
-func (p *Pool) reportLeaks(now time.Time) {
+func (p *Pool) reportLeaks(now time.Duration) {
 	if p.cfg.LeakAfter <= 0 {
 		return
 	}
 	for {
-		var leak Leak
-		var at stack
-		p.mu.Lock()
-		for _, c := range p.holdersLocked() {
-			if age := now.Sub(c.since); age >= p.cfg.LeakAfter && !c.reported {
-				c.reported = true
-				leak, at = Leak{Conn: c.id, Age: age}, c.places.lent
-				break
+		var leaked *loan
+		p.lock()
+		p.eachLoanLocked(func(l *loan) {
+			if !l.reported && now-l.since >= p.cfg.LeakAfter && (leaked == nil || l.since < leaked.since) {
+				leaked = l
 			}
-		}
-		p.mu.Unlock()
-		if leak.Conn == 0 {
+		})
+		if leaked == nil {
+			p.unlock()
 			return
 		}
+		leaked.reported = true
+		h, at := p.holder(leaked)
+		p.unlock()
+		p.event(Event{At: p.time(now), Kind: EventLeaked, Conn: h.Conn})
 		if p.cfg.OnLeak != nil {
-			leak.Stack = at.String()
-			p.cfg.OnLeak(leak)
+			p.cfg.OnLeak(Leak{Conn: h.Conn, Age: now - p.at(h.Since), Stack: at.String()})
 		}
 	}
 }
 
-// nextLeakLocked is when the next loan will have lasted for too long, zero if none is watched.
-func (p *Pool) nextLeakLocked() (next time.Time) {
-	if p.cfg.LeakAfter <= 0 {
-		return next
-	}
-	for _, c := range p.conns {
-		if !c.loaned || c.reported {
-			continue
-		}
-		if at := c.since.Add(p.cfg.LeakAfter); next.IsZero() || at.Before(next) {
-			next = at
-		}
+// nextLeakLocked is when the next loan will have lasted for too long.
+func (p *Pool) nextLeakLocked() time.Duration {
+	next := never
+	if p.cfg.LeakAfter > 0 {
+		p.eachLoanLocked(func(l *loan) {
+			if !l.reported {
+				next = min(next, l.since+p.cfg.LeakAfter)
+			}
+		})
 	}
 	return next
 }

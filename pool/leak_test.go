@@ -10,7 +10,7 @@ import (
 )
 
 // careless borrows and does not give back.
-func careless(t *testing.T, p *Pool) *Conn { return lend(t, p) }
+func careless(t *testing.T, p *Pool) Conn { return lend(t, p) }
 
 func TestALeakIsReportedOnceExactlyWithItsBorrowersStack(t *testing.T) {
 	var mu sync.Mutex
@@ -29,7 +29,7 @@ func TestALeakIsReportedOnceExactlyWithItsBorrowersStack(t *testing.T) {
 		p.clk.Sleep(30 * time.Second)
 		other := careless(t, p)
 		p.clk.Sleep(29 * time.Second)
-		other.Release(now(p))
+		other.Release()
 		p.clk.Sleep(time.Hour)
 		mu.Lock()
 		defer mu.Unlock()
@@ -40,7 +40,7 @@ func TestALeakIsReportedOnceExactlyWithItsBorrowersStack(t *testing.T) {
 		first, _, _ := strings.Cut(leaks[0].Stack, "\n")
 		require.True(t, strings.HasSuffix(first, "pool.lend"), leaks[0].Stack)
 		require.Contains(t, leaks[0].Stack, "pool.careless")
-		c.Release(now(p))
+		c.Release()
 	})
 }
 
@@ -51,7 +51,7 @@ func TestANewLoanOfALeakedConnectionIsWatchedAnew(t *testing.T) {
 		for range 3 {
 			c := lend(t, p)
 			p.clk.Sleep(2 * time.Minute)
-			c.Release(now(p))
+			c.Release()
 		}
 	})
 	require.Equal(t, 3, leaks)
@@ -61,10 +61,10 @@ func TestHoldersListsTheLoansLongestFirst(t *testing.T) {
 	inBubble(t, Config{LeakAfter: time.Hour}, func(t *testing.T, p *Pool, f *fakeNet) {
 		require.Empty(t, p.Holders())
 		a, b, c := lend(t, p), careless(t, p), lend(t, p)
-		a.Release(now(p))
+		a.Release()
 		p.clk.Sleep(time.Second)
 		a = lend(t, p)
-		c.Discard(now(p), ReasonBroken)
+		c.Discard(ReasonBroken)
 		held := p.Holders()
 		require.Len(t, held, 2)
 		require.Equal(t, []uint64{b.ID(), a.ID()}, []uint64{held[0].Conn, held[1].Conn})
@@ -72,7 +72,7 @@ func TestHoldersListsTheLoansLongestFirst(t *testing.T) {
 		require.EqualValues(t, 2, held[1].Uses)
 		require.Contains(t, held[0].Stack, "pool.careless")
 		require.NotContains(t, held[1].Stack, "pool.careless")
-		ReleaseAll(now(p), []*Conn{a, b})
+		ReleaseAll([]Conn{a, b})
 	})
 }
 
@@ -80,12 +80,12 @@ func TestHoldersWithoutLeakAfterTellsWhoButNotWhere(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		require.Equal(t, []Holder{{Conn: 1, Uses: 1, Since: now(p)}}, p.Holders())
-		c.Release(now(p))
+		c.Release()
 	})
 }
 
 // hasty gives back what another one has given back before.
-func hasty(p *Pool, c *Conn) { c.Release(now(p)) }
+func hasty(p *Pool, c Conn) { c.Release() }
 
 func TestTheSecondReleaseNamesThePlaceOfTheFirst(t *testing.T) {
 	inBubble(t, Config{LeakAfter: time.Hour}, func(t *testing.T, p *Pool, f *fakeNet) {
@@ -97,23 +97,23 @@ func TestTheSecondReleaseNamesThePlaceOfTheFirst(t *testing.T) {
 			return ""
 		}
 		for range 2 {
-			text := said(func() { c.Release(now(p)) })
+			text := said(func() { c.Release() })
 			require.Contains(t, text, "its loan ended before, here:")
 			require.Contains(t, text, "pool.hasty")
 		}
 		gone := lend(t, p)
-		gone.Discard(now(p), ReasonBroken)
-		require.Contains(t, said(func() { gone.Take(now(p)) }), "TestTheSecondReleaseNamesThePlaceOfTheFirst")
+		gone.Discard(ReasonBroken)
+		require.Contains(t, said(func() { gone.Take() }), "TestTheSecondReleaseNamesThePlaceOfTheFirst")
 	})
 }
 
 func TestTheWatchOverLeaksCostsNothingWhenItIsOffAndAllocatesNothingWhenOn(t *testing.T) {
 	for _, after := range []time.Duration{0, time.Hour} {
 		inBubble(t, Config{LeakAfter: after, IdleTimeout: -1, MaxLifetime: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
-			lend(t, p).Release(now(p))
+			lend(t, p).Release()
 			at := now(p)
-			require.Zero(t, testing.AllocsPerRun(100, func() { p.TryLend(at, 0).Release(at) }))
-			require.Equal(t, after > 0, p.conns[0].places != nil)
+			require.Zero(t, testing.AllocsPerRun(100, func() { tryLend(p, at, 0).ReleaseAt(at) }))
+			require.Equal(t, after > 0, p.conns[0].loan.places != nil)
 		})
 	}
 }

@@ -5,119 +5,175 @@ import (
 	"time"
 )
 
-// TryLend lends an idle connection if there is one, and never waits. It returns nil when none is idle, when callers
-// of Lend or GetN are waiting, or when the pool drains or is closed. Shard is the caller's, 0 to Config.Shards-1.
-func (p *Pool) TryLend(now time.Time, shard int) *Conn {
-	c, freed := p.tryLend(now, shard)
+// TryLend lends an idle connection if there is one, and never waits. It returns false when none is idle, when callers
+// of Lend or GetN are waiting, or when the pool drains or is closed. Now is the present instant; shard is the caller's,
+// 0 to Config.Shards-1.
+func (p *Pool) TryLend(now time.Time, shard int) (Conn, bool) {
+	l, freed := p.tryLend(p.at(now), shard)
 	if freed {
 		p.ready()
 	}
-	return c
+	if l == nil {
+		return Conn{}, false
+	}
+	return l.handle(), true
 }
 
 // tryLend is TryLend without the announcement: freed says that connections were retired, whose slots are free now.
-func (p *Pool) tryLend(now time.Time, shard int) (lent *Conn, freed bool) {
+func (p *Pool) tryLend(now time.Duration, at int) (l *loan, freed bool) {
 	for {
-		p.mu.Lock()
-		if p.closed || p.draining || p.waiters.n > 0 {
-			p.mu.Unlock()
-			return nil, freed
+		var k *link
+		if !p.owned.Load() {
+			if l, k = p.lendFast(now, at); l != nil {
+				return l, freed
+			}
 		}
-		c := p.popForLoanLocked(shard, now)
-		if c == nil {
-			p.mu.Unlock()
-			return nil, freed
+		if k != nil {
+			l = &k.loan
+		} else if l, k = p.lendOwned(now, at); k == nil {
+			return l, freed
 		}
-		why, bad, look := p.judgeLocked(c, now)
-		if !bad && !look {
-			p.lendLocked(c, now)
-			p.mu.Unlock()
-			return c, freed
-		}
-		p.mu.Unlock()
-		if look {
-			why, bad = p.validate(c)
-		}
-		if bad {
-			freed = p.drop(c, now, why) || freed
+		if why, bad := p.inspect(k, now); bad {
+			freed = p.reject(l, now, why) || freed
 			continue
 		}
-		p.mu.Lock()
-		p.lendLocked(c, now)
-		p.mu.Unlock()
-		return c, freed
+		p.lock()
+		p.lendLocked(l, now, at)
+		p.unlock()
+		p.watch(l)
+		return l, freed
 	}
 }
 
-// lendLocked counts one loan of c.
-func (p *Pool) lendLocked(c *Conn, now time.Time) {
-	c.loaned, c.since = true, now
-	p.rotation.loans++
-	p.rotation.peak = max(p.rotation.peak, p.rotation.loans)
-	c.uses++
-	p.stats.Lends++
-	if c.uses > 1 {
-		p.stats.Reuses++
+// lendOwned lends an idle connection under the lock of the whole pool. With a link, the loan has not begun, because the
+// link must be looked at, or retired, first.
+func (p *Pool) lendOwned(now time.Duration, at int) (*loan, *link) {
+	p.lock()
+	if p.closed || p.draining || p.waiters.n > 0 {
+		p.unlock()
+		return nil, nil
 	}
-	if c.places != nil {
-		p.watchLocked(c)
+	l := p.popForLoanLocked(at, now)
+	if l == nil {
+		p.unlock()
+		return nil, nil
+	}
+	if _, bad, look := p.judge(l.link, now); bad || look {
+		p.unlock()
+		return l, l.link
+	}
+	p.lendLocked(l, now, at)
+	p.unlock()
+	p.watch(l)
+	return l, nil
+}
+
+// lendLocked counts one loan. The borrower's own goroutine calls watch after it.
+func (p *Pool) lendLocked(l *loan, now time.Duration, at int) { p.shards[at].begin(l, now, at) }
+
+// endLoanLocked makes the borrower's handle void and counts the loan's end.
+func (p *Pool) endLoanLocked(l *loan, now time.Duration) {
+	p.shards[l.shard].end(l, now)
+	if l.places != nil {
+		l.places.ended.keep()
 	}
 }
 
 // Lend lends a connection: an idle one at once, else whatever comes first, a returned connection or a finished dial.
 // It waits its turn until ctx ends and then returns ctx's error. It returns ErrClosed after Close or Drain, a
 // *LimitError when too many wait already, and a *DialError when the dial that was this caller's turn failed.
-func (p *Pool) Lend(ctx context.Context, shard int) (*Conn, error) {
+func (p *Pool) Lend(ctx context.Context) (Conn, error) { return p.LendFrom(ctx, 0) }
+
+// LendFrom is Lend for a caller with a shard of its own, 0 to Config.Shards-1: it looks at that list first.
+func (p *Pool) LendFrom(ctx context.Context, shard int) (Conn, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return Conn{}, err
 	}
-	now := p.clk.Now()
-	if c := p.TryLend(now, shard); c != nil {
-		return c, nil
+	now := p.now()
+	if !p.waiters.stand.Load() {
+		l, freed := p.tryLend(now, shard)
+		if freed {
+			p.ready()
+		}
+		if l != nil {
+			return l.handle(), nil
+		}
 	}
-	w := &waiter{ctx: ctx, served: make(chan result, 1), since: now, need: 1, shard: shard}
+	w := p.newWaiter(ctx, now, 1, shard)
 	for again := false; ; again = true {
 		r, err := p.await(w, again)
 		if err != nil {
-			return nil, err
+			p.done(w)
+			return Conn{}, err
 		}
-		if !r.idled || p.sound(r.conn) {
-			now := p.clk.Now()
-			p.waited(w, now)
-			p.mu.Lock()
-			p.lendLocked(r.conn, now)
-			p.mu.Unlock()
-			return r.conn, nil
+		if r.idled {
+			now := p.now()
+			if !p.sound(now, r.loan) {
+				continue
+			}
+			p.lock()
+			p.waitedLocked(w, now)
+			p.lendLocked(r.loan, now, shard)
+			p.unlock()
 		}
+		p.done(w)
+		p.watch(r.loan)
+		return r.loan.handle(), nil
 	}
 }
 
 // release is Conn.Release.
-func (p *Pool) release(c *Conn, now time.Time) {
-	p.mu.Lock()
-	c.mustBeLentLocked("Release")
-	c.endLoanLocked(now)
-	if why, bad := p.endsLocked(c, now); bad {
-		p.mu.Unlock()
-		p.discard(c, now, why)
+func (p *Pool) release(c Conn, now time.Duration) {
+	if !p.owned.Load() && p.releaseFast(c, now) {
+		p.ready()
+		return
+	}
+	p.lock()
+	if c.loan.n.Load() != c.n {
+		p.unlock()
+		c.misused("Release")
+	}
+	p.endLoanLocked(c.loan, now)
+	p.giveLocked(c.loan, now)
+}
+
+// giveLocked gives a connection that nobody holds to the first waiter, or lays it idle, or ends it. It unlocks.
+func (p *Pool) giveLocked(l *loan, now time.Duration) {
+	k := l.link
+	if k.session != nil {
+		p.giveStreamLocked(l, now)
+		return
+	}
+	why, bad := p.endsLocked(k, now)
+	if !bad && p.fullLocked() {
+		why, bad = ReasonExcess, true
+	}
+	if bad {
+		p.unlock()
+		if p.drop(k, now, why) {
+			p.ready()
+		}
 		return
 	}
 	w := p.waiters.firstLive()
 	if w == nil {
-		p.pushIdleLocked(c, now)
-		p.mu.Unlock()
+		p.pushIdleLocked(k, now)
+		p.unlock()
 		p.ready()
 		return
 	}
 	direct, more := w.need == 1, p.nIdle > 0 || p.draining
 	if direct {
 		p.waiters.remove(w)
+		p.waitedLocked(w, now)
+		p.lendLocked(l, now, w.shard)
+		k.shard = int32(w.shard)
 	} else {
-		p.pushIdleLocked(c, now) // for a batch, which is served whole
+		p.pushIdleLocked(k, now) // for a batch, which is served whole
 	}
-	p.mu.Unlock()
+	p.unlock()
 	if direct {
-		p.tell(w, result{conn: c})
+		p.tell(w, result{loan: l})
 	}
 	if more || !direct {
 		p.serveLine(nil)
@@ -125,73 +181,95 @@ func (p *Pool) release(c *Conn, now time.Time) {
 }
 
 // endsLocked says why a connection that comes back must not go on.
-func (p *Pool) endsLocked(c *Conn, now time.Time) (Reason, bool) {
+func (p *Pool) endsLocked(k *link, now time.Duration) (Reason, bool) {
 	switch {
 	case p.closed:
 		return ReasonPoolClosed, true
-	case c.gen != p.gen:
+	case k.gen != p.gen:
 		return ReasonOutdated, true
-	case p.cfg.MaxUses > 0 && c.uses >= uint64(p.cfg.MaxUses):
+	case p.cfg.MaxUses > 0 && k.uses >= uint64(p.cfg.MaxUses):
 		return ReasonMaxUses, true
-	case p.openLocked() > p.limit, p.nIdle >= p.maxIdle && p.waiters.n == 0:
+	case p.openLocked() > p.limit:
 		return ReasonExcess, true
-	case !c.ends.IsZero() && !now.Before(c.ends):
+	case now >= k.ends:
 		return ReasonMaxLifetime, true
 	}
 	return 0, false
 }
 
+// fullLocked says that no more connections may lie idle.
+func (p *Pool) fullLocked() bool { return p.nIdle >= p.maxIdle && p.waiters.n == 0 }
+
 // discard is Conn.Discard: it retires the connection and closes it.
-func (p *Pool) discard(c *Conn, now time.Time, why Reason) {
-	if p.drop(c, now, why) {
+func (p *Pool) discard(c Conn, now time.Duration, why Reason) {
+	k := c.loan.link
+	if k.session != nil {
+		p.discardStream(c, now, why)
+		return
+	}
+	p.endLoan(c, "Discard", now)
+	if p.drop(k, now, why) {
 		p.ready()
 	}
 }
 
-// drop closes a lent connection and retires it. It is closed first and its slot given away second: otherwise more
-// than MaxConnections could be open for a moment, or Close return while one still is.
-func (p *Pool) drop(c *Conn, now time.Time, why Reason) (free bool) {
-	p.endLoan(c, now)
-	_ = c.nc.Close()
-	return p.retire(c, now, why)
+// reject ends what was taken for a loan and was found bad: the connection, or the place on a session, which is retired
+// with its last loan.
+func (p *Pool) reject(l *loan, now time.Duration, why Reason) (free bool) {
+	if l.link.session == nil {
+		return p.drop(l.link, now, why)
+	}
+	p.lock()
+	p.giveStreamLocked(l, now)
+	return false
+}
+
+// drop closes a connection that the pool has in hand and retires it. It is closed first and its slot given away second:
+// otherwise more than MaxConnections could be open for a moment, or Close return while one still is.
+func (p *Pool) drop(k *link, now time.Duration, why Reason) (free bool) {
+	k.close()
+	return p.retire(k, now, why)
 }
 
 // endLoan makes the borrower's handle void. The connection counts as lent until it is retired.
-func (p *Pool) endLoan(c *Conn, now time.Time) {
-	p.mu.Lock()
-	c.mustBeLentLocked("Discard or Take")
-	c.endLoanLocked(now)
-	c.state = stateGone
-	p.mu.Unlock()
+func (p *Pool) endLoan(c Conn, op string, now time.Duration) {
+	p.lock()
+	if c.loan.n.Load() != c.n {
+		p.unlock()
+		c.misused(op)
+	}
+	p.endLoanLocked(c.loan, now)
+	p.unlock()
 }
 
 // retireLocked moves a connection from the lent ones to the retired ones.
-func (p *Pool) retireLocked(c *Conn, now time.Time, why Reason) {
+func (p *Pool) retireLocked(k *link, now time.Duration, why Reason) {
 	p.lent--
 	last := len(p.conns) - 1
-	p.conns[c.at] = p.conns[last]
-	p.conns[c.at].at = c.at
+	p.conns[k.at] = p.conns[last]
+	p.conns[k.at].at = k.at
 	p.conns[last] = nil
 	p.conns = p.conns[:last]
+	p.forgetSessionLocked(k)
 	p.stats.Retired[why]++
-	age := now.Sub(c.born)
+	age := now - k.born
 	p.stats.LifetimeSum += age
 	p.hist.age.observe(age)
 }
 
 // retire takes a connection whose loan has ended out of the pool and gives its slot to whoever needs one. Free says
 // that nobody here did, so that the outer queue is to be told.
-func (p *Pool) retire(c *Conn, now time.Time, why Reason) (free bool) {
-	p.mu.Lock()
-	p.retireLocked(c, now, why)
+func (p *Pool) retire(k *link, now time.Duration, why Reason) (free bool) {
+	p.lock()
+	p.retireLocked(k, now, why)
 	begin := p.beginForLineLocked()
 	if p.warm && begin == 0 {
-		p.armUpkeepLocked(later(now, p.retryAt))
+		p.armUpkeepLocked(max(now, p.retryAt))
 	}
 	free = p.waiters.n == 0
 	p.settleLocked()
-	p.mu.Unlock()
-	p.event(Event{At: now, Kind: EventRetired, Conn: c.id, Reason: why})
+	p.unlock()
+	p.event(Event{At: p.time(now), Kind: EventRetired, Conn: k.id, Reason: why})
 	for range begin {
 		p.startDial()
 	}

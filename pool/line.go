@@ -2,37 +2,64 @@ package pool
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 	"time"
 )
 
 // result is what a waiter is served: one connection, or those of a batch, or an error.
 type result struct {
-	conn  *Conn
-	batch []*Conn
+	loan  *loan
+	batch []*loan
 	err   error
-	// idled says that the connections come from the idle lists, where they may have died: the waiter looks at them.
+	// idled says that the connections were idle, where they may have died: the waiter looks at them, and its loans have
+	// not begun.
 	idled bool
 }
 
 // waiter is one caller in the line: of Lend with a need of one connection, of GetN with its whole number, of Drain
-// with none. A waiter holds nothing while it waits.
+// with none. A waiter holds nothing while it waits. It is used again by later callers.
 type waiter struct {
 	ctx        context.Context
-	served     chan result // holds one: serving never blocks
+	served     chan struct{} // holds one: serving never blocks
+	got        result        // valid once served has been received from
 	prev, next *waiter
-	since      time.Time
+	since      time.Duration
 	need       int
 	shard      int
 	queued     bool
 	dropped    bool // left the line unserved, because its context had ended
-	counted    bool // had to wait, and counts in Stats.Waits
+	counted    bool // had to wait, which is in Stats.Waits and not yet in Histograms.Wait
+}
+
+// newWaiter returns a waiter that stands nowhere yet. When its caller has an answer it is done with.
+func (p *Pool) newWaiter(ctx context.Context, now time.Duration, need, shard int) *waiter {
+	w, _ := p.spare.Get().(*waiter)
+	if w == nil {
+		w = &waiter{served: make(chan struct{}, 1)}
+	}
+	w.ctx, w.since, w.need, w.shard = ctx, now, need, shard
+	return w
+}
+
+// done keeps a waiter for its next use.
+func (p *Pool) done(w *waiter) {
+	*w = waiter{served: w.served}
+	p.spare.Put(w)
+}
+
+// serve gives a waiter that has left the line what it waited for.
+func (w *waiter) serve(r result) {
+	w.got = r
+	w.served <- struct{}{}
 }
 
 // waiterList is the line of waiters, first come first. Callers of Drain stand in it and are not counted.
 type waiterList struct {
 	head, tail *waiter
-	n          int // callers of Lend and GetN
-	need       int // what they need together
+	n          int         // callers of Lend and GetN
+	need       int         // what they need together
+	stand      atomic.Bool // n is above 0, for those who take no lock
 }
 
 func (l *waiterList) push(w *waiter) {
@@ -62,6 +89,9 @@ func (l *waiterList) count(w *waiter, sign int) {
 	if w.need > 0 {
 		l.n += sign
 		l.need += sign * w.need
+		if l.n == 0 || sign > 0 && l.n == 1 {
+			l.stand.Store(l.n > 0)
+		}
 	}
 }
 
@@ -108,12 +138,24 @@ func (l *waiterList) pop() *waiter {
 	return w
 }
 
-// missingLocked is how many connections the line lacks: beyond the idle ones, which lie ready for a batch.
-func (p *Pool) missingLocked() int { return p.waiters.need - p.nIdle }
-
 // beginForLineLocked reserves the dials that the line lacks, as far as the limit allows. The caller starts them.
 func (p *Pool) beginForLineLocked() (n int) {
-	for p.sharedLocked() < p.missingLocked() && p.reserveDialLocked() {
+	if p.waiters.need == 0 {
+		return 0
+	}
+	missing := p.waiters.need - p.roomLocked(p.waiters.need)
+	if missing <= 0 {
+		return 0
+	}
+	needed := missing
+	switch p.perConn {
+	case 1:
+	case 0: // the first connection will show how many loans one carries
+		needed = 1
+	default:
+		needed = (missing + p.perConn - 1) / p.perConn
+	}
+	for p.comingLocked() < needed && p.reserveDialLocked() {
 		n++
 	}
 	return n
@@ -121,39 +163,57 @@ func (p *Pool) beginForLineLocked() (n int) {
 
 // nextServedLocked takes the first waiter out of the line together with all the idle connections that it needs. It is
 // nil when nobody waits, and when fewer are idle: then they go on lying ready, and no other waiter may have them.
-func (p *Pool) nextServedLocked(now time.Time) (*waiter, result) {
+func (p *Pool) nextServedLocked(now time.Duration) (*waiter, result) {
 	w := p.waiters.firstLive()
-	if w == nil || p.nIdle < w.need {
+	if w == nil || p.nIdle+len(p.sessions) == 0 && w.need > 0 || p.roomLocked(w.need) < w.need {
 		return nil, result{}
 	}
+	var taken []*loan
+	for len(taken) < w.need {
+		l := p.popForLoanLocked(w.shard, now)
+		if l == nil { // a session has ended since it was asked
+			p.layBackLocked(taken, now)
+			return nil, result{}
+		}
+		if w.need == 1 {
+			p.waiters.remove(w)
+			return w, result{loan: l, idled: true}
+		}
+		taken = append(taken, l)
+	}
 	p.waiters.remove(w)
-	r := result{idled: w.need > 0}
-	switch w.need {
-	case 0:
-	case 1:
-		r.conn = p.popForLoanLocked(w.shard, now)
-	default:
-		r.batch = make([]*Conn, w.need)
-		for i := range r.batch {
-			r.batch[i] = p.popForLoanLocked(w.shard, now)
+	return w, result{batch: taken, idled: w.need > 0}
+}
+
+// layBackLocked lays connections idle again that were taken for a loan which did not begin.
+func (p *Pool) layBackLocked(taken []*loan, now time.Duration) {
+	for _, l := range taken {
+		s := l.link.streams
+		if s == nil {
+			p.pushIdleLocked(l.link, now)
+			continue
+		}
+		s.out--
+		s.spare = append(s.spare, l)
+		if s.out == 0 {
+			p.sessionIdleLocked(l.link, now)
 		}
 	}
-	return w, r
 }
 
 // serveLine gives the idle connections to the waiters, from the head of the line, one instant each. Self is the
 // caller's own waiter, which needs no waking.
 func (p *Pool) serveLine(self *waiter) {
 	for {
-		now := p.clk.Now()
-		p.mu.Lock()
+		now := p.now()
+		p.lock()
 		w, r := p.nextServedLocked(now)
-		p.mu.Unlock()
+		p.unlock()
 		switch w {
 		case nil:
 			return
 		case self:
-			w.served <- r
+			w.serve(r)
 		default:
 			p.tell(w, r)
 		}
@@ -162,72 +222,95 @@ func (p *Pool) serveLine(self *waiter) {
 
 // tell wakes a waiter that has left the line.
 func (p *Pool) tell(w *waiter, r result) {
-	rest := apart(p.clk)
-	w.served <- r
+	rest := p.apart()
+	w.serve(r)
 	rest()
 }
 
-// waited counts the wait of a caller that has left the line for good, if it had to wait at all.
-func (p *Pool) waited(w *waiter, now time.Time) {
+// waitedLocked counts the wait of a caller that has left the line for good, if it had to wait at all.
+func (p *Pool) waitedLocked(w *waiter, now time.Duration) {
 	if w.counted {
-		p.hist.wait.Observe(now.Sub(w.since))
+		w.counted = false
+		p.hist.wait.observe(now - w.since)
 	}
+}
+
+// waited is waitedLocked, now and without the lock.
+func (p *Pool) waited(w *waiter) {
+	now := p.now()
+	p.lock()
+	p.waitedLocked(w, now)
+	p.unlock()
 }
 
 // await puts the caller in the line and waits for its turn, or for the end of its context. Again says that it stood in
 // the line before, and goes to its head.
 func (p *Pool) await(w *waiter, again bool) (result, error) {
 	if err := p.enqueue(w, again); err != nil {
-		p.waited(w, p.clk.Now()) // it may have stood in the line before
+		p.waited(w) // it may have stood in the line before
 		return result{}, err
 	}
 	select {
-	case r := <-w.served:
-		if r.err != nil {
-			p.waited(w, p.clk.Now())
-			return r, r.err
+	case <-w.served:
+		if w.got.err != nil {
+			p.waited(w)
+			return result{}, w.got.err
 		}
 		if w.ctx.Err() == nil {
-			return r, nil
+			return w.got, nil
 		}
-		w.served <- r // both at once: which of them the select found must not matter
+		w.served <- struct{}{} // both at once: which of them the select found must not matter
 	case <-w.ctx.Done():
 	}
-	p.waited(w, p.clk.Now())
 	p.giveUp(w)
 	return result{}, w.ctx.Err()
 }
 
 // giveUp takes a waiter whose context has ended out of the line.
 func (p *Pool) giveUp(w *waiter) {
-	p.mu.Lock()
+	now := p.now()
+	p.lock()
+	p.waitedLocked(w, now)
 	served := !w.queued && !w.dropped
 	if w.queued {
 		p.waiters.remove(w)
 		p.settleLocked()
 	}
 	p.stats.GaveUp++
-	p.mu.Unlock()
+	p.unlock()
 	// It was served in the very moment at which its context ended: then what it got goes to the next one. The result
 	// may be still on its way, since it is sent without the lock.
 	if served {
-		r := <-w.served
-		if r.conn != nil {
-			p.release(r.conn, p.clk.Now())
-		}
-		for _, c := range r.batch {
-			p.release(c, p.clk.Now())
-		}
+		<-w.served
+		p.passOn(w.got)
 	}
 	p.serveLine(nil) // what lay ready for a batch is the next one's, and Drain waits for the end of the line
 	p.trim()
 }
 
+// passOn gives what a waiter got and cannot use to the next one.
+func (p *Pool) passOn(r result) {
+	all := r.batch
+	if r.loan != nil {
+		all = append(all, r.loan)
+	}
+	for _, l := range all {
+		p.lock()
+		if !r.idled {
+			p.shards[l.shard].undo(l)
+		}
+		p.giveLocked(l, p.now())
+	}
+}
+
 // enqueue puts the caller in the line and asks for dials where they may be made.
 func (p *Pool) enqueue(w *waiter, again bool) error {
-	p.mu.Lock()
+	p.lock()
 	if err := p.refusesLocked(w, again); err != nil {
-		p.mu.Unlock()
+		p.unlock()
+		if full, ok := err.(*LimitError); ok && full.stack != nil {
+			full.Longest.Stack, full.stack = full.stack.String(), nil
+		}
 		return err
 	}
 	if again {
@@ -243,7 +326,7 @@ func (p *Pool) enqueue(w *waiter, again bool) error {
 		p.stats.Waits++
 	}
 	begin := p.beginForLineLocked()
-	p.mu.Unlock()
+	p.unlock()
 	for range begin {
 		p.startDial()
 	}
@@ -251,7 +334,7 @@ func (p *Pool) enqueue(w *waiter, again bool) error {
 	case nil:
 		return nil
 	case w:
-		w.served <- r
+		w.serve(r)
 	default:
 		p.tell(first, r)
 	}
@@ -266,62 +349,47 @@ func (p *Pool) refusesLocked(w *waiter, again bool) error {
 		return ErrClosed
 	case w.need > p.limit:
 		return ErrTooLarge
-	case !again && p.waiters.n >= max(p.cfg.MaxWaiters, 0) && (p.waiters.n > 0 || p.nIdle < w.need):
-		return &LimitError{Pool: p.cfg.Name, Limit: p.limit, Lent: p.lent, Waiting: p.waiters.n}
+	case !again && p.waiters.n >= max(p.cfg.MaxWaiters, 0) && (p.waiters.n > 0 || p.roomLocked(w.need) < w.need):
+		return p.limitErrorLocked(w.since)
 	}
 	return nil
 }
 
 // sound looks at connections that a waiter got from the idle lists. One that is not good any more is retired, and
 // then the others lie down again, so that the waiter holds nothing while it waits a second time.
-func (p *Pool) sound(conns ...*Conn) bool {
-	now := p.clk.Now()
-	good := conns[:0:0]
-	for _, c := range conns {
-		if why, bad := p.inspect(c, now); bad {
-			p.discard(c, now, why)
-			continue
+func (p *Pool) sound(now time.Duration, taken ...*loan) bool {
+	good := slices.DeleteFunc(slices.Clone(taken), func(l *loan) bool {
+		why, bad := p.inspect(l.link, now)
+		if bad && p.reject(l, now, why) {
+			p.ready()
 		}
-		good = append(good, c)
-	}
-	if len(good) == len(conns) {
+		return bad
+	})
+	if len(good) == len(taken) {
 		return true
 	}
-	p.mu.Lock()
-	for _, c := range good {
-		p.pushIdleLocked(c, now)
-	}
-	p.mu.Unlock()
+	p.lock()
+	p.layBackLocked(good, now)
+	p.unlock()
 	return false
 }
 
 // inspect says whether an idle connection that is about to be lent must not be.
-func (p *Pool) inspect(c *Conn, now time.Time) (Reason, bool) {
-	p.mu.Lock()
-	why, bad, look := p.judgeLocked(c, now)
-	p.mu.Unlock()
+func (p *Pool) inspect(k *link, now time.Duration) (Reason, bool) {
+	p.lock()
+	why, bad, look := p.judge(k, now)
+	p.unlock()
 	if look {
-		return p.validate(c)
+		return p.validate(k)
 	}
 	return why, bad
 }
 
-// judgeLocked is the part of inspect that needs no look at the connection; look says that one is due.
-func (p *Pool) judgeLocked(c *Conn, now time.Time) (why Reason, bad, look bool) {
-	idle := now.Sub(c.since)
-	c.rested = c.rested || idle >= restAfter
-	if c.gen != p.gen {
-		return ReasonOutdated, true, false
-	}
-	why, bad = c.expired(now, idle, p.cfg.IdleTimeout)
-	return why, bad, !bad && p.cfg.ValidateAfter > 0 && idle >= p.cfg.ValidateAfter
-}
-
 // oldestWaitLocked is how long the first caller in the line has waited, zero when there is none.
-func (p *Pool) oldestWaitLocked(now time.Time) time.Duration {
+func (p *Pool) oldestWaitLocked(now time.Duration) time.Duration {
 	for w := p.waiters.head; w != nil; w = w.next {
 		if w.need > 0 {
-			return max(now.Sub(w.since), 0)
+			return max(now-w.since, 0)
 		}
 	}
 	return 0

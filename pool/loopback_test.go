@@ -86,11 +86,11 @@ func TestLendAndReleaseOfAnIdleConnectionAllocateNothing(t *testing.T) {
 	p, err := New(Config{Address: "a:1", Dialer: instant{}, IdleTimeout: time.Hour})
 	require.NoError(t, err)
 	defer p.Close()
-	c, err := p.Lend(context.Background(), 0)
+	c, err := p.Lend(context.Background())
 	require.NoError(t, err)
 	now := time.Now()
-	c.Release(now)
-	require.Zero(t, testing.AllocsPerRun(100, func() { p.TryLend(now, 0).Release(now) }))
+	c.Release()
+	require.Zero(t, testing.AllocsPerRun(100, func() { tryLend(p, now, 0).Release() }))
 }
 
 // instant is a dialer that has a connection at once.
@@ -104,13 +104,13 @@ func BenchmarkConnectionPoolGet(b *testing.B) {
 	p, err := New(Config{Address: "a:1", Dialer: instant{}})
 	require.NoError(b, err)
 	defer p.Close()
-	c, err := p.Lend(context.Background(), 0)
+	c, err := p.Lend(context.Background())
 	require.NoError(b, err)
 	now := time.Now()
-	c.Release(now)
+	c.Release()
 	b.ReportAllocs()
 	for b.Loop() {
-		p.TryLend(now, 0).Release(now)
+		tryLend(p, now, 0).Release()
 	}
 }
 
@@ -122,12 +122,12 @@ func BenchmarkConnectionPoolConcurrentOperations(b *testing.B) {
 	b.SetParallelism(16) // 32 callers on 2 cores
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			c, err := p.Lend(context.Background(), 0)
+			c, err := p.Lend(context.Background())
 			if err != nil {
 				b.Error(err)
 				return
 			}
-			c.Release(p.clk.Now())
+			c.Release()
 		}
 	})
 }

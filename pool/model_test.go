@@ -40,7 +40,7 @@ type caller struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	need   int
-	conns  []*Conn
+	conns  []Conn
 	err    error
 }
 
@@ -49,7 +49,7 @@ type world struct {
 	t       *rapid.T
 	p       *Pool
 	f       *fakeNet
-	held    []*Conn
+	held    []Conn
 	waiting []*caller
 	started int
 	served  int // the number of the last caller who was served
@@ -110,8 +110,8 @@ func (w *world) act(s step) {
 		w.shrunk = w.shrunk || 1+s.n%5 < w.p.Stats().Limit
 		require.NoError(w.t, w.p.Resize(1+s.n%5))
 	case "tryLend":
-		c := w.p.TryLend(w.p.clk.Now(), s.n%len(w.p.idle))
-		if c != nil {
+		c := tryLend(w.p, w.p.clk.Now(), s.n%len(w.p.shards))
+		if c.Lent() {
 			require.Empty(w.t, w.waiting, "TryLend overtook a waiter")
 			w.hold(c)
 		}
@@ -139,14 +139,13 @@ func (w *world) giveBack(s step) {
 	i := s.n % len(w.held)
 	c := w.held[i]
 	w.held = append(w.held[:i:i], w.held[i+1:]...)
-	now := w.p.clk.Now()
 	switch s.op {
 	case "release":
-		c.Release(now)
+		c.Release()
 	case "discard":
-		c.Discard(now, ReasonBroken)
+		c.Discard(ReasonBroken)
 	case "take":
-		nc := c.Take(now)
+		nc := c.Take()
 		w.closers = append(w.closers, func() { _ = nc.Close() })
 	}
 }
@@ -157,12 +156,12 @@ func (w *world) lend(need int) {
 	c := &caller{number: w.started, need: need, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
-		if shard := c.number % len(w.p.idle); need > 1 {
+		if shard := c.number % len(w.p.shards); need > 1 {
 			c.conns, c.err = w.p.GetN(ctx, shard, need)
-		} else if one, err := w.p.Lend(ctx, shard); err != nil {
+		} else if one, err := w.p.LendFrom(ctx, shard); err != nil {
 			c.err = err
 		} else {
-			c.conns = []*Conn{one}
+			c.conns = []Conn{one}
 		}
 	}()
 	w.waiting = append(w.waiting, c)
@@ -195,11 +194,11 @@ func (w *world) collect() {
 	w.waiting = still
 }
 
-func (w *world) hold(c *Conn) {
+func (w *world) hold(c Conn) {
 	for _, h := range w.held {
-		require.NotSame(w.t, h, c, "one connection in two hands")
+		require.NotSame(w.t, h.loan, c.loan, "one connection in two hands")
 	}
-	require.False(w.t, c.NetConn().(*fakeConn).isClosed(), "a closed connection was lent")
+	require.False(w.t, raw(c).isClosed(), "a closed connection was lent")
 	for _, old := range w.f.dialled[:w.retired] {
 		require.NotSame(w.t, old, c.NetConn(), "lent after Retire")
 	}

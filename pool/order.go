@@ -35,57 +35,68 @@ const (
 	peakWindow = 10 * time.Second
 )
 
-// rotation is the state of OrderRecent: how many connections are needed, and when the next turn is.
+// rotation is the state of OrderRecent in one shard: how many connections are needed, and when the next turn is.
 type rotation struct {
 	lends      int // since the last turn
-	loans      int // connections that borrowers have now: those in the pool's own hands are not needed by anybody
+	loans      int // that borrowers of this shard have now: connections in the pool's own hands are needed by nobody
 	peak, past int // most loans at a time: since the window began, and in the one before
-	ends       time.Time
+	ends       time.Duration
 }
 
-// turnLocked begins the next turn and says how many connections are needed at all, the lent ones included.
-func (p *Pool) turnLocked(now time.Time) (need int) {
-	r := &p.rotation
+// turn begins the next turn and says how many connections are needed at all, the lent ones included.
+func (r *rotation) turn(now time.Duration) (need int) {
 	r.lends = 0
-	if !now.Before(r.ends) {
-		r.past, r.peak, r.ends = r.peak, r.loans+1, now.Add(peakWindow)
+	if now >= r.ends {
+		r.past, r.peak, r.ends = r.peak, r.loans+1, now+peakWindow
 	}
 	return max(r.past, r.peak)
 }
 
-// popForLoanLocked takes the idle connection of the shard, or of the next shard that has one, whose turn it is, and
-// counts it as lent.
-func (p *Pool) popForLoanLocked(shard int, now time.Time) *Conn {
-	if p.nIdle == 0 {
-		return nil
-	}
+// pop takes the connection whose turn it is from a list that is not empty.
+func (s *shard) pop(now time.Duration, p *Pool) *link {
 	if p.cfg.Order == OrderFIFO {
-		s := p.stockedLocked(shard)
-		c := p.popAtLocked(s, 0)
-		c.shard = shard
-		return c
+		return s.take(0)
 	}
-	r := &p.rotation
+	last := len(s.idle) - 1
+	r := &s.rotation
 	if r.lends++; r.lends < rotateEvery {
-		return p.popIdleLocked(shard)
+		k := s.idle[last]
+		s.idle[last] = nil
+		s.idle = s.idle[:last]
+		return k
 	}
-	need := p.turnLocked(now)
-	s := p.stockedLocked(shard)
+	need := r.turn(now)
 	spare := 0 // those at the bottom that nobody needed lately: let them age
 	if p.cfg.IdleTimeout > 0 {
-		spare = max(len(p.idle[s])-(need-r.loans), 0)
+		spare = max(last+1-(need-r.loans), 0)
 	}
-	c := p.popAtLocked(s, min(spare, len(p.idle[s])-1))
-	c.shard = shard
-	return c
+	return s.take(min(spare, last))
 }
 
-// stockedLocked is the shard, or the next one whose list holds a connection.
-func (p *Pool) stockedLocked(shard int) int {
-	for k := range p.idle {
-		if s := (shard + k) % len(p.idle); len(p.idle[s]) > 0 {
-			return s
-		}
+// take takes the connection at place i of the list.
+func (s *shard) take(i int) *link {
+	k := s.idle[i]
+	last := len(s.idle) - 1
+	copy(s.idle[i:], s.idle[i+1:])
+	s.idle[last] = nil
+	s.idle = s.idle[:last]
+	return k
+}
+
+// popForLoanLocked takes the idle connection of the shard whose turn it is, or of the next shard that has one, or else
+// a place on a session, and counts the connection as lent.
+func (p *Pool) popForLoanLocked(shard int, now time.Duration) *loan {
+	if p.nIdle == p.idleSessions {
+		return p.popStreamLocked(now)
 	}
-	panic("pool: idle connections are counted that no list holds")
+	s := &p.shards[shard]
+	for i := shard; len(s.idle) == 0; {
+		i = (i + 1) % len(p.shards)
+		s = &p.shards[i]
+	}
+	k := s.pop(now, p)
+	k.shard = int32(shard)
+	p.nIdle--
+	p.lent++
+	return &k.loan
 }

@@ -12,11 +12,11 @@ func useOneByOne(t *testing.T, p *Pool, n int) map[uint64]int {
 	t.Helper()
 	used := map[uint64]int{}
 	for range n {
-		c := p.TryLend(now(p), 0)
+		c := tryLend(p, now(p), 0)
 		require.NotNil(t, c)
 		used[c.ID()]++
 		p.clk.Sleep(time.Millisecond)
-		c.Release(now(p))
+		c.Release()
 	}
 	return used
 }
@@ -24,7 +24,7 @@ func useOneByOne(t *testing.T, p *Pool, n int) map[uint64]int {
 // The peak of six at the beginning is remembered for a while; then the connections that are still needed take turns.
 func TestNoNeededConnectionIsStarvedOrFavouredForEver(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
-		ReleaseAll(now(p), getN(t, p, 6))
+		ReleaseAll(getN(t, p, 6))
 		used := useOneByOne(t, p, 6*rotateEvery)
 		require.Len(t, used, 6, "each has its turn within rotateEvery lends for each of them")
 		for id, n := range used {
@@ -36,14 +36,14 @@ func TestNoNeededConnectionIsStarvedOrFavouredForEver(t *testing.T) {
 
 func TestMostLendsAreOfTheMostRecentOne(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
-		ReleaseAll(now(p), getN(t, p, 6))
+		ReleaseAll(getN(t, p, 6))
 		last, changes := uint64(0), 0
 		for range 10 * rotateEvery {
-			c := p.TryLend(now(p), 0)
+			c := tryLend(p, now(p), 0)
 			if c.ID() != last {
 				last, changes = c.ID(), changes+1
 			}
-			c.Release(now(p))
+			c.Release()
 		}
 		require.LessOrEqual(t, changes, 11)
 	})
@@ -52,7 +52,7 @@ func TestMostLendsAreOfTheMostRecentOne(t *testing.T) {
 // Rotation must not keep young what nobody needs: one at a time is lent, so one is left when the idle timeout is over.
 func TestRotationDoesNotKeepASpikesConnectionsOpen(t *testing.T) {
 	inBubble(t, Config{IdleTimeout: 30 * time.Second}, func(t *testing.T, p *Pool, f *fakeNet) {
-		ReleaseAll(now(p), getN(t, p, 40))
+		ReleaseAll(getN(t, p, 40))
 		useOneByOne(t, p, 20_000)
 		require.Equal(t, 40, p.Stats().Idle)
 		useOneByOne(t, p, 35_000)
@@ -62,7 +62,7 @@ func TestRotationDoesNotKeepASpikesConnectionsOpen(t *testing.T) {
 
 func TestWithoutAnIdleTimeoutTheRotationReachesEveryConnection(t *testing.T) {
 	inBubble(t, Config{IdleTimeout: -1, MaxLifetime: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
-		ReleaseAll(now(p), getN(t, p, 40))
+		ReleaseAll(getN(t, p, 40))
 		useOneByOne(t, p, 30_000)
 		require.Len(t, useOneByOne(t, p, 40*rotateEvery), 40)
 	})
@@ -70,12 +70,12 @@ func TestWithoutAnIdleTimeoutTheRotationReachesEveryConnection(t *testing.T) {
 
 func TestRotationStealsWhereTheShardsOwnListIsEmpty(t *testing.T) {
 	inBubble(t, Config{Shards: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
-		lend(t, p).Release(now(p))
+		lend(t, p).Release()
 		at := now(p)
 		for i := range 4 * rotateEvery {
-			c := p.TryLend(at, i%3)
+			c := tryLend(p, at, i%3)
 			require.NotNil(t, c)
-			c.Release(at)
+			c.ReleaseAt(at)
 		}
 	})
 }
@@ -83,11 +83,11 @@ func TestRotationStealsWhereTheShardsOwnListIsEmpty(t *testing.T) {
 func TestOrderFIFOLendsTheOneIdleForLongest(t *testing.T) {
 	inBubble(t, Config{Order: OrderFIFO}, func(t *testing.T, p *Pool, f *fakeNet) {
 		conns := getN(t, p, 3)
-		ReleaseAll(now(p), conns)
+		ReleaseAll(conns)
 		for i := range 30 {
-			c := p.TryLend(now(p), 0)
-			require.Same(t, conns[i%3], c)
-			c.Release(now(p))
+			c := tryLend(p, now(p), 0)
+			require.Same(t, conns[i%3].loan, c.loan)
+			c.Release()
 		}
 	})
 	require.Equal(t, []string{"recent", "fifo", "unknown"}, []string{OrderRecent.String(), OrderFIFO.String(), Order(9).String()})

@@ -34,6 +34,8 @@ type looker struct {
 	buf    [1]byte
 	n      int
 	err    error
+	// through says that another protocol lies between the connection and its user: bytes on it are not unexpected.
+	through bool
 }
 
 func (l *looker) init(nc net.Conn) {
@@ -63,7 +65,7 @@ func (l *looker) look() error {
 	default:
 		return nil
 	}
-	if l.err == nil && l.n > 0 {
+	if l.err == nil && l.n > 0 && !l.through {
 		return ErrUnexpectedData
 	}
 	return l.err
@@ -90,12 +92,12 @@ func (l *looker) recv(fd uintptr) {
 }
 
 // validate looks at a connection before it is lent.
-func (p *Pool) validate(c *Conn) (Reason, bool) {
+func (p *Pool) validate(k *link) (Reason, bool) {
 	var err error
 	if p.cfg.Validate != nil {
-		err = p.cfg.Validate(c.nc)
+		err = p.cfg.Validate(k.nc)
 	} else {
-		err = c.look.look()
+		err = k.look.look()
 	}
 	switch {
 	case err == nil:

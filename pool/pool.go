@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -11,38 +12,50 @@ import (
 
 // Pool is a bounded set of connections to one address. All its methods are safe for concurrent use.
 type Pool struct {
-	cfg Config
-	clk clock.Clock
-	seq atomic.Uint64
+	cfg   Config
+	clk   clock.Clock
+	alone reserver  // the clock, where it offers Reserve
+	epoch time.Time // instants are counted from here
+	seq   atomic.Uint64
+	spare sync.Pool // of *waiter
+
+	shards []shard
+	owned  atomic.Bool // mu guards the shards too: see the locking law
 
 	mu       sync.Mutex
 	rng      *rand.Rand
-	idle     [][]*Conn // one stack for each shard, the last returned on top
-	nIdle    int
-	rotation rotation
-	conns    []*Conn // all that are open, in no order
-	lent     int
-	dialling int
-	fresh    int        // of those, the ones that callers of Fresh wait for: nobody else may count on them
-	dials    []*dialRun // those under way whose dialer has been called, oldest first
-	warm     bool       // MinIdle is kept up
-	failures int        // dials that failed in a row
-	retryAt  time.Time  // MinIdle is not refilled before, after a failed dial
-	waiters  waiterList
-	hist     histograms
-	stats    Stats // the counters only; the gauges are the fields above
-	lastID   uint64
-	upkeep   *clock.Timer // pending run of the upkeep, nil if none
-	upkeepAt time.Time
-	running  int // runs of the upkeep that have been started or are due and have not ended
-	closed   bool
-	draining bool          // no new lends: Drain has been called
-	gen      uint32        // generation: the number of calls of Retire
-	limit    int           // MaxConnections, as Resize left it
-	maxIdle  int           // MaxIdle under that limit
-	minIdle  int           // MinIdle under that limit
-	warmers  []*warmer     // callers of WarmUp, first come first
-	drained  chan struct{} // closed when a closed pool holds nothing any more
+	central  bool    // every loan must be seen under mu: the shards' own locks are never used
+	nIdle    int     // right only under lock
+	lent     int     // likewise
+	conns    []*link // all that are open, in no order
+	sessions []*link // of those, the ones with a session, oldest first
+	// idleSessions counts those without loans. perConn is how many loans the last connection that was set up carries;
+	// zero as long as that is not known.
+	idleSessions, perConn int
+	dialling              int
+	settingUp             int           // dials that have a connection, on which Setup runs; without those of Fresh
+	fresh                 int           // of the dials, the ones that callers of Fresh wait for: nobody else may count on them
+	dials                 []*dialRun    // those under way whose dialer has been called, oldest first
+	warm                  bool          // MinIdle is kept up
+	failures              int           // dials that failed in a row
+	retryAt               time.Duration // MinIdle is not refilled before, after a failed dial
+	waiters               waiterList
+	hist                  histograms
+	stats                 Stats // the counters only; the gauges are the fields above
+	lastID                uint64
+	upkeep                *clock.Timer  // pending run of the upkeep, nil if none
+	upkeepAt              time.Duration // when it is due; never if none is pending
+	running               int           // runs of the upkeep and of recheck that have been started or are due and have not ended
+	closed                bool
+	over                  atomic.Bool   // closed, for those who take no lock
+	rechecks              atomic.Bool   // a recheck has been started and has not begun
+	draining              bool          // no new lends: Drain has been called
+	gen                   uint32        // generation: the number of calls of Retire
+	limit                 int           // MaxConnections, as Resize left it
+	maxIdle               int           // MaxIdle under that limit
+	minIdle               int           // MinIdle under that limit
+	warmers               []*warmer     // callers of WarmUp, first come first
+	drained               chan struct{} // closed when a closed pool holds nothing any more
 }
 
 // New checks the configuration and returns a pool without connections. It dials nothing until it is asked to.
@@ -52,11 +65,26 @@ func New(cfg Config) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{cfg: cfg, clk: cfg.Clock, idle: make([][]*Conn, cfg.Shards), drained: make(chan struct{})}
+	p := &Pool{cfg: cfg, clk: cfg.Clock, epoch: cfg.Clock.Now(), shards: make([]shard, cfg.Shards),
+		upkeepAt: never, drained: make(chan struct{})}
+	p.alone, _ = cfg.Clock.(reserver)
 	p.rng = cfg.Rand("pool/" + cfg.Name)
+	p.perConn = 1
+	if cfg.Setup != nil {
+		p.perConn = 0
+	}
 	p.boundLocked(cfg.MaxConnections)
 	return p, nil
 }
+
+// now is the present instant, from the epoch.
+func (p *Pool) now() time.Duration { return p.clk.Since(p.epoch) }
+
+// at is an instant from the epoch.
+func (p *Pool) at(t time.Time) time.Duration { return t.Sub(p.epoch) }
+
+// time is an instant as others know it.
+func (p *Pool) time(d time.Duration) time.Time { return p.epoch.Add(d) }
 
 // Name is the pool's name.
 func (p *Pool) Name() string { return p.cfg.Name }
@@ -66,87 +94,99 @@ func (p *Pool) Address() string { return p.cfg.Address }
 
 // Stats returns a consistent snapshot.
 func (p *Pool) Stats() Stats {
-	now := p.clk.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	now := p.now()
+	p.lock()
+	defer p.unlock()
 	s := p.stats
 	s.Dialling, s.Idle, s.Lent, s.Waiting = p.dialling, p.nIdle, p.lent, p.waiters.n
 	s.Limit = p.limit
 	s.OldestWait = p.oldestWaitLocked(now)
+	for i := range p.shards {
+		s.Lends += p.shards[i].lends
+		s.Reuses += p.shards[i].reuses
+		s.Loans += p.shards[i].rotation.loans
+	}
 	return s
 }
 
-// Free is the number of lends and dials that could begin now: idle connections and free slots.
+// Free is the number of lends and dials that could begin now: idle connections, places on sessions and free slots.
 func (p *Pool) Free() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return max(p.limit-p.lent-p.dialling, 0)
+	p.lock()
+	defer p.unlock()
+	return max(p.limit-p.lent-p.dialling, 0) + max(p.roomLocked(math.MaxInt)-p.nIdle, 0)
 }
 
-// sharedLocked is the number of dials under way that will serve whoever comes first.
-func (p *Pool) sharedLocked() int { return p.dialling - p.fresh }
+// comingLocked is the number of connections under way that will serve whoever comes first.
+func (p *Pool) comingLocked() int { return p.dialling - p.fresh + p.settingUp }
 
 // openLocked is the number of connections that are open or being dialled.
 func (p *Pool) openLocked() int { return p.nIdle + p.lent + p.dialling }
 
-// pushIdleLocked puts a returned connection on top of its shard's stack.
-func (p *Pool) pushIdleLocked(c *Conn, now time.Time) {
-	c.state, c.since = stateIdle, now
+// pushIdleLocked puts a returned connection on top of its shard's list.
+func (p *Pool) pushIdleLocked(k *link, now time.Duration) {
+	k.since = now
 	p.lent--
 	p.nIdle++
-	p.idle[c.shard] = append(p.idle[c.shard], c)
-	// Nearly always a run of the upkeep is due before this connection ends, and this is all that it takes to see that.
-	idle := p.cfg.IdleTimeout
-	if p.upkeep == nil || idle > 0 && p.upkeepAt.Sub(now) > idle || !c.ends.IsZero() && c.ends.Before(p.upkeepAt) {
-		p.armUpkeepLocked(p.expiryLocked(c))
+	s := &p.shards[k.shard]
+	s.idle = append(s.idle, k)
+	if at := k.expiry(now, p.cfg.IdleTimeout); at < p.upkeepAt {
+		p.armUpkeepLocked(at)
 	}
 }
 
-// popIdleLocked takes the most recently used connection of the shard, or of the next shard that has one, and counts
-// it as lent.
-func (p *Pool) popIdleLocked(shard int) *Conn {
-	if p.nIdle == 0 {
-		return nil
-	}
-	s := shard
-	if len(p.idle[s]) == 0 {
-		s = p.stockedLocked(shard)
-	}
-	list := p.idle[s]
-	c := list[len(list)-1]
-	list[len(list)-1] = nil
-	p.idle[s] = list[:len(list)-1]
-	p.nIdle--
-	p.lent++
-	c.state, c.shard = stateLent, shard
-	return c
-}
-
-// popOldestLocked takes the connection that has been idle longest and counts it as lent.
-func (p *Pool) popOldestLocked() *Conn {
-	best := -1
-	for s, list := range p.idle {
-		if len(list) > 0 && (best < 0 || list[0].since.Before(p.idle[best][0].since)) {
-			best = s
+// popIdleWhereLocked takes the first idle connection that fits, and counts it as lent: to be retired.
+func (p *Pool) popIdleWhereLocked(fits func(*link) bool) *link {
+	for i := range p.shards {
+		for at, k := range p.shards[i].idle {
+			if fits(k) {
+				return p.popAtLocked(i, at)
+			}
 		}
 	}
-	if best < 0 {
-		return nil
+	for _, k := range p.sessions {
+		if k.streams.out == 0 && !k.streams.ending && fits(k) {
+			return p.popIdleSessionLocked(k)
+		}
 	}
-	return p.popAtLocked(best, 0)
+	return nil
+}
+
+// popIdleSessionLocked takes a session without loans, to be retired.
+func (p *Pool) popIdleSessionLocked(k *link) *link {
+	k.streams.ending = true
+	p.idleSessions--
+	p.nIdle--
+	p.lent++
+	return k
+}
+
+// popOldestLocked takes the connection that has been idle longest and counts it as lent: to be retired.
+func (p *Pool) popOldestLocked() *link {
+	var oldest *link
+	for i := range p.shards {
+		if list := p.shards[i].idle; len(list) > 0 && (oldest == nil || list[0].since < oldest.since) {
+			oldest = list[0]
+		}
+	}
+	for _, k := range p.sessions {
+		if k.streams.out == 0 && !k.streams.ending && (oldest == nil || k.since < oldest.since) {
+			oldest = k
+		}
+	}
+	switch {
+	case oldest == nil:
+		return nil
+	case oldest.session != nil:
+		return p.popIdleSessionLocked(oldest)
+	}
+	return p.popIdleWhereLocked(func(k *link) bool { return k == oldest })
 }
 
 // popAtLocked takes the connection at place i of a shard's list and counts it as lent.
-func (p *Pool) popAtLocked(shard, i int) *Conn {
-	list := p.idle[shard]
-	c := list[i]
-	copy(list[i:], list[i+1:])
-	list[len(list)-1] = nil
-	p.idle[shard] = list[:len(list)-1]
+func (p *Pool) popAtLocked(shard, i int) *link {
 	p.nIdle--
 	p.lent++
-	c.state = stateLent
-	return c
+	return p.shards[shard].take(i)
 }
 
 // event tells the observer, outside the lock.

@@ -33,9 +33,9 @@ func requireConserved(t require.TestingT, s Stats) {
 	require.LessOrEqual(t, s.Idle+s.Lent+s.Dialling, s.Limit, "more than the limit: %+v", s)
 }
 
-func lend(t *testing.T, p *Pool) *Conn {
+func lend(t *testing.T, p *Pool) Conn {
 	t.Helper()
-	c, err := p.Lend(context.Background(), 0)
+	c, err := p.Lend(context.Background())
 	require.NoError(t, err)
 	return c
 }
@@ -46,11 +46,11 @@ func TestConnectionPoolLendsDialsAndReuses(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		require.False(t, c.Reused())
-		c.Release(now(p))
+		c.Release()
 		again := lend(t, p)
-		require.Same(t, c, again)
+		require.Same(t, c.loan, again.loan)
 		require.True(t, again.Reused())
-		again.Release(now(p))
+		again.Release()
 		s := p.Stats()
 		require.Equal(t, uint64(1), s.Dialled)
 		require.Equal(t, uint64(2), s.Lends)
@@ -61,7 +61,7 @@ func TestConnectionPoolLendsDialsAndReuses(t *testing.T) {
 func TestTryLendNeverWaitsAndNeverDials(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		before := now(p)
-		require.Nil(t, p.TryLend(before, 0))
+		require.False(t, tryLend(p, before, 0).Lent())
 		require.Equal(t, before, now(p))
 		require.Zero(t, f.dials)
 	})
@@ -70,33 +70,33 @@ func TestTryLendNeverWaitsAndNeverDials(t *testing.T) {
 func TestMostRecentlyUsedConnectionIsLentFirst(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		a, b := lend(t, p), lend(t, p)
-		a.Release(now(p))
-		b.Release(now(p))
-		require.Same(t, b, p.TryLend(now(p), 0))
-		require.Same(t, a, p.TryLend(now(p), 0))
-		a.Release(now(p))
-		b.Release(now(p))
+		a.Release()
+		b.Release()
+		require.Same(t, b.loan, tryLend(p, now(p), 0).loan)
+		require.Same(t, a.loan, tryLend(p, now(p), 0).loan)
+		giveBack(a)
+		giveBack(b)
 	})
 }
 
 func TestAShardIsServedFromItsOwnListAndThenFromTheOthers(t *testing.T) {
 	inBubble(t, Config{Shards: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
-		var conns [3]*Conn
+		var conns [3]Conn
 		for i := range conns {
-			c, err := p.Lend(context.Background(), i)
+			c, err := p.LendFrom(context.Background(), i)
 			require.NoError(t, err)
 			conns[i] = c
 		}
 		for i, c := range conns {
-			c.shard = i
-			c.Release(now(p))
+			c.loan.link.shard = int32(i)
+			c.Release()
 		}
-		require.Same(t, conns[1], p.TryLend(now(p), 1))
-		require.Same(t, conns[2], p.TryLend(now(p), 1), "stolen from the next shard")
-		require.Same(t, conns[0], p.TryLend(now(p), 1), "and from the one after")
-		require.Nil(t, p.TryLend(now(p), 1))
+		require.Same(t, conns[1].loan, tryLend(p, now(p), 1).loan)
+		require.Same(t, conns[2].loan, tryLend(p, now(p), 1).loan, "stolen from the next shard")
+		require.Same(t, conns[0].loan, tryLend(p, now(p), 1).loan, "and from the one after")
+		require.False(t, tryLend(p, now(p), 1).Lent())
 		for _, c := range conns {
-			c.Release(now(p))
+			giveBack(c)
 		}
 	})
 }
@@ -113,11 +113,11 @@ func TestWaitersAreServedFirstComeFirstServed(t *testing.T) {
 				mu.Lock()
 				order = append(order, i)
 				mu.Unlock()
-				c.Release(now(p))
+				c.Release()
 			})
 			synctest.Wait()
 		}
-		held.Release(now(p))
+		held.Release()
 		wg.Wait()
 		require.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, order)
 	})
@@ -126,13 +126,13 @@ func TestWaitersAreServedFirstComeFirstServed(t *testing.T) {
 func TestANewcomerNeverOvertakesAWaiter(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		held := lend(t, p)
-		got := make(chan *Conn)
+		got := make(chan Conn)
 		go func() { got <- lend(t, p) }()
 		synctest.Wait()
-		require.Nil(t, p.TryLend(now(p), 0))
-		held.Release(now(p))
-		require.Nil(t, p.TryLend(now(p), 0), "the connection belongs to the waiter")
-		(<-got).Release(now(p))
+		require.False(t, tryLend(p, now(p), 0).Lent())
+		held.Release()
+		require.False(t, tryLend(p, now(p), 0).Lent(), "the connection belongs to the waiter")
+		(<-got).Release()
 	})
 }
 
@@ -142,10 +142,10 @@ func TestAWaiterIsNotServedAfterItsContextEnded(t *testing.T) {
 		start := now(p)
 		ctx, cancel := p.clk.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_, err := p.Lend(ctx, 0)
+		_, err := p.Lend(ctx)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, time.Second, now(p).Sub(start), "the deadline is exact")
-		held.Release(now(p))
+		held.Release()
 		require.Equal(t, 1, p.Stats().Idle, "the connection did not go to the one that left")
 		require.Equal(t, uint64(1), p.Stats().GaveUp)
 	})
@@ -155,14 +155,14 @@ func TestAWaiterTakesAReturnedConnectionBeforeItsOwnDialEnds(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 2, DialTimeout: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		held := lend(t, p)
 		f.delay = time.Minute
-		got := make(chan *Conn)
+		got := make(chan Conn)
 		go func() { got <- lend(t, p) }()
 		synctest.Wait()
 		require.Equal(t, 1, p.Stats().Dialling)
-		held.Release(now(p))
+		held.Release()
 		c := <-got
-		require.Same(t, held, c)
-		c.Release(now(p))
+		require.Same(t, held.loan, c.loan)
+		c.Release()
 		p.cfg.Clock.Sleep(2 * time.Minute)
 		require.Equal(t, uint64(2), p.Stats().Dialled, "the dial outlived the caller who asked for it")
 	})
@@ -171,12 +171,12 @@ func TestAWaiterTakesAReturnedConnectionBeforeItsOwnDialEnds(t *testing.T) {
 func TestADialThatFailsTellsTheFirstWaiterAndGivesItsSlotBack(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.setFail(true)
-		_, err := p.Lend(context.Background(), 0)
+		_, err := p.Lend(context.Background())
 		var dialErr *DialError
 		require.ErrorAs(t, err, &dialErr)
 		require.ErrorIs(t, err, errRefused)
 		f.setFail(false)
-		lend(t, p).Release(now(p))
+		lend(t, p).Release()
 		requireConserved(t, p.Stats())
 	})
 }
@@ -184,13 +184,13 @@ func TestADialThatFailsTellsTheFirstWaiterAndGivesItsSlotBack(t *testing.T) {
 func TestADialerThatPanicsOrReturnsNothingLosesNoSlot(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.panics = true
-		_, err := p.Lend(context.Background(), 0)
+		_, err := p.Lend(context.Background())
 		require.ErrorContains(t, err, "the dialer panicked")
 		f.panics, f.nilConn = false, true
-		_, err = p.Lend(context.Background(), 0)
+		_, err = p.Lend(context.Background())
 		require.ErrorIs(t, err, errNilConn)
 		f.nilConn = false
-		lend(t, p).Release(now(p))
+		lend(t, p).Release()
 	})
 }
 
@@ -198,39 +198,64 @@ func TestADialIsGivenUpAtTheDialTimeout(t *testing.T) {
 	inBubble(t, Config{DialTimeout: time.Second}, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.delay = time.Hour
 		start := now(p)
-		_, err := p.Lend(context.Background(), 0)
+		_, err := p.Lend(context.Background())
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, time.Second, now(p).Sub(start))
 	})
 }
 
 func TestTooManyWaitersFailAtOnceAndSayWhy(t *testing.T) {
-	inBubble(t, Config{MaxConnections: 1, MaxWaiters: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
+	inBubble(t, Config{MaxConnections: 1, MaxWaiters: 1, LeakAfter: time.Hour}, func(t *testing.T, p *Pool, f *fakeNet) {
 		held := lend(t, p)
-		got := make(chan *Conn)
+		got := make(chan Conn)
 		go func() { got <- lend(t, p) }()
-		synctest.Wait()
-		_, err := p.Lend(context.Background(), 0)
+		p.clk.Sleep(3 * time.Second)
+		_, err := p.Lend(context.Background())
 		var limit *LimitError
 		require.ErrorAs(t, err, &limit)
 		require.ErrorIs(t, err, ErrTooManyWaiters)
-		require.Equal(t, &LimitError{Pool: "10.0.0.1:80", Limit: 1, Lent: 1, Waiting: 1}, limit)
-		held.Release(now(p))
-		(<-got).Release(now(p))
+		require.Equal(t, "pool 10.0.0.1:80: too many waiters (1 waiting, 1 of 1 connections lent); connection 1 has been "+
+			"lent for 3s to\n"+p.Holders()[0].Stack, err.Error())
+		require.Contains(t, limit.Longest.Stack, "TestTooManyWaitersFailAtOnceAndSayWhy")
+		require.Equal(t, []int{1, 1, 1}, []int{limit.Limit, limit.Lent, limit.Waiting})
+		held.Release()
+		(<-got).Release()
 	})
 }
 
 func TestMisuseOfAHandlePanicsAndIsNamed(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
-		c.Release(now(p))
+		c.Release()
 		require.PanicsWithValue(t,
 			"pool: Release of a connection that is not lent (pool 10.0.0.1:80): its loan ended before "+
 				"(Config.LeakAfter keeps the place where)",
-			func() { c.Release(now(p)) })
-		require.Panics(t, func() { c.Discard(now(p), ReasonBroken) })
-		require.Panics(t, func() { c.Take(now(p)) })
+			func() { c.Release() })
+		require.Panics(t, func() { c.Discard(ReasonBroken) })
+		require.Panics(t, func() { c.Take() })
 		requireConserved(t, p.Stats())
+	})
+}
+
+func TestConnectionPoolAHandleStaysVoidWhenItsConnectionIsLentAgain(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
+		old := lend(t, p)
+		old.Release()
+		c := lend(t, p)
+		require.EqualValues(t, 1, c.ID(), "the same connection")
+		require.False(t, old.Lent())
+		require.True(t, c.Lent())
+		for what, use := range map[string]func(){
+			"Release": old.Release, "ReleaseAt": func() { old.ReleaseAt(now(p)) }, "Take": func() { old.Take() },
+			"Discard": func() { old.Discard(ReasonBroken) }, "NetConn": func() { old.NetConn() },
+			"SetAux": func() { old.SetAux(1) }, "Uses": func() { old.Uses() }, "Reused": func() { old.Reused() },
+		} {
+			require.Panics(t, use, what)
+		}
+		require.PanicsWithValue(t, "pool: Release of the zero Conn, which is no loan", Conn{}.Release)
+		require.True(t, c.Lent(), "the present borrower has it still")
+		require.False(t, raw(c).isClosed())
+		c.Release()
 	})
 }
 
@@ -243,7 +268,7 @@ func TestCloseWaitsForLentConnectionsAndFailsTheWaiters(t *testing.T) {
 		failed := make(chan error, 2)
 		for range 2 {
 			go func() {
-				_, err := p.Lend(context.Background(), 0)
+				_, err := p.Lend(context.Background())
 				failed <- err
 			}()
 		}
@@ -258,11 +283,11 @@ func TestCloseWaitsForLentConnectionsAndFailsTheWaiters(t *testing.T) {
 			t.Fatal("Close returned while a connection was lent")
 		default:
 		}
-		held.Release(now(p))
+		held.Release()
 		<-closed
 		require.Zero(t, f.open())
 		require.Equal(t, uint64(1), p.Stats().Retired[ReasonPoolClosed])
-		_, err = p.Lend(context.Background(), 0)
+		_, err = p.Lend(context.Background())
 		require.ErrorIs(t, err, ErrClosed)
 		require.Zero(t, p.Want(1))
 		p.Close()
@@ -286,8 +311,8 @@ func TestCloseGivesUpDialsUnderWay(t *testing.T) {
 func TestTakeLeavesTheConnectionOpenAndFreesTheSlot(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
-		nc := c.Take(now(p))
-		lend(t, p).Release(now(p))
+		nc := c.Take()
+		lend(t, p).Release()
 		require.False(t, nc.(*fakeConn).isClosed())
 		require.Equal(t, uint64(1), p.Stats().Retired[ReasonTaken])
 		require.NoError(t, nc.Close())

@@ -32,6 +32,10 @@ const (
 	ReasonMaxUses
 	// ReasonOutdated: its dial began before the last call of Pool.Retire.
 	ReasonOutdated
+	// ReasonSetupFailed: Config.Setup failed on it.
+	ReasonSetupFailed
+	// ReasonSessionEnded: its Session had an error, or took no more loans (after GOAWAY, say).
+	ReasonSessionEnded
 
 	// NumReasons is the number of reasons.
 	NumReasons = int(iota)
@@ -40,6 +44,7 @@ const (
 var reasonNames = [NumReasons]string{
 	"idle_timeout", "max_lifetime", "peer_closed", "unexpected_data", "broken", "protocol", "not_reusable",
 	"aborted", "excess", "pool_closed", "taken", "max_uses", "outdated",
+	"setup_failed", "session_ended",
 }
 
 // String returns the reason's word.

@@ -17,17 +17,17 @@ func TestAConnectionServedWhileItsWaiterGivesUpIsNotLost(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			_, err := p.Lend(ctx, 0)
+			_, err := p.Lend(ctx)
 			require.ErrorIs(t, err, context.Canceled)
 		})
 		synctest.Wait()
 		// What release does, held open at its widest: the waiter has left the line, its connection is on its way.
-		p.mu.Lock()
+		p.lock()
 		w := p.waiters.popLive()
-		p.mu.Unlock()
+		p.unlock()
 		cancel()
 		synctest.Wait()
-		w.served <- result{conn: c}
+		w.serve(result{loan: c.loan})
 		wg.Wait()
 		s := p.Stats()
 		require.Equal(t, 1, s.Idle, "%+v", s)
@@ -43,12 +43,12 @@ func TestADialOfFreshIsNotCountedOnByAWaiter(t *testing.T) {
 			c, err := p.Fresh(t.Context(), 0)
 			require.NoError(t, err)
 			p.clk.Sleep(time.Second)
-			c.Release(now(p))
+			c.Release()
 		})
 		p.clk.Sleep(time.Millisecond)
 		c := lend(t, p)
 		require.Equal(t, 11*time.Millisecond, now(p).Sub(begun), "it had a dial of its own")
-		c.Release(now(p))
+		c.Release()
 		wg.Wait()
 	})
 }
@@ -74,11 +74,11 @@ func TestTheSlotThatFreshMakesFreeIsItsOwn(t *testing.T) {
 	inBubble(t, cfg, func(t *testing.T, made *Pool, f *fakeNet) {
 		p = made
 		c := lend(t, p)
-		c.Release(now(p))
+		c.Release()
 		fresh, err := p.Fresh(t.Context(), 0)
 		require.NoError(t, err)
-		require.True(t, c.NetConn().(*fakeConn).isClosed())
-		fresh.Release(now(p))
+		require.True(t, raw(c).isClosed())
+		fresh.Release()
 	})
 }
 
@@ -102,17 +102,17 @@ func TestAWaiterThatWasPassedOverFindsOutByItself(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			_, err := p.Lend(ctx, 0)
+			_, err := p.Lend(ctx)
 			require.ErrorIs(t, err, context.Canceled)
 		})
 		synctest.Wait()
-		p.mu.Lock() // its context ends, and its turn comes before it has noticed
+		p.lock() // its context ends, and its turn comes before it has noticed
 		cancel()
 		require.Nil(t, p.waiters.popLive())
-		p.mu.Unlock()
+		p.unlock()
 		wg.Wait()
 		require.Zero(t, p.Stats().Waiting)
-		c.Release(now(p))
+		c.Release()
 	})
 }
 
@@ -120,14 +120,14 @@ func TestSlotsOfDeadIdleConnectionsAreAnnouncedOnce(t *testing.T) {
 	var ready atomic.Int32
 	inBubble(t, Config{OnReady: func() { ready.Add(1) }}, func(t *testing.T, p *Pool, f *fakeNet) {
 		a, b := lend(t, p), lend(t, p)
-		a.Release(now(p))
-		b.Release(now(p))
+		a.Release()
+		b.Release()
 		p.clk.Sleep(time.Second)
 		for _, c := range f.dialled {
 			c.peerCloses()
 		}
 		before := ready.Load()
-		require.Nil(t, p.TryLend(now(p), 0))
+		require.False(t, tryLend(p, now(p), 0).Lent())
 		require.EqualValues(t, 1, ready.Load()-before)
 		require.EqualValues(t, 2, p.Stats().Retired[ReasonPeerClosed])
 	})

@@ -9,6 +9,9 @@ type Stats struct {
 	Begun, Dialled, DialFailed uint64
 	// Dialling, Idle, Lent and Waiting are what there is at this instant.
 	Dialling, Idle, Lent, Waiting int
+	// Loans is how many loans there are at this instant: as many as Lent, less the connections in the pool's own hands
+	// (in set-up or validation), and more where sessions carry several.
+	Loans int
 	// Limit is the pool's MaxConnections.
 	Limit int
 	// Retired counts the connections that left the pool, by reason.

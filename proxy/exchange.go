@@ -73,11 +73,11 @@ func (c *httpConn) exchange() bool {
 // try makes one attempt on the connection that the upstream has given.
 func (c *httpConn) try(up *upstream.Upstream) next {
 	conn := c.attempt.Conn
-	b, ok := conn.Aux.(*backend)
+	b, ok := conn.Aux().(*backend)
 	if !ok {
 		b = &backend{}
 		b.reader.Reset(conn.NetConn())
-		conn.Aux = b
+		conn.SetAux(b)
 	}
 	if !c.hold(conn.NetConn()) {
 		return c.failed(up, b, upstream.OutcomeClientGone, pool.ReasonAborted, FailShutdown)

@@ -75,11 +75,11 @@ func (c *client) one(begin time.Time, last bool) time.Time {
 	if err != nil {
 		return c.noConnection(err)
 	}
-	w, _ := conn.Aux.(*wire)
+	w, _ := conn.Aux().(*wire)
 	if w == nil {
 		w = new(wire)
 		w.rd.Reset(conn.NetConn())
-		conn.Aux = w
+		conn.SetAux(w)
 	}
 	var a answer
 	err = errCut
@@ -93,21 +93,21 @@ func (c *client) one(begin time.Time, last bool) time.Time {
 		c.rec.answer(&a, now.Sub(begin), now)
 		switch {
 		case w.rd.Buffered() > 0:
-			w.discard(conn, now, pool.ReasonUnexpectedData)
+			w.discard(conn, pool.ReasonUnexpectedData)
 		case !a.again || !c.g.reuse:
-			w.discard(conn, now, pool.ReasonNotReusable)
+			w.discard(conn, pool.ReasonNotReusable)
 		case last || c.leaving(now):
-			w.discard(conn, now, pool.ReasonExcess)
+			w.discard(conn, pool.ReasonExcess)
 		default:
-			conn.Release(now)
+			conn.ReleaseAt(now)
 		}
 	case c.wasCut():
 		c.rec.cutOff()
-		w.discard(conn, now, pool.ReasonAborted)
+		w.discard(conn, pool.ReasonAborted)
 	default:
 		why := reasonOfExchange(err, w.rd.Started(), conn.Reused())
 		c.rec.fail(why, err, now)
-		w.discard(conn, now, pool.ReasonBroken)
+		w.discard(conn, pool.ReasonBroken)
 	}
 	return now
 }
@@ -116,13 +116,13 @@ func (c *client) one(begin time.Time, last bool) time.Time {
 var errCut = errors.New("the run was cut off")
 
 // lend borrows a connection, at once if one is idle.
-func (c *client) lend(now time.Time) (*pool.Conn, error) {
-	if conn := c.g.pool.TryLend(now, 0); conn != nil {
+func (c *client) lend(now time.Time) (pool.Conn, error) {
+	if conn, ok := c.g.pool.TryLend(now, 0); ok {
 		return conn, nil
 	}
 	ctx, cancel := context.WithDeadline(c.g.ctx, now.Add(c.g.timeout))
 	defer cancel()
-	return c.g.pool.Lend(ctx, 0)
+	return c.g.pool.Lend(ctx)
 }
 
 // noConnection records that none was lent, and rests.
@@ -183,9 +183,9 @@ func (c *client) wasCut() bool {
 }
 
 // discard ends the loan and the connection; the reader's buffer goes back.
-func (w *wire) discard(conn *pool.Conn, now time.Time, why pool.Reason) {
+func (w *wire) discard(conn pool.Conn, why pool.Reason) {
 	w.rd.Reset(nil)
-	conn.Discard(now, why)
+	conn.Discard(why)
 }
 
 // exchange sends the request and reads its whole answer.

@@ -21,7 +21,7 @@ type Attempt struct {
 	// Backend, Address and Conn are set by Begin: the backend's index, its address and the lent connection.
 	Backend int
 	Address string
-	Conn    *pool.Conn
+	Conn    pool.Conn
 	// Number counts the attempts that the retry policy counts, the present one included.
 	Number int
 	// Began is when the present attempt got its connection; Waited is how long that took.
@@ -81,7 +81,7 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 	if i >= 0 && u.queue.undialled == 0 {
 		b := u.backends[i]
 		u.mu.Unlock()
-		if c := b.pool.TryLend(now, a.Shard); c != nil {
+		if c, ok := b.pool.TryLend(now, a.Shard); ok {
 			u.begun(a, b, c)
 			return nil
 		}
@@ -180,7 +180,7 @@ func (u *Upstream) freshFailed(a *Attempt, b *backend, err error) {
 }
 
 // begun notes that the attempt has its connection.
-func (u *Upstream) begun(a *Attempt, b *backend, c *pool.Conn) {
+func (u *Upstream) begun(a *Attempt, b *backend, c pool.Conn) {
 	a.Backend, a.Address, a.Conn = b.index, b.address, c
 	a.Began = u.clk.Now()
 	a.Waited = a.Began.Sub(a.since)
@@ -194,10 +194,10 @@ func (u *Upstream) begun(a *Attempt, b *backend, c *pool.Conn) {
 // otherwise it is retired for the reason given. It must be called once for each Begin that succeeded.
 func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why pool.Reason) {
 	c, b := a.Conn, u.backends[a.Backend]
-	if c == nil {
+	if !c.Lent() {
 		panic("upstream: Finish of an attempt that was not begun, or is finished")
 	}
-	a.Conn = nil
+	a.Conn = pool.Conn{}
 	if o != OutcomeAnswered && o != OutcomeClientGone && o != OutcomeStale {
 		a.avoid(b.index)
 	}
@@ -215,9 +215,9 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 		u.tell(b, Event{At: now, Kind: KindAttemptFailed, Reason: o.String()})
 	}
 	if keep {
-		c.Release(now)
+		c.ReleaseAt(now)
 	} else {
-		c.Discard(now, why)
+		c.Discard(why)
 	}
 	if changed {
 		u.changed(ch)

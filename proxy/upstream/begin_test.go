@@ -180,8 +180,8 @@ func TestAGrantWhoseContextEndsInTheSameMomentGoesToTheNextInLine(t *testing.T) 
 		u.mu.Unlock()
 		w.cancel()
 		require.False(t, w.returned(), "it knows that a grant is on its way")
-		c := a.Conn
-		a.Conn = nil // as if a had finished: its connection is what is granted
+		c, id := a.Conn, a.Conn.ID()
+		a.Conn = pool.Conn{} // as if a had finished: its connection is what is granted
 		u.mu.Lock()
 		u.inFlight--
 		u.backends[0].outcomes[OutcomeAnswered]++
@@ -189,9 +189,9 @@ func TestAGrantWhoseContextEndsInTheSameMomentGoesToTheNextInLine(t *testing.T) 
 		u.mu.Unlock()
 		served.served <- grant{backend: 0, conn: c}
 		require.ErrorIs(t, w.end(), context.Canceled)
-		require.Nil(t, w.Conn)
+		require.False(t, w.Conn.Lent())
 		require.NoError(t, next.end())
-		require.Same(t, c, next.Conn)
+		require.Equal(t, id, next.Conn.ID())
 		answered(u, next.Attempt)
 	})
 }

@@ -14,7 +14,7 @@ const noPick = -1
 // grant is what a waiter is served: a connection of a backend, or an error.
 type grant struct {
 	backend int
-	conn    *pool.Conn
+	conn    pool.Conn
 	err     error
 }
 
@@ -194,7 +194,7 @@ func (u *Upstream) accept(w *waiter, g grant) error {
 		u.mu.Lock()
 		u.picker.Done(g.backend, lb.Abandoned, 0)
 		u.mu.Unlock()
-		g.conn.Release(u.clk.Now())
+		g.conn.Release()
 		return err
 	}
 	u.begun(w.a, u.backends[g.backend], g.conn)

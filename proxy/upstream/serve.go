@@ -124,8 +124,8 @@ func (u *Upstream) hand(b *backend) {
 		if w == nil {
 			return
 		}
-		c := b.pool.TryLend(u.clk.Now(), shard)
-		if c == nil {
+		c, ok := b.pool.TryLend(u.clk.Now(), shard)
+		if !ok {
 			return
 		}
 		u.mu.Lock()
@@ -134,7 +134,7 @@ func (u *Upstream) hand(b *backend) {
 		}
 		u.mu.Unlock()
 		if w == nil {
-			c.Release(u.clk.Now())
+			c.Release()
 			return
 		}
 		rest := apart(u.clk)

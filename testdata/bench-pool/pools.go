@@ -22,16 +22,16 @@ func openOurs(m *maker, size int) (lender, error) {
 	return lender{
 		run: func(ctx context.Context, n int, w work) error {
 			for range n {
-				c, err := p.Lend(ctx, 0)
+				c, err := p.Lend(ctx)
 				if err != nil {
 					return err
 				}
 				w.do(c.NetConn().(*fakeConn))
-				c.Release(clk.Now())
+				c.Release()
 			}
 			return nil
 		},
-		fill:  fillOurs(p, clk),
+		fill:  fillOurs(p),
 		close: p.Close,
 	}, nil
 }
@@ -48,35 +48,35 @@ func openOursGiven(m *maker, size int) (lender, error) {
 		run: func(ctx context.Context, n int, w work) error {
 			now := clk.Now()
 			for range n {
-				c := p.TryLend(now, 0)
-				if c == nil {
+				c, ok := p.TryLend(now, 0)
+				if !ok {
 					var err error
-					if c, err = p.Lend(ctx, 0); err != nil {
+					if c, err = p.Lend(ctx); err != nil {
 						return err
 					}
 				}
 				w.do(c.NetConn().(*fakeConn))
-				c.Release(now)
+				c.ReleaseAt(now)
 			}
 			return nil
 		},
-		fill:  fillOurs(p, clk),
+		fill:  fillOurs(p),
 		close: p.Close,
 	}, nil
 }
 
-func fillOurs(p *pool.Pool, clk clock.Clock) func(context.Context, int) error {
+func fillOurs(p *pool.Pool) func(context.Context, int) error {
 	return func(ctx context.Context, n int) error {
-		lent := make([]*pool.Conn, n)
+		lent := make([]pool.Conn, n)
 		for i := range lent {
-			c, err := p.Lend(ctx, 0)
+			c, err := p.Lend(ctx)
 			if err != nil {
 				return err
 			}
 			lent[i] = c
 		}
 		for _, c := range lent {
-			c.Release(clk.Now())
+			c.Release()
 		}
 		return nil
 	}
