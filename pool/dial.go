@@ -64,7 +64,20 @@ func (p *Pool) dial() {
 	now := p.now()
 	p.lock()
 	p.giveLocked(l, now)
+	if p.cfg.Setup != nil { // now it is known how many loans one carries
+		p.dialForLine()
+	}
 	p.wakeWarmers(nil)
+}
+
+// dialForLine begins the dials that the line lacks.
+func (p *Pool) dialForLine() {
+	p.lock()
+	begin := p.beginForLineLocked()
+	p.unlock()
+	for range begin {
+		p.startDial()
+	}
 }
 
 // connect dials a connection and sets it up. It counts as lent from the end of its dial on. Failed says what went
@@ -100,6 +113,9 @@ func (p *Pool) connect(ctx context.Context, fresh bool) (l *loan, failed *DialEr
 		p.central = true
 		p.addSessionLocked(k, now)
 		l = p.takeStreamLocked(k)
+		if !fresh { // it will be given away, which is no loan yet
+			k.streams.taken--
+		}
 	}
 	p.unlock()
 	return l, nil

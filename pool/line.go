@@ -194,6 +194,7 @@ func (p *Pool) layBackLocked(taken []*loan, now time.Duration) {
 			continue
 		}
 		s.out--
+		s.taken--
 		s.spare = append(s.spare, l)
 		if s.out == 0 {
 			p.sessionIdleLocked(l.link, now)
@@ -296,8 +297,11 @@ func (p *Pool) passOn(r result) {
 	}
 	for _, l := range all {
 		p.lock()
-		if !r.idled {
+		switch s := l.link.streams; {
+		case !r.idled:
 			p.shards[l.shard].undo(l)
+		case s != nil:
+			s.taken--
 		}
 		p.giveLocked(l, p.now())
 	}

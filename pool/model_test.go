@@ -21,7 +21,7 @@ type step struct {
 
 var ops = []string{
 	"lend", "lend", "lend", "tryLend", "release", "release", "release", "discard", "take", "want", "giveUp",
-	"peerCloses", "dialsFail", "dialsWork", "getN", "getN", "retire", "resize",
+	"peerCloses", "dialsFail", "dialsWork", "getN", "getN", "retire", "resize", "roomChanges", "roomChanges", "breaks",
 }
 
 func drawScript(t *rapid.T) []step {
@@ -57,6 +57,7 @@ type world struct {
 	retired int  // the connections dialled before the last Retire
 	shrunk  bool // the limit has been lowered, so that more may be open for a while
 	maxUses int
+	ss      *sessions // nil where connections are exclusive
 }
 
 func TestConnectionPoolHoldsItsLawsUnderAnyScript(t *testing.T) {
@@ -71,14 +72,19 @@ func TestConnectionPoolHoldsItsLawsUnderAnyScript(t *testing.T) {
 			MaxWaiters:     rapid.IntRange(1, 4).Draw(t, "waiters"),
 		}
 		cfg.MinIdle = rapid.IntRange(0, cfg.MaxConnections).Draw(t, "minIdle")
+		streams := rapid.IntRange(0, 3).Draw(t, "streams")
 		script := drawScript(t)
-		rapid.SyncTest(t, func(t *rapid.T) { runScript(t, cfg, script) })
+		rapid.SyncTest(t, func(t *rapid.T) { runScript(t, cfg, streams, script) })
 	})
 }
 
-func runScript(t *rapid.T, cfg Config, script []step) {
+func runScript(t *rapid.T, cfg Config, streams int, script []step) {
 	w := &world{t: t, f: newFakeNet(10 * time.Millisecond), maxUses: cfg.MaxUses}
 	cfg.Address, cfg.Dialer = "a:1", w.f
+	if streams > 0 {
+		w.ss = &sessions{n: int32(streams)}
+		cfg.Setup = w.ss.setUp
+	}
 	cfg.Rand = func(string) *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 	p, err := New(cfg)
 	require.NoError(t, err)
@@ -121,6 +127,17 @@ func (w *world) act(s step) {
 		if len(w.waiting) > 0 {
 			w.waiting[s.n%len(w.waiting)].cancel()
 		}
+	case "roomChanges", "breaks":
+		if w.ss == nil || len(w.ss.all) == 0 {
+			return
+		}
+		one := w.ss.all[len(w.ss.all)-1-s.n%min(len(w.ss.all), 3)]
+		if s.op == "breaks" {
+			one.broken.Store(true)
+		} else {
+			one.room.Store(int32(s.n % 4))
+		}
+		w.p.SessionChanged()
 	case "dialsFail", "dialsWork":
 		w.f.setFail(s.op == "dialsFail")
 	case "peerCloses":
@@ -145,6 +162,11 @@ func (w *world) giveBack(s step) {
 	case "discard":
 		c.Discard(ReasonBroken)
 	case "take":
+		if w.ss != nil {
+			require.Panics(w.t, func() { c.Take() })
+			c.Release()
+			return
+		}
 		nc := c.Take()
 		w.closers = append(w.closers, func() { _ = nc.Close() })
 	}
@@ -195,8 +217,17 @@ func (w *world) collect() {
 }
 
 func (w *world) hold(c Conn) {
+	on := 1
 	for _, h := range w.held {
-		require.NotSame(w.t, h.loan, c.loan, "one connection in two hands")
+		require.NotSame(w.t, h.loan, c.loan, "one loan in two hands")
+		if h.loan.link == c.loan.link {
+			on++
+		}
+	}
+	if w.ss == nil {
+		require.Equal(w.t, 1, on, "one connection in two hands")
+	} else {
+		require.LessOrEqual(w.t, on, 3, "more than a session ever has room for")
 	}
 	require.False(w.t, raw(c).isClosed(), "a closed connection was lent")
 	for _, old := range w.f.dialled[:w.retired] {
@@ -224,19 +255,28 @@ func (w *world) check() {
 		s.Limit = open
 	}
 	requireConserved(w.t, s)
-	require.Equal(w.t, len(w.held), s.Lent)
+	links := map[*link]bool{}
+	for _, c := range w.held {
+		links[c.loan.link] = true
+	}
+	require.Equal(w.t, len(links), s.Lent)
+	require.Equal(w.t, len(w.held), s.Loans)
 	require.Equal(w.t, len(w.waiting), s.Waiting)
 	require.Equal(w.t, w.f.open(), s.Idle+s.Lent+len(w.closers), "sockets open: %+v", s)
 	w.checkHistograms(s)
 	if s.Waiting > 0 {
 		need := w.waiting[0].need
-		require.Less(w.t, s.Idle, need, "the first in line waits while what it needs is idle")
+		w.p.lock()
+		room := w.p.roomLocked(need)
+		w.p.unlock()
+		require.Less(w.t, room, need, "the first in line waits while what it needs is there")
 		require.True(w.t, s.Dialling > 0 || s.Lent > s.Limit-need, "somebody waits for nothing: %+v", s)
 	}
 }
 
 func (w *world) finish() {
-	for len(w.held) > 0 || len(w.waiting) > 0 {
+	for n := 0; len(w.held) > 0 || len(w.waiting) > 0; n++ {
+		require.Less(w.t, n, 100, "somebody waits for ever: %+v", w.p.Stats())
 		w.f.setFail(false)
 		for len(w.held) > 0 {
 			w.giveBack(step{op: "release"})

@@ -36,6 +36,7 @@ func (exclusive) Err() error     { return nil }
 // streams are the loans of a session.
 type streams struct {
 	out    int     // loans that are begun, or about to begin
+	taken  int     // so many there have been
 	all    []*loan // ever made
 	spare  []*loan // of those, the ones that are not out
 	ending bool    // takes no more loans, for why
@@ -117,11 +118,21 @@ func (p *Pool) roomLocked(enough int) int {
 		if room >= enough {
 			break
 		}
-		if !k.streams.ending {
-			room += max(k.session.Available()-k.streams.out, 0)
-		}
+		room += p.roomOn(k)
 	}
 	return room
+}
+
+// roomOn is how many loans may begin on a session now.
+func (p *Pool) roomOn(k *link) int {
+	if k.streams.ending {
+		return 0
+	}
+	room := k.session.Available() - k.streams.out
+	if p.cfg.MaxUses > 0 {
+		room = min(room, p.cfg.MaxUses-k.streams.taken)
+	}
+	return max(room, 0)
 }
 
 // popStreamLocked takes a place on the first session that has one, oldest first, so that the younger ones can become
@@ -136,7 +147,7 @@ func (p *Pool) popStreamLocked(now time.Duration) *loan {
 		if bad {
 			k.streams.ending, k.streams.why = true, why
 		}
-		if bad && k.streams.out == 0 || !bad && k.session.Available() > k.streams.out {
+		if bad && k.streams.out == 0 || !bad && p.roomOn(k) > 0 {
 			return p.takeStreamLocked(k)
 		}
 	}
@@ -152,6 +163,7 @@ func (p *Pool) takeStreamLocked(k *link) *loan {
 		p.lent++
 	}
 	s.out++
+	s.taken++
 	if n := len(s.spare); n > 0 {
 		l := s.spare[n-1]
 		s.spare = s.spare[:n-1]
@@ -189,6 +201,9 @@ func (p *Pool) giveStreamLocked(l *loan, now time.Duration) {
 	if !s.ending {
 		k.since = now
 		s.why, s.ending = p.sessionEnds(k, now)
+	}
+	if p.cfg.MaxUses > 0 && s.taken >= p.cfg.MaxUses && !s.ending {
+		s.why, s.ending = ReasonMaxUses, true
 	}
 	if s.out == 0 && !s.ending && p.fullLocked() {
 		s.why, s.ending = ReasonExcess, true
@@ -244,13 +259,10 @@ func (p *Pool) recheck() {
 	p.unlock()
 	p.serveLine(nil)
 	p.dropEndedSessions()
+	p.dialForLine()
 	p.lock()
-	begin := p.beginForLineLocked()
 	free := p.waiters.n == 0 && !p.closed
 	p.unlock()
-	for range begin {
-		p.startDial()
-	}
 	if free {
 		p.ready()
 	}
