@@ -61,7 +61,7 @@
 // # Time, network and chance
 //
 // The clock, the dialer and the random stream are fields of [Config], so that a pool runs unchanged in a simulator.
-// TryLend and ReleaseAt take the present instant as an argument, for callers who have read the clock already: two
+// TryLend, LendAt and ReleaseAt take the present instant as an argument, for callers who have read the clock already: two
 // reads are the larger part of what a loan costs.
 //
 // # Locking law

@@ -129,10 +129,7 @@ func (p *Pool) Drain(ctx context.Context) error {
 	p.wakeWarmers(nil)
 	turnedAway := false
 	if waits {
-		select {
-		case <-w.served:
-		case <-ctx.Done():
-		}
+		w.served.wait(ctx)
 		p.lock()
 		if w.queued {
 			p.waiters.remove(w)

@@ -82,14 +82,19 @@ func (p *Pool) endLoanLocked(l *loan, now time.Duration) {
 // Lend lends a connection: an idle one at once, else whatever comes first, a returned connection or a finished dial.
 // It waits its turn until ctx ends and then returns ctx's error. It returns ErrClosed after Close or Drain, a
 // *LimitError when too many wait already, and a *DialError when the dial that was this caller's turn failed.
-func (p *Pool) Lend(ctx context.Context) (Conn, error) { return p.LendFrom(ctx, 0) }
+func (p *Pool) Lend(ctx context.Context) (Conn, error) { return p.lend(ctx, p.now(), 0) }
 
-// LendFrom is Lend for a caller with a shard of its own, 0 to Config.Shards-1: it looks at that list first.
-func (p *Pool) LendFrom(ctx context.Context, shard int) (Conn, error) {
+// LendAt is Lend for a caller who has read the clock and has a shard of its own: now is the present instant, and shard,
+// 0 to Config.Shards-1, the list that it looks at first.
+func (p *Pool) LendAt(ctx context.Context, now time.Time, shard int) (Conn, error) {
+	return p.lend(ctx, p.at(now), shard)
+}
+
+// lend is Lend.
+func (p *Pool) lend(ctx context.Context, now time.Duration, shard int) (Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return Conn{}, err
 	}
-	now := p.now()
 	if !p.waiters.stand.Load() {
 		l, freed := p.tryLend(now, shard)
 		if freed {

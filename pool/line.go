@@ -21,8 +21,8 @@ type result struct {
 // with none. A waiter holds nothing while it waits. It is used again by later callers.
 type waiter struct {
 	ctx        context.Context
-	served     chan struct{} // holds one: serving never blocks
-	got        result        // valid once served has been received from
+	served     signal
+	got        result // valid once served has been received from
 	prev, next *waiter
 	since      time.Duration
 	need       int
@@ -36,7 +36,7 @@ type waiter struct {
 func (p *Pool) newWaiter(ctx context.Context, now time.Duration, need, shard int) *waiter {
 	w, _ := p.spare.Get().(*waiter)
 	if w == nil {
-		w = &waiter{served: make(chan struct{}, 1)}
+		w = &waiter{served: make(signal, 1)}
 	}
 	w.ctx, w.since, w.need, w.shard = ctx, now, need, shard
 	return w
@@ -251,8 +251,7 @@ func (p *Pool) await(w *waiter, again bool) (result, error) {
 		p.waited(w) // it may have stood in the line before
 		return result{}, err
 	}
-	select {
-	case <-w.served:
+	if w.served.wait(w.ctx) {
 		if w.got.err != nil {
 			p.waited(w)
 			return result{}, w.got.err
@@ -261,10 +260,27 @@ func (p *Pool) await(w *waiter, again bool) (result, error) {
 			return w.got, nil
 		}
 		w.served <- struct{}{} // both at once: which of them the select found must not matter
-	case <-w.ctx.Done():
 	}
 	p.giveUp(w)
 	return result{}, w.ctx.Err()
+}
+
+// signal wakes one waiter, once. It holds one: giving it never blocks.
+type signal chan struct{}
+
+// wait waits for the signal; false when the context ended, which may have happened also when it is true.
+func (s signal) wait(ctx context.Context) bool {
+	done := ctx.Done()
+	if done == nil { // a receive is much cheaper than a select
+		<-s
+		return true
+	}
+	select {
+	case <-s:
+		return true
+	case <-done:
+		return false
+	}
 }
 
 // giveUp takes a waiter whose context has ended out of the line.

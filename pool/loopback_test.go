@@ -99,35 +99,3 @@ type instant struct{}
 func (instant) DialContext(context.Context, string, string) (net.Conn, error) {
 	return &fakeConn{}, nil
 }
-
-func BenchmarkConnectionPoolGet(b *testing.B) {
-	p, err := New(Config{Address: "a:1", Dialer: instant{}})
-	require.NoError(b, err)
-	defer p.Close()
-	c, err := p.Lend(context.Background())
-	require.NoError(b, err)
-	now := time.Now()
-	c.Release()
-	b.ReportAllocs()
-	for b.Loop() {
-		tryLend(p, now, 0).Release()
-	}
-}
-
-func BenchmarkConnectionPoolConcurrentOperations(b *testing.B) {
-	p, err := New(Config{Address: "a:1", Dialer: instant{}, MaxConnections: 8})
-	require.NoError(b, err)
-	defer p.Close()
-	b.ReportAllocs()
-	b.SetParallelism(16) // 32 callers on 2 cores
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			c, err := p.Lend(context.Background())
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			c.Release()
-		}
-	})
-}

@@ -180,7 +180,7 @@ func (w *world) lend(need int) {
 		defer close(c.done)
 		if shard := c.number % len(w.p.shards); need > 1 {
 			c.conns, c.err = w.p.GetN(ctx, shard, need)
-		} else if one, err := w.p.LendFrom(ctx, shard); err != nil {
+		} else if one, err := w.p.LendAt(ctx, w.p.clk.Now(), shard); err != nil {
 			c.err = err
 		} else {
 			c.conns = []Conn{one}

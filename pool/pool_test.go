@@ -83,7 +83,7 @@ func TestAShardIsServedFromItsOwnListAndThenFromTheOthers(t *testing.T) {
 	inBubble(t, Config{Shards: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
 		var conns [3]Conn
 		for i := range conns {
-			c, err := p.LendFrom(context.Background(), i)
+			c, err := p.LendAt(context.Background(), p.clk.Now(), i)
 			require.NoError(t, err)
 			conns[i] = c
 		}

@@ -52,6 +52,11 @@ func run(out io.Writer, s settings) error {
 	if err != nil {
 		return err
 	}
+	shards := []int{1, 4}
+	locks, err := measureShards(2*s.rounds+1, s.scale, shards)
+	if err != nil {
+		return err
+	}
 	times, err := measureAll(s.rounds, s.scale)
 	if err != nil {
 		return err
@@ -60,6 +65,9 @@ func run(out io.Writer, s settings) error {
 	writeTimes(out, times)
 	fmt.Fprintf(out, "\n%d idle connections:\n\n", s.idle)
 	writeSizes(out, sizes)
+	fmt.Fprintln(out, "\n32 callers, 32 connections:")
+	fmt.Fprintln(out)
+	writeShards(out, shards, locks)
 	fmt.Fprintln(out)
 	writeVerdicts(out, times, sizes)
 	return nil

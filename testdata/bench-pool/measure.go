@@ -24,6 +24,8 @@ const (
 	oneCaller   = "1 caller"
 	callers32   = "32 callers"
 	callers512  = "512 callers"
+	yielding32  = "32 callers, yielding"
+	yielding512 = "512 callers, yielding"
 )
 
 // Callers that hold a connection for no time at all seldom find the pool empty; those that yield while they hold one
@@ -32,8 +34,8 @@ var workloads = []workload{
 	{oneCaller, 1, 400_000, work{}},
 	{callers32, 32, 320_000, work{}},
 	{callers512, 512, 256_000, work{}},
-	{"32 callers, yielding", 32, 160_000, work{yield: true}},
-	{"512 callers, yielding", 512, 128_000, work{yield: true}},
+	{yielding32, 32, 160_000, work{yield: true}},
+	{yielding512, 512, 128_000, work{yield: true}},
 }
 
 // sample is one measurement, each number for one lend and return.

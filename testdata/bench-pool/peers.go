@@ -65,9 +65,11 @@ type peer struct {
 // The names of peers that ratios are made of.
 const (
 	oursGiven = "wavepool, time given"
+	oursBound = "wavepool, time given, no end of ctx"
 	oursPlain = "wavepool"
 	puddleV2  = "puddle v2"
 	bareChan  = "buffered channel"
+	ctxChan   = "channel, select on ctx"
 	stdSQL    = "database/sql"
 	fakesOnly = "(the bare connections)"
 )
@@ -76,11 +78,12 @@ const (
 // package, and fatih/pool could not be had through the module proxy.
 var peers = []peer{
 	{oursGiven, openOursGiven},
+	{oursBound, openOursBound},
 	{oursPlain, openOurs},
 	{puddleV2, openPuddle},
 	{stdSQL, openSQL},
 	{bareChan, openChannel},
-	{"channel, select on ctx", openSelect},
+	{ctxChan, openSelect},
 	{"mutex and slice", openSlice},
 }
 

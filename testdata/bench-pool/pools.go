@@ -36,9 +36,17 @@ func openOurs(m *maker, size int) (lender, error) {
 	}, nil
 }
 
-// openOursGiven is TryLend and Release as a caller uses them who has read the clock anyway, as the proxy has. Where
-// nothing is idle it stands in line with Lend.
+// openOursGiven is LendAt and ReleaseAt as a caller uses them who has read the clock anyway, as the proxy has.
 func openOursGiven(m *maker, size int) (lender, error) {
+	return openOursWith(m, size, func(ctx context.Context) context.Context { return ctx })
+}
+
+// openOursBound is the same for a caller who cannot be called off, like one of a bare channel.
+func openOursBound(m *maker, size int) (lender, error) {
+	return openOursWith(m, size, func(context.Context) context.Context { return context.Background() })
+}
+
+func openOursWith(m *maker, size int, with func(context.Context) context.Context) (lender, error) {
 	clk := clock.New()
 	p, err := pool.New(pool.Config{Address: "fake:1", Dialer: m, Clock: clk, MaxConnections: size})
 	if err != nil {
@@ -46,14 +54,11 @@ func openOursGiven(m *maker, size int) (lender, error) {
 	}
 	return lender{
 		run: func(ctx context.Context, n int, w work) error {
-			now := clk.Now()
+			now, ctx := clk.Now(), with(ctx)
 			for range n {
-				c, ok := p.TryLend(now, 0)
-				if !ok {
-					var err error
-					if c, err = p.Lend(ctx); err != nil {
-						return err
-					}
+				c, err := p.LendAt(ctx, now, 0)
+				if err != nil {
+					return err
 				}
 				w.do(c.NetConn().(*fakeConn))
 				c.ReleaseAt(now)

@@ -60,7 +60,7 @@ func TestTableHasEveryCaseAndEveryPromise(t *testing.T) {
 		}
 	}
 	require.Contains(t, out.String(), "| "+fakesOnly+" | ")
-	require.Equal(t, len(promises)+3, strings.Count(out.String(), "\nok  ")+strings.Count(out.String(), "\nMISS"))
+	require.Equal(t, len(promises)+4, strings.Count(out.String(), "\nok  ")+strings.Count(out.String(), "\nMISS"))
 	require.Error(t, run(&out, settings{}), "nothing to measure")
 }
 

@@ -96,6 +96,10 @@ var promises = []promise{
 	{oneCaller, oursPlain, puddleV2, 0.9, false},
 	{callers32, oursPlain, bareChan, 1.2, true},
 	{callers512, oursPlain, bareChan, 1.2, true},
+	{yielding32, oursBound, bareChan, 1.2, true},
+	{yielding512, oursBound, bareChan, 1.2, true},
+	{yielding32, oursGiven, ctxChan, 1.2, true},
+	{yielding512, oursGiven, ctxChan, 1.2, true},
 }
 
 // kept says whether the promise holds for a ratio, and how it reads.
