@@ -3,10 +3,11 @@
 GO          ?= go
 STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 FUZZTIME    ?= 10s
+SEEDS       ?= 200
 BENCHTIME   ?= 200ms
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint sim determinism bench bench-pool fuzz cover ci
+.PHONY: help build test lint sim determinism bench bench-pool soak mutants fuzz cover ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +36,12 @@ bench: ## run the benchmarks briefly (BENCHTIME=200ms)
 
 bench-pool: ## measure pool beside other pools: one table of ratios (its module is testdata/bench-pool)
 	@cd testdata/bench-pool && $(GO) test -count=1 . && $(GO) run .
+
+soak: ## one virtual hour of a pool under random faults and resizes, for SEEDS=200 seeds
+	$(GO) test -count=1 ./pool -run Soak -soak $(SEEDS) -timeout 20m
+
+mutants: ## plant every bug of testdata/bugs and see that the test which it names fails
+	@./.ci/mutants
 
 fuzz: ## run every fuzz target for FUZZTIME=10s
 	@./.ci/fuzz $(FUZZTIME)

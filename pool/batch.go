@@ -19,35 +19,20 @@ func (p *Pool) GetN(ctx context.Context, shard, n int) ([]Conn, error) {
 		return nil, err
 	}
 	w := p.newWaiter(ctx, p.now(), n, shard)
-	defer p.done(w)
-	for again := false; ; again = true {
-		r, err := p.await(w, again)
-		if err != nil {
-			return nil, err
-		}
-		taken := r.batch
-		if n == 1 {
-			taken = []*loan{r.loan}
-		}
-		now := p.now()
-		if r.idled && !p.sound(now, taken...) {
-			continue
-		}
-		conns := make([]Conn, n)
-		p.lock()
-		p.waitedLocked(w, now)
-		for i, l := range taken {
-			if r.idled {
-				p.lendLocked(l, now, shard)
-			}
-			conns[i] = l.handle()
-		}
-		p.unlock()
-		for _, l := range taken {
-			p.watch(l)
-		}
-		return conns, nil
+	r, err := p.await(w)
+	p.done(w)
+	if err != nil {
+		return nil, err
 	}
+	if n == 1 {
+		r.batch = []*loan{r.loan}
+	}
+	conns := make([]Conn, n)
+	for i, l := range r.batch {
+		conns[i] = l.handle()
+		p.watch(l)
+	}
+	return conns, nil
 }
 
 // ReleaseAll gives several connections of one pool or of many back for the next borrowers, in their order. Loans that

@@ -105,26 +105,13 @@ func (p *Pool) lend(ctx context.Context, now time.Duration, shard int) (Conn, er
 		}
 	}
 	w := p.newWaiter(ctx, now, 1, shard)
-	for again := false; ; again = true {
-		r, err := p.await(w, again)
-		if err != nil {
-			p.done(w)
-			return Conn{}, err
-		}
-		if r.idled {
-			now := p.now()
-			if !p.sound(now, r.loan) {
-				continue
-			}
-			p.lock()
-			p.waitedLocked(w, now)
-			p.lendLocked(r.loan, now, shard)
-			p.unlock()
-		}
-		p.done(w)
-		p.watch(r.loan)
-		return r.loan.handle(), nil
+	r, err := p.await(w)
+	p.done(w)
+	if err != nil {
+		return Conn{}, err
 	}
+	p.watch(r.loan)
+	return r.loan.handle(), nil
 }
 
 // release is Conn.Release.

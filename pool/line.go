@@ -7,14 +7,11 @@ import (
 	"time"
 )
 
-// result is what a waiter is served: one connection, or those of a batch, or an error.
+// result is what a waiter is served: one connection, or those of a batch, or an error. The loans have begun.
 type result struct {
 	loan  *loan
 	batch []*loan
 	err   error
-	// idled says that the connections were idle, where they may have died: the waiter looks at them, and its loans have
-	// not begun.
-	idled bool
 }
 
 // waiter is one caller in the line: of Lend with a need of one connection, of GetN with its whole number, of Drain
@@ -70,18 +67,6 @@ func (l *waiterList) push(w *waiter) {
 		l.head = w
 	}
 	l.tail = w
-	l.count(w, 1)
-}
-
-// pushFront puts a waiter that was served and got something useless at the head again.
-func (l *waiterList) pushFront(w *waiter) {
-	w.queued, w.prev, w.next = true, nil, l.head
-	if l.head != nil {
-		l.head.prev = w
-	} else {
-		l.tail = w
-	}
-	l.head = w
 	l.count(w, 1)
 }
 
@@ -161,64 +146,121 @@ func (p *Pool) beginForLineLocked() (n int) {
 	return n
 }
 
-// nextServedLocked takes the first waiter out of the line together with all the idle connections that it needs. It is
-// nil when nobody waits, and when fewer are idle: then they go on lying ready, and no other waiter may have them.
-func (p *Pool) nextServedLocked(now time.Duration) (*waiter, result) {
-	w := p.waiters.firstLive()
-	if w == nil || p.nIdle+len(p.sessions) == 0 && w.need > 0 || p.roomLocked(w.need) < w.need {
-		return nil, result{}
-	}
-	var taken []*loan
-	for len(taken) < w.need {
-		l := p.popForLoanLocked(w.shard, now)
-		if l == nil { // a session has ended since it was asked
-			p.layBackLocked(taken, now)
-			return nil, result{}
-		}
-		if w.need == 1 {
-			p.waiters.remove(w)
-			return w, result{loan: l, idled: true}
-		}
-		taken = append(taken, l)
-	}
-	p.waiters.remove(w)
-	return w, result{batch: taken, idled: w.need > 0}
-}
-
-// layBackLocked lays connections idle again that were taken for a loan which did not begin.
-func (p *Pool) layBackLocked(taken []*loan, now time.Duration) {
+// layBack lays connections idle again that were taken for a loan which did not begin, as they lay before.
+func (p *Pool) layBack(taken []*loan) {
 	for _, l := range taken {
-		s := l.link.streams
-		if s == nil {
-			p.pushIdleLocked(l.link, now)
-			continue
-		}
-		s.out--
-		s.taken--
-		s.spare = append(s.spare, l)
-		if s.out == 0 {
-			p.sessionIdleLocked(l.link, now)
+		k := l.link
+		p.lock()
+		switch {
+		case k.session != nil:
+			k.streams.taken--
+			p.giveStreamLocked(l, p.now())
+		case p.closed:
+			p.unlock()
+			p.drop(k, p.now(), ReasonPoolClosed)
+		default:
+			p.lieDownLocked(k, k.since)
+			p.unlock()
 		}
 	}
 }
 
 // serveLine gives the idle connections to the waiters, from the head of the line, one instant each. Self is the
 // caller's own waiter, which needs no waking.
+//
+// A connection is looked at before it is given, while its waiter stands in the line: were it found dead afterwards, the
+// next in line would have overtaken meanwhile.
 func (p *Pool) serveLine(self *waiter) {
 	for {
 		now := p.now()
 		p.lock()
-		w, r := p.nextServedLocked(now)
-		p.unlock()
-		switch w {
-		case nil:
+		w, taken := p.takeForLineLocked(now)
+		if w == nil || len(taken) < w.need {
+			p.unlock()
+			p.layBack(taken)
 			return
-		case self:
-			w.serve(r)
-		default:
-			p.tell(w, r)
+		}
+		if p.soundLocked(taken, now) || p.sound(taken, now) {
+			p.serveLocked(w, taken, now, w == self)
 		}
 	}
+}
+
+// takeForLineLocked takes all the idle connections that the first waiter needs. It is nil when nobody waits, and when fewer
+// are idle: then they go on lying ready, and no other waiter may have them. It takes too few when a session has ended since
+// it was asked.
+func (p *Pool) takeForLineLocked(now time.Duration) (*waiter, []*loan) {
+	w := p.waiters.firstLive()
+	if w == nil || w.need > 0 && (p.nIdle+len(p.sessions) == 0 || p.roomLocked(w.need) < w.need) {
+		return nil, nil
+	}
+	taken := make([]*loan, 0, w.need)
+	for len(taken) < w.need {
+		l := p.popForLoanLocked(w.shard, now)
+		if l == nil {
+			break
+		}
+		taken = append(taken, l)
+	}
+	return w, taken
+}
+
+// soundLocked says that all of these may be lent without a look.
+func (p *Pool) soundLocked(taken []*loan, now time.Duration) bool {
+	for _, l := range taken {
+		if _, bad, look := p.judge(l.link, now); bad || look {
+			return false
+		}
+	}
+	return true
+}
+
+// sound looks at connections that were taken for a waiter, unlocks meanwhile, and locks again. Where one is not good any
+// more it is retired, the others lie down again, and the lock is given up: the answer is false.
+func (p *Pool) sound(taken []*loan, now time.Duration) bool {
+	p.unlock()
+	good := slices.DeleteFunc(slices.Clone(taken), func(l *loan) bool {
+		why, bad := p.inspect(l.link, now)
+		if bad && p.reject(l, now, why) {
+			p.ready()
+		}
+		return bad
+	})
+	p.lock()
+	if len(good) == len(taken) {
+		return true
+	}
+	p.unlock()
+	p.layBack(good)
+	return false
+}
+
+// serveLocked lends to a waiter what was taken for it, if it has not left the line meanwhile, and unlocks.
+func (p *Pool) serveLocked(w *waiter, taken []*loan, now time.Duration, self bool) {
+	if p.waiters.firstLive() != w || len(taken) != w.need {
+		p.unlock()
+		p.layBack(taken)
+		return
+	}
+	p.waiters.remove(w)
+	p.waitedLocked(w, now)
+	for _, l := range taken {
+		p.lendLocked(l, now, w.shard)
+	}
+	var r result
+	switch len(taken) {
+	case 0:
+	case 1:
+		r.loan = taken[0]
+	default:
+		r.batch = taken
+	}
+	p.unlock()
+	if self {
+		w.serve(r)
+		return
+	}
+	p.tell(w, r)
 }
 
 // tell wakes a waiter that has left the line.
@@ -244,11 +286,9 @@ func (p *Pool) waited(w *waiter) {
 	p.unlock()
 }
 
-// await puts the caller in the line and waits for its turn, or for the end of its context. Again says that it stood in
-// the line before, and goes to its head.
-func (p *Pool) await(w *waiter, again bool) (result, error) {
-	if err := p.enqueue(w, again); err != nil {
-		p.waited(w) // it may have stood in the line before
+// await puts the caller in the line and waits for its turn, or for the end of its context.
+func (p *Pool) await(w *waiter) (result, error) {
+	if err := p.enqueue(w); err != nil {
 		return result{}, err
 	}
 	if w.served.wait(w.ctx) {
@@ -313,85 +353,52 @@ func (p *Pool) passOn(r result) {
 	}
 	for _, l := range all {
 		p.lock()
-		switch s := l.link.streams; {
-		case !r.idled:
-			p.shards[l.shard].undo(l)
-		case s != nil:
-			s.taken--
-		}
+		p.shards[l.shard].undo(l)
 		p.giveLocked(l, p.now())
 	}
 }
 
 // enqueue puts the caller in the line and asks for dials where they may be made.
-func (p *Pool) enqueue(w *waiter, again bool) error {
+func (p *Pool) enqueue(w *waiter) error {
 	p.lock()
-	if err := p.refusesLocked(w, again); err != nil {
+	if err := p.refusesLocked(w); err != nil {
 		p.unlock()
 		if full, ok := err.(*LimitError); ok && full.stack != nil {
 			full.Longest.Stack, full.stack = full.stack.String(), nil
 		}
 		return err
 	}
-	if again {
-		p.waiters.pushFront(w)
-	} else {
-		p.waiters.push(w)
+	p.waiters.push(w)
+	if p.nIdle+len(p.sessions) > 0 {
+		// They came back since the caller looked, or it needs several: this caller gets them, or whoever is ahead.
+		p.unlock()
+		p.serveLine(w)
+		p.lock()
 	}
-	// Connections may be idle: they came back since the caller looked, or it needs several. Then this caller, or
-	// whoever is ahead, gets them.
-	first, r := p.nextServedLocked(w.since)
-	if first != w && !w.counted {
+	begin := 0
+	if w.queued {
 		w.counted = true
 		p.stats.Waits++
+		begin = p.beginForLineLocked()
 	}
-	begin := p.beginForLineLocked()
 	p.unlock()
 	for range begin {
 		p.startDial()
 	}
-	switch first {
-	case nil:
-		return nil
-	case w:
-		w.serve(r)
-	default:
-		p.tell(first, r)
-	}
-	p.serveLine(w)
 	return nil
 }
 
 // refusesLocked is why a caller may not stand in the line, nil if it may.
-func (p *Pool) refusesLocked(w *waiter, again bool) error {
+func (p *Pool) refusesLocked(w *waiter) error {
 	switch {
-	case p.closed, p.draining && !again:
+	case p.closed, p.draining:
 		return ErrClosed
 	case w.need > p.limit:
 		return ErrTooLarge
-	case !again && p.waiters.n >= max(p.cfg.MaxWaiters, 0) && (p.waiters.n > 0 || p.roomLocked(w.need) < w.need):
+	case p.waiters.n >= max(p.cfg.MaxWaiters, 0) && (p.waiters.n > 0 || p.roomLocked(w.need) < w.need):
 		return p.limitErrorLocked(w.since)
 	}
 	return nil
-}
-
-// sound looks at connections that a waiter got from the idle lists. One that is not good any more is retired, and
-// then the others lie down again, so that the waiter holds nothing while it waits a second time.
-func (p *Pool) sound(now time.Duration, taken ...*loan) bool {
-	good := slices.DeleteFunc(slices.Clone(taken), func(l *loan) bool {
-		why, bad := p.inspect(l.link, now)
-		if bad && p.reject(l, now, why) {
-			p.ready()
-		}
-		return bad
-	})
-	if len(good) == len(taken) {
-		return true
-	}
-	p.lock()
-	p.layBackLocked(good, now)
-	p.unlock()
-	return false
 }
 
 // inspect says whether an idle connection that is about to be lent must not be.

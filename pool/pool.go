@@ -123,13 +123,16 @@ func (p *Pool) comingLocked() int { return p.dialling - p.fresh + p.settingUp }
 func (p *Pool) openLocked() int { return p.nIdle + p.lent + p.dialling }
 
 // pushIdleLocked puts a returned connection on top of its shard's list.
-func (p *Pool) pushIdleLocked(k *link, now time.Duration) {
-	k.since = now
+func (p *Pool) pushIdleLocked(k *link, now time.Duration) { p.lieDownLocked(k, now) }
+
+// lieDownLocked puts a connection that has been idle since then on top of its shard's list.
+func (p *Pool) lieDownLocked(k *link, since time.Duration) {
+	k.since = since
 	p.lent--
 	p.nIdle++
 	s := &p.shards[k.shard]
 	s.idle = append(s.idle, k)
-	if at := k.expiry(now, p.cfg.IdleTimeout); at < p.upkeepAt {
+	if at := k.expiry(since, p.cfg.IdleTimeout); at < p.upkeepAt {
 		p.armUpkeepLocked(at)
 	}
 }
@@ -144,7 +147,7 @@ func (p *Pool) popIdleWhereLocked(fits func(*link) bool) *link {
 		}
 	}
 	for _, k := range p.sessions {
-		if k.streams.out == 0 && !k.streams.ending && fits(k) {
+		if k.streams.out == 0 && !k.streams.leaving && fits(k) {
 			return p.popIdleSessionLocked(k)
 		}
 	}
@@ -153,7 +156,7 @@ func (p *Pool) popIdleWhereLocked(fits func(*link) bool) *link {
 
 // popIdleSessionLocked takes a session without loans, to be retired.
 func (p *Pool) popIdleSessionLocked(k *link) *link {
-	k.streams.ending = true
+	k.streams.ending, k.streams.leaving = true, true
 	p.idleSessions--
 	p.nIdle--
 	p.lent++
@@ -169,7 +172,7 @@ func (p *Pool) popOldestLocked() *link {
 		}
 	}
 	for _, k := range p.sessions {
-		if k.streams.out == 0 && !k.streams.ending && (oldest == nil || k.since < oldest.since) {
+		if k.streams.out == 0 && !k.streams.leaving && (oldest == nil || k.since < oldest.since) {
 			oldest = k
 		}
 	}

@@ -41,6 +41,8 @@ type streams struct {
 	spare  []*loan // of those, the ones that are not out
 	ending bool    // takes no more loans, for why
 	why    Reason
+	// leaving says that it has been taken out of the idle ones to be retired.
+	leaving bool
 }
 
 // setUp runs Config.Setup on a new connection, under the limit of its dial. The error is its own, or says how it

@@ -141,6 +141,9 @@ func (s *shard) undo(l *loan) {
 		s.reuses--
 	}
 	l.link.uses--
+	if l.link.streams != nil {
+		l.link.streams.taken--
+	}
 }
 
 // releaseFast takes a connection back under no lock but its shard's; false when that cannot be.
