@@ -86,6 +86,9 @@ func (p *Pool) at(t time.Time) time.Duration { return t.Sub(p.epoch) }
 // time is an instant as others know it.
 func (p *Pool) time(d time.Duration) time.Time { return p.epoch.Add(d) }
 
+// Now is the present instant by the pool's clock, for TryLend, LendAt and ReleaseAt.
+func (p *Pool) Now() time.Time { return p.clk.Now() }
+
 // Name is the pool's name.
 func (p *Pool) Name() string { return p.cfg.Name }
 
