@@ -55,6 +55,23 @@ type Config struct {
 	// Validate looks at an idle connection before it is lent: nil means good, anything else retires it. It must not
 	// block. Default: [Peek], where the connection offers it, and otherwise nothing.
 	Validate func(net.Conn) error
+	// Ping, if set, asks the peer whether an idle connection still works, before it is lent: say, a PING of Redis, or SELECT 1.
+	// It runs in a goroutine of the pool while those who want a connection wait in line, or are lent another one. The
+	// context and the connection's deadline end at PingTimeout; after an error, a panic, or when it has not returned by then,
+	// the connection is closed. A Ping that goes on then is left to itself. It is not called for connections with a Session.
+	Ping func(ctx context.Context, nc net.Conn) error
+	// PingAfter is how long a connection may have been idle and still be lent without a ping. Default 1 s; it must not be
+	// negative.
+	PingAfter time.Duration
+	// PingTimeout bounds one ping. Default 1 s; it must not be negative.
+	PingTimeout time.Duration
+	// KeepAlive is set on each dialled connection that offers SetKeepAliveConfig, such as *net.TCPConn, also inside a
+	// *tls.Conn. Zero: left as the dialer made it, which for a *net.Dialer means probes every 15 s.
+	KeepAlive net.KeepAliveConfig
+	// UserTimeout is for how long sent bytes may stay unacknowledged until the connection breaks (TCP_USER_TIMEOUT, RFC
+	// 5482): what finds a peer that vanished. It is set on Linux, on TCP, in whole milliseconds, and on connections that offer
+	// SetUserTimeout(time.Duration) error; elsewhere it does nothing. Default 0: the system's own; it must not be negative.
+	UserTimeout time.Duration
 	// MaxWaiters bounds the callers that wait in Lend. Default 1024; negative: nobody may wait.
 	MaxWaiters int
 	// Order says which idle connection is lent next. Default: OrderRecent.
@@ -93,6 +110,8 @@ const (
 	defaultLifetimeSpread = 0.1
 	defaultDialTimeout    = 5 * time.Second
 	defaultValidateAfter  = 100 * time.Millisecond
+	defaultPingAfter      = time.Second
+	defaultPingTimeout    = time.Second
 )
 
 // withDefaults returns the configuration with every default filled in, or all the mistakes in it.
@@ -128,6 +147,7 @@ func (c Config) withDefaults() (Config, error) {
 	if int(c.Order) >= numOrders {
 		wrong("Order %d is unknown", c.Order)
 	}
+	c.checkSoundness(wrong)
 	if c.LifetimeSpread >= 1 {
 		wrong("LifetimeSpread %g is not below 1", c.LifetimeSpread)
 	}
@@ -145,6 +165,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.DialTimeout = or(c.DialTimeout, defaultDialTimeout)
 	c.ValidateAfter = or(c.ValidateAfter, defaultValidateAfter)
 	c.MaxWaiters = or(c.MaxWaiters, defaultMaxWaiters)
+	c.PingAfter, c.PingTimeout = or(c.PingAfter, defaultPingAfter), or(c.PingTimeout, defaultPingTimeout)
 	if c.Clock == nil {
 		c.Clock = clock.New()
 	}
@@ -157,6 +178,19 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// checkSoundness finds the mistakes in what concerns the soundness of idle connections.
+func (c *Config) checkSoundness(wrong func(format string, args ...any)) {
+	if c.PingAfter < 0 {
+		wrong("PingAfter %v is negative", c.PingAfter)
+	}
+	if c.PingTimeout < 0 {
+		wrong("PingTimeout %v is negative", c.PingTimeout)
+	}
+	if c.UserTimeout < 0 {
+		wrong("UserTimeout %v is negative", c.UserTimeout)
+	}
 }
 
 // knownNetwork says whether a *net.Dialer knows the network of a connection.

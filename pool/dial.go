@@ -25,7 +25,7 @@ func (p *Pool) Want(n int) int {
 }
 
 // Cover sees to it that at least n dials are under way, as far as MaxConnections allows, and returns how many are.
-// Those that callers of Fresh wait for do not count. An outer queue asks with it for as many dials as it has requests
+// Those that callers of Fresh wait for do not count, and a ping counts as one. An outer queue asks with it for as many dials as it has requests
 // that count on this pool, so that dials whose requests have gone serve those that come.
 func (p *Pool) Cover(n int) int {
 	// What is missing is reserved at once: a dial that ends between two looks is not one that was never begun.
@@ -247,6 +247,11 @@ func (p *Pool) callDialer(ctx context.Context, cancel context.CancelFunc) (run *
 	run.nc, err = p.cfg.Dialer.DialContext(ctx, p.cfg.Network, p.cfg.Address)
 	if err == nil && run.nc == nil {
 		err = errNilConn
+	}
+	if err == nil {
+		if err = tune(run.nc, p.cfg.KeepAlive, p.cfg.UserTimeout); err != nil {
+			_ = run.nc.Close()
+		}
 	}
 	return run, err
 }

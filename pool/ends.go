@@ -157,6 +157,7 @@ func (p *Pool) Close() {
 		p.failWaiters()
 		p.wakeWarmers(nil)
 		p.cancelDials()
+		p.cancelPings()
 		p.closeIdle()
 	}
 	p.lock()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/benbjohnson/clock"
@@ -81,6 +82,21 @@ type fakeConn struct {
 	closed bool
 	unread int
 	peer   error
+	// deadline is the last one that was set.
+	deadline time.Time
+}
+
+func (c *fakeConn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	return nil
+}
+
+func (c *fakeConn) peerResets() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.peer = syscall.ECONNRESET
 }
 
 func (c *fakeConn) Peek([]byte) (int, error) {
@@ -128,5 +144,3 @@ func raw(c Conn) *fakeConn { return c.loan.link.nc.(*fakeConn) }
 
 // giveBack ends the present loan of the connection that an old handle was for.
 func giveBack(old Conn) { old.loan.handle().Release() }
-
-func (c *fakeConn) SetDeadline(time.Time) error { return nil }

@@ -8,7 +8,8 @@ import (
 // A peer ends connections that were idle for some time of its own, and a request that crosses its FIN is lost. So the
 // pool retires them a little earlier, once it knows that time: because it was told, or because it saw at which ages
 // connections were found closed. Each such age is no more than an upper bound, for nobody looked just then; but when the
-// pool acts on it, its next look comes earlier, and so the bounds close in on the truth from above.
+// pool acts on it, its next look comes earlier, and so the bounds close in on the truth from above, until a look finds a
+// connection alive.
 
 const (
 	// learnFrom is how many acts of the peer it takes to believe that it has a timeout.
@@ -70,8 +71,8 @@ func (l *learner) foundGood(now, idle time.Duration) {
 	l.episodes = slices.DeleteFunc(l.episodes, func(e episode) bool { return e.shortest <= idle })
 	if len(l.episodes) < before {
 		l.seen = 0
-		l.conclude()
 	}
+	l.conclude(now)
 }
 
 // longestGood is the longest idle time in memory that the peer tolerated.
@@ -101,7 +102,7 @@ func (l *learner) foundClosed(now, idle time.Duration) {
 		e := &l.episodes[i]
 		e.last, e.shortest = now, min(e.shortest, idle)
 	}
-	l.conclude()
+	l.conclude(now)
 }
 
 // forget drops what is too old to count. What was concluded holds as long as anything is left that speaks for it.
@@ -113,8 +114,9 @@ func (l *learner) forget(now time.Duration) {
 }
 
 // conclude draws the timeout from the episodes: nine tenths of the shortest time. One episode that is far shorter than
-// the third shortest stands alone, a restart among true timeouts, and is not believed.
-func (l *learner) conclude() {
+// the third shortest stands alone, a restart among true timeouts, and is not believed. Once a good look at nearly that age
+// shows that the truth has been reached, a twentieth less than that is a margin for what is under way.
+func (l *learner) conclude(now time.Duration) {
 	if len(l.episodes) < learnFrom {
 		return
 	}
@@ -126,7 +128,11 @@ func (l *learner) conclude() {
 	slices.Sort(sorted)
 	for _, age := range sorted {
 		if age >= sorted[learnFrom-1]/10*6 {
-			l.seen = max(age/10*9, learnFloor)
+			l.seen = age / 10 * 9
+			if good := l.longestGood(now); good >= age/100*85 {
+				l.seen = min(l.seen, good/100*95)
+			}
+			l.seen = max(l.seen, learnFloor)
 			return
 		}
 	}

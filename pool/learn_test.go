@@ -197,7 +197,7 @@ func drawPattern(t *rapid.T, restarts bool) []peerStep {
 	}), 20, 200).Draw(t, "pattern")
 }
 
-func TestConnectionPoolLearnerNeverUndercutsATrueTimeoutByMoreThanATenth(t *testing.T) {
+func TestConnectionPoolLearnerNeverUndercutsATrueTimeoutByMoreThanAFifth(t *testing.T) {
 	learned := 0
 	rapid.Check(t, func(t *rapid.T) {
 		timeout := time.Duration(rapid.IntRange(2_000, 40_000).Draw(t, "timeout")) * time.Millisecond
@@ -205,7 +205,7 @@ func TestConnectionPoolLearnerNeverUndercutsATrueTimeoutByMoreThanATenth(t *test
 		m.onChange = func(got time.Duration) {
 			if got > 0 {
 				learned++
-				require.GreaterOrEqual(t, got, timeout/10*9-1)
+				require.GreaterOrEqual(t, got, timeout/10*8)
 				require.Less(t, got, m.idleTimeout)
 			}
 		}
@@ -225,8 +225,8 @@ func TestConnectionPoolLearnerNeverExceedsATrueTimeoutWhereLooksAreFrequent(t *t
 		m.onChange = func(got time.Duration) {
 			if got > 0 {
 				learned++
-				require.LessOrEqual(t, got, timeout)
-				require.GreaterOrEqual(t, got, timeout/2)
+				require.LessOrEqual(t, got, timeout/100*95+1)
+				require.GreaterOrEqual(t, got, timeout/10*8)
 			}
 		}
 		for _, s := range drawPattern(t, false) {
@@ -247,10 +247,10 @@ func TestConnectionPoolLearnerClosesInOnTheTruthFromAboveWhereLooksAreRare(t *te
 			require.Less(t, rounds, 30)
 		}
 		for range 19 { // it holds for the time of the memory
-			require.LessOrEqual(t, m.l.timeout(m.now), timeout)
-			require.GreaterOrEqual(t, m.l.timeout(m.now), timeout/10*9-time.Millisecond)
 			m.pass(29 * time.Second)
 			m.use(1, 10*time.Millisecond)
+			require.LessOrEqual(t, m.l.timeout(m.now), timeout/100*95)
+			require.GreaterOrEqual(t, m.l.timeout(m.now), timeout/10*8)
 		}
 	}
 }

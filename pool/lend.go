@@ -21,20 +21,26 @@ func (p *Pool) TryLend(now time.Time, shard int) (Conn, bool) {
 
 // tryLend is TryLend without the announcement: freed says that connections were retired, whose slots are free now.
 func (p *Pool) tryLend(now time.Duration, at int) (l *loan, freed bool) {
-	for {
+	for pinged := false; ; {
 		var k *link
-		if !p.owned.Load() {
+		if !p.owned.Load() && !pinged {
 			if l, k = p.lendFast(now, at); l != nil {
 				return l, freed
 			}
 		}
 		if k != nil {
 			l = &k.loan
-		} else if l, k = p.lendOwned(now, at); k == nil {
+		} else if l, k = p.lendOwned(now, at, pinged); k == nil {
 			return l, freed
 		}
-		if why, bad := p.inspect(k, now); bad {
+		why, bad, ping := p.inspect(k, now, now)
+		if bad {
 			freed = p.reject(l, now, why) || freed
+			continue
+		}
+		if ping {
+			p.ping(k)
+			pinged = true // one is enough: from here on only a connection will do that needs none
 			continue
 		}
 		p.lock()
@@ -46,14 +52,18 @@ func (p *Pool) tryLend(now time.Duration, at int) (l *loan, freed bool) {
 }
 
 // lendOwned lends an idle connection under the lock of the whole pool. With a link, the loan has not begun, because the
-// link must be looked at, or retired, first.
-func (p *Pool) lendOwned(now time.Duration, at int) (*loan, *link) {
+// link must be looked at, or retired, first. Pinged says that the caller has begun a ping already.
+func (p *Pool) lendOwned(now time.Duration, at int, pinged bool) (*loan, *link) {
 	p.lock()
 	if p.closed || p.draining || p.waiters.n > 0 {
 		p.unlock()
 		return nil, nil
 	}
-	l := p.popForLoanLocked(at, now)
+	most := len(p.pings) + 1
+	if pinged {
+		most = 0
+	}
+	l := p.popReadyLocked(at, now, now, most)
 	if l == nil {
 		p.unlock()
 		return nil, nil
@@ -158,6 +168,7 @@ func (p *Pool) giveLocked(l *loan, now time.Duration) {
 	if direct {
 		p.waiters.remove(w)
 		p.waitedLocked(w, now)
+		k.since = now // it has not been idle
 		p.lendLocked(l, now, w.shard)
 		k.shard = int32(w.shard)
 	} else {
@@ -200,6 +211,7 @@ func (p *Pool) discard(c Conn, now time.Duration, why Reason) {
 		return
 	}
 	p.endLoan(c, "Discard", now)
+	p.heedDiscard(c.loan, now, why)
 	if p.drop(k, now, why) {
 		p.ready()
 	}

@@ -180,7 +180,7 @@ func (p *Pool) serveLine(self *waiter) {
 			p.layBack(taken)
 			return
 		}
-		if p.soundLocked(taken, now) || p.sound(taken, now) {
+		if p.soundLocked(taken, now) || p.sound(taken, now, w.since) {
 			p.serveLocked(w, taken, now, w == self)
 		}
 	}
@@ -188,7 +188,7 @@ func (p *Pool) serveLine(self *waiter) {
 
 // takeForLineLocked takes all the idle connections that the first waiter needs. It is nil when nobody waits, and when fewer
 // are idle: then they go on lying ready, and no other waiter may have them. It takes too few when a session has ended since
-// it was asked.
+// it was asked, or when some must be pinged first.
 func (p *Pool) takeForLineLocked(now time.Duration) (*waiter, []*loan) {
 	w := p.waiters.firstLive()
 	if w == nil || w.need > 0 && (p.nIdle+len(p.sessions) == 0 || p.roomLocked(w.need) < w.need) {
@@ -196,7 +196,7 @@ func (p *Pool) takeForLineLocked(now time.Duration) (*waiter, []*loan) {
 	}
 	taken := make([]*loan, 0, w.need)
 	for len(taken) < w.need {
-		l := p.popForLoanLocked(w.shard, now)
+		l := p.popReadyLocked(w.shard, now, w.since, p.waiters.need-len(taken))
 		if l == nil {
 			break
 		}
@@ -216,15 +216,19 @@ func (p *Pool) soundLocked(taken []*loan, now time.Duration) bool {
 }
 
 // sound looks at connections that were taken for a waiter, unlocks meanwhile, and locks again. Where one is not good any
-// more it is retired, the others lie down again, and the lock is given up: the answer is false.
-func (p *Pool) sound(taken []*loan, now time.Duration) bool {
+// more it is retired, the others lie down again, and the lock is given up: the answer is false. So it is when one must be
+// pinged, for a waiter who asked at the given instant.
+func (p *Pool) sound(taken []*loan, now, asked time.Duration) bool {
 	p.unlock()
 	good := slices.DeleteFunc(slices.Clone(taken), func(l *loan) bool {
-		why, bad := p.inspect(l.link, now)
+		why, bad, ping := p.inspect(l.link, now, asked)
 		if bad && p.reject(l, now, why) {
 			p.ready()
 		}
-		return bad
+		if ping {
+			p.ping(l.link)
+		}
+		return bad || ping
 	})
 	p.lock()
 	if len(good) == len(taken) {
@@ -401,15 +405,16 @@ func (p *Pool) refusesLocked(w *waiter) error {
 	return nil
 }
 
-// inspect says whether an idle connection that is about to be lent must not be.
-func (p *Pool) inspect(k *link, now time.Duration) (Reason, bool) {
+// inspect says whether an idle connection that is about to be lent must not be, or must be pinged first.
+func (p *Pool) inspect(k *link, now, asked time.Duration) (why Reason, bad, ping bool) {
 	p.lock()
 	why, bad, look := p.judge(k, now)
+	ping = !bad && p.pingDue(k, now, asked)
 	p.unlock()
 	if look {
-		return p.validate(k)
+		why, bad = p.validate(k, now)
 	}
-	return why, bad
+	return why, bad, ping && !bad
 }
 
 // oldestWaitLocked is how long the first caller in the line has waited, zero when there is none.

@@ -59,13 +59,16 @@ func (k *link) expired(now, idle, idleTimeout time.Duration) (Reason, bool) {
 		return ReasonMaxLifetime, true
 	}
 	if idleTimeout > 0 && idle >= idleTimeout {
+		if own := k.pool.cfg.IdleTimeout; own <= 0 || idle < own {
+			return ReasonPeerIdleTimeout, true
+		}
 		return ReasonIdleTimeout, true
 	}
 	return 0, false
 }
 
 // judge is what can be said about an idle connection before a loan without looking at it; look says that a look is
-// due. The caller owns the link, and the pool's generation.
+// due, and perhaps a ping after it. The caller owns the link, and the pool's generation.
 func (p *Pool) judge(k *link, now time.Duration) (why Reason, bad, look bool) {
 	if k.session != nil {
 		return k.streams.why, k.streams.ending, false
@@ -75,6 +78,10 @@ func (p *Pool) judge(k *link, now time.Duration) (why Reason, bad, look bool) {
 	if k.gen != p.gen {
 		return ReasonOutdated, true, false
 	}
-	why, bad = k.expired(now, idle, p.cfg.IdleTimeout)
-	return why, bad, !bad && p.cfg.ValidateAfter > 0 && idle >= p.cfg.ValidateAfter
+	why, bad = k.expired(now, idle, p.idleFor)
+	look = !bad && p.cfg.ValidateAfter > 0 && idle >= p.cfg.ValidateAfter
+	if bad || k.since >= p.suspicion.doubts && p.cfg.Ping == nil {
+		return why, bad, look
+	}
+	return p.judgeTrust(k, now, look)
 }

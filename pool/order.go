@@ -83,6 +83,13 @@ func (s *shard) take(i int) *link {
 	return k
 }
 
+// sink moves the connection on top down to where it belongs by the time since which it has been idle.
+func (s *shard) sink() {
+	for i := len(s.idle) - 1; i > 0 && s.idle[i].since < s.idle[i-1].since; i-- {
+		s.idle[i], s.idle[i-1] = s.idle[i-1], s.idle[i]
+	}
+}
+
 // popForLoanLocked takes the idle connection of the shard whose turn it is, or of the next shard that has one, or else
 // a place on a session, and counts the connection as lent.
 func (p *Pool) popForLoanLocked(shard int, now time.Duration) *loan {

@@ -38,6 +38,9 @@ type looker struct {
 	through bool
 }
 
+// can says whether looks tell anything.
+func (l *looker) can() bool { return l.peeker != nil || l.raw != nil }
+
 func (l *looker) init(nc net.Conn) {
 	if pk, ok := nc.(Peeker); ok {
 		l.peeker = pk
@@ -89,21 +92,4 @@ func (l *looker) recv(fd uintptr) {
 		}
 		return
 	}
-}
-
-// validate looks at a connection before it is lent.
-func (p *Pool) validate(k *link) (Reason, bool) {
-	var err error
-	if p.cfg.Validate != nil {
-		err = p.cfg.Validate(k.nc)
-	} else {
-		err = k.look.look()
-	}
-	switch {
-	case err == nil:
-		return 0, false
-	case errors.Is(err, ErrUnexpectedData):
-		return ReasonUnexpectedData, true
-	}
-	return ReasonPeerClosed, true
 }

@@ -51,6 +51,11 @@ type Pool struct {
 	rechecks              atomic.Bool   // a recheck has been started and has not begun
 	draining              bool          // no new lends: Drain has been called
 	gen                   uint32        // generation: the number of calls of Retire
+	learn                 learner       // of the peer's idle timeout
+	told                  atomic.Int64  // what learn was told last, for those who take no lock
+	idleFor               time.Duration // IdleTimeout, or what was learned where that is shorter; guarded as gen is
+	suspicion             suspicion     // likewise
+	pings                 []*pingRun    // those under way, oldest first
 	limit                 int           // MaxConnections, as Resize left it
 	maxIdle               int           // MaxIdle under that limit
 	minIdle               int           // MinIdle under that limit
@@ -66,7 +71,7 @@ func New(cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{cfg: cfg, clk: cfg.Clock, epoch: cfg.Clock.Now(), shards: make([]shard, cfg.Shards),
-		upkeepAt: never, drained: make(chan struct{})}
+		upkeepAt: never, idleFor: cfg.IdleTimeout, drained: make(chan struct{})}
 	p.alone, _ = cfg.Clock.(reserver)
 	p.rng = cfg.Rand("pool/" + cfg.Name)
 	p.perConn = 1
@@ -103,6 +108,7 @@ func (p *Pool) Stats() Stats {
 	s := p.stats
 	s.Dialling, s.Idle, s.Lent, s.Waiting = p.dialling, p.nIdle, p.lent, p.waiters.n
 	s.Limit = p.limit
+	s.LearnedIdleTimeout = p.peerTimeoutLocked(now)
 	s.OldestWait = p.oldestWaitLocked(now)
 	for i := range p.shards {
 		s.Lends += p.shards[i].lends
@@ -120,7 +126,7 @@ func (p *Pool) Free() int {
 }
 
 // comingLocked is the number of connections under way that will serve whoever comes first.
-func (p *Pool) comingLocked() int { return p.dialling - p.fresh + p.settingUp }
+func (p *Pool) comingLocked() int { return p.dialling - p.fresh + p.settingUp + len(p.pings) }
 
 // openLocked is the number of connections that are open or being dialled.
 func (p *Pool) openLocked() int { return p.nIdle + p.lent + p.dialling }
@@ -128,14 +134,16 @@ func (p *Pool) openLocked() int { return p.nIdle + p.lent + p.dialling }
 // pushIdleLocked puts a returned connection on top of its shard's list.
 func (p *Pool) pushIdleLocked(k *link, now time.Duration) { p.lieDownLocked(k, now) }
 
-// lieDownLocked puts a connection that has been idle since then on top of its shard's list.
+// lieDownLocked puts a connection that has been idle since then on its shard's list, on top of those that have been idle
+// for longer.
 func (p *Pool) lieDownLocked(k *link, since time.Duration) {
 	k.since = since
 	p.lent--
 	p.nIdle++
 	s := &p.shards[k.shard]
 	s.idle = append(s.idle, k)
-	if at := k.expiry(since, p.cfg.IdleTimeout); at < p.upkeepAt {
+	s.sink()
+	if at := k.expiry(since, p.idleFor); at < p.upkeepAt {
 		p.armUpkeepLocked(at)
 	}
 }

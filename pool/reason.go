@@ -14,7 +14,8 @@ const (
 	ReasonPeerClosed
 	// ReasonUnexpectedData: validation found bytes that no request had asked for.
 	ReasonUnexpectedData
-	// ReasonBroken: the borrower met an I/O error on it.
+	// ReasonBroken: the borrower met an I/O error on it. Where it had been idle before, the connections that were idle for
+	// at least as long are suspects.
 	ReasonBroken
 	// ReasonProtocol: the borrower met an answer that it could not trust.
 	ReasonProtocol
@@ -36,6 +37,15 @@ const (
 	ReasonSetupFailed
 	// ReasonSessionEnded: its Session had an error, or took no more loans (after GOAWAY, say).
 	ReasonSessionEnded
+	// ReasonPeerIdleTimeout: idle for nearly as long as the peer keeps idle connections: see Stats.LearnedIdleTimeout.
+	ReasonPeerIdleTimeout
+	// ReasonSuspect: it lay idle at least as long as a connection that was found reset, or failed its ping.
+	ReasonSuspect
+	// ReasonPingFailed: Config.Ping failed on it, or did not return in time.
+	ReasonPingFailed
+	// ReasonUnanswered: the borrower waited for an answer until its patience ended. Other than ReasonBroken it says
+	// nothing about the connections that are idle: most often the answer is slow.
+	ReasonUnanswered
 
 	// NumReasons is the number of reasons.
 	NumReasons = int(iota)
@@ -44,7 +54,7 @@ const (
 var reasonNames = [NumReasons]string{
 	"idle_timeout", "max_lifetime", "peer_closed", "unexpected_data", "broken", "protocol", "not_reusable",
 	"aborted", "excess", "pool_closed", "taken", "max_uses", "outdated",
-	"setup_failed", "session_ended",
+	"setup_failed", "session_ended", "peer_idle_timeout", "suspect", "ping_failed", "unanswered",
 }
 
 // String returns the reason's word.

@@ -95,7 +95,7 @@ func (p *Pool) sessionIdleLocked(k *link, now time.Duration) {
 	p.idleSessions++
 	p.nIdle++
 	p.lent--
-	if at := k.expiry(now, p.cfg.IdleTimeout); at < p.upkeepAt {
+	if at := k.expiry(now, p.idleFor); at < p.upkeepAt {
 		p.armUpkeepLocked(at)
 	}
 }
@@ -189,7 +189,7 @@ func (p *Pool) sessionEnds(k *link, now time.Duration) (Reason, bool) {
 	case k.streams.out > 0:
 		return k.expired(now, 0, 0)
 	}
-	return k.expired(now, now-k.since, p.cfg.IdleTimeout)
+	return k.expired(now, now-k.since, p.idleFor)
 }
 
 // giveStreamLocked gives back a place on a session: for those in line, or for nobody. It unlocks.

@@ -165,5 +165,5 @@ func (p *Pool) releaseFast(c Conn, now time.Duration) bool {
 // simplyIdle says that a connection that comes back needs nothing but a place on its list.
 func (p *Pool) simplyIdle(k *link, now time.Duration) bool {
 	return k.gen == p.gen && now < k.ends && (p.cfg.MaxUses == 0 || k.uses < uint64(p.cfg.MaxUses)) &&
-		k.expiry(now, p.cfg.IdleTimeout) >= p.upkeepAt
+		k.expiry(now, p.idleFor) >= p.upkeepAt
 }

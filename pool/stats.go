@@ -12,6 +12,9 @@ type Stats struct {
 	// Loans is how many loans there are at this instant: as many as Lent, less the connections in the pool's own hands
 	// (in set-up or validation), and more where sessions carry several.
 	Loans int
+	// LearnedIdleTimeout is for how long the pool trusts an idle connection, where that is shorter than
+	// Config.IdleTimeout: what the peer said (Conn.PeerIdleTimeout) or what its closes taught, less a margin. 0: nothing.
+	LearnedIdleTimeout time.Duration
 	// Limit is the pool's MaxConnections.
 	Limit int
 	// Retired counts the connections that left the pool, by reason.

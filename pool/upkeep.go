@@ -72,12 +72,14 @@ func (p *Pool) runUpkeep() {
 	if p.upkeep != nil && now >= p.upkeepAt {
 		p.upkeep, p.upkeepAt = nil, never
 	}
+	p.heedTimeoutLocked(now) // it may be forgotten by now
 	p.unlock()
 	for {
 		k, why := p.nextExpired(now)
 		if k == nil {
 			break
 		}
+		p.lastLook(k, now, why)
 		if p.drop(k, now, why) {
 			p.ready()
 		}
@@ -98,7 +100,7 @@ func (p *Pool) nextExpired(now time.Duration) (k *link, why Reason) {
 	p.lock()
 	defer p.unlock()
 	k = p.popIdleWhereLocked(func(k *link) (bad bool) {
-		why, bad = k.expired(now, now-k.since, p.cfg.IdleTimeout)
+		why, bad = k.expired(now, now-k.since, p.idleFor)
 		return bad
 	})
 	return k, why
@@ -108,7 +110,7 @@ func (p *Pool) nextExpired(now time.Duration) (k *link, why Reason) {
 func (p *Pool) nextExpiryLocked() time.Duration {
 	next := never
 	p.popIdleWhereLocked(func(k *link) bool {
-		next = min(next, k.expiry(k.since, p.cfg.IdleTimeout))
+		next = min(next, k.expiry(k.since, p.idleFor))
 		return false
 	})
 	return next
