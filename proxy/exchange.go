@@ -89,6 +89,9 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 		return c.tunnel(up, b)
 	}
 	if err == nil {
+		if seconds := c.resp.IdleTimeout(); seconds > 0 {
+			conn.PeerIdleTimeout(time.Duration(seconds) * time.Second)
+		}
 		return c.relay(up, b)
 	}
 	return c.noAnswer(up, b, err, werr != nil && written == 0)
@@ -197,7 +200,7 @@ func (c *httpConn) noAnswer(up *upstream.Upstream, b *backend, err error, unsent
 	case errors.As(err, &parse):
 		return c.failed(up, b, upstream.OutcomeBadAnswer, pool.ReasonProtocol, FailBadAnswer)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return c.failed(up, b, upstream.OutcomeTimeout, pool.ReasonBroken, FailTimeout)
+		return c.failed(up, b, upstream.OutcomeTimeout, pool.ReasonUnanswered, FailTimeout)
 	}
 	repeatable := c.whole && !c.interim && !b.reader.Started() &&
 		(http1.MethodIdempotent(c.req.Method) || unsent)

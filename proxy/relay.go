@@ -183,7 +183,7 @@ func (c *httpConn) brokenOff(up *upstream.Upstream, b *backend, err error) next 
 	case errors.As(err, &parse):
 		o, why, f = upstream.OutcomeBadAnswer, pool.ReasonProtocol, FailBadAnswer
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		o, why, f = upstream.OutcomeTimeout, pool.ReasonBroken, FailTimeout
+		o, why, f = upstream.OutcomeTimeout, pool.ReasonUnanswered, FailTimeout
 	}
 	c.finish(up, b, o, false, why)
 	c.s.fail(c.l, f, err.Error())

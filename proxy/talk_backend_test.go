@@ -184,7 +184,7 @@ func TestABackendHasItsTimeAndNoMore(t *testing.T) {
 			require.Equal(c.t, "504 Gateway Timeout", client.answer().start)
 			elapsed(c, begin, 3*time.Second)
 			c.origins[1].untouched()
-			c.retires(pool.ReasonBroken)
+			c.retires(pool.ReasonUnanswered)
 			c.counts(0, proxy.FailTimeout)
 		}},
 		{promise: "interim answers do not lengthen it", virtual: true, tune: backendTimes, talk: func(c *talk) {
@@ -199,7 +199,7 @@ func TestABackendHasItsTimeAndNoMore(t *testing.T) {
 			}
 			require.Equal(c.t, "504 Gateway Timeout", client.answer().start)
 			elapsed(c, begin, 3*time.Second)
-			c.retires(pool.ReasonBroken)
+			c.retires(pool.ReasonUnanswered)
 			c.counts(0, proxy.FailTimeout)
 		}},
 		{promise: "it begins when a streamed body has been sent", virtual: true, tune: backendTimes, talk: func(c *talk) {
@@ -211,7 +211,7 @@ func TestABackendHasItsTimeAndNoMore(t *testing.T) {
 			client.send("body")
 			require.Equal(c.t, "504 Gateway Timeout", client.answer().start)
 			elapsed(c, begin, 3*time.Second)
-			c.retires(pool.ReasonBroken)
+			c.retires(pool.ReasonUnanswered)
 			c.counts(0, proxy.FailTimeout)
 		}},
 	})
@@ -231,7 +231,7 @@ func TestTheWayToABackendHasItsTimeAndNoMore(t *testing.T) {
 			require.Equal(c.t, "half", m.body)
 			require.False(c.t, m.whole)
 			elapsed(c, begin, time.Minute)
-			c.retires(pool.ReasonBroken)
+			c.retires(pool.ReasonUnanswered)
 			c.counts(0, proxy.FailTimeout)
 		}},
 		{promise: "a connect that is not answered is 504", virtual: true, backends: 2, tune: backendTimes, talk: func(c *talk) {

@@ -56,7 +56,7 @@ func TestInterimAnswersDecideWhoseTimeRuns(t *testing.T) {
 				c.origins[0].accept().head()
 				require.Equal(c.t, "504 Gateway Timeout", client.answer().start)
 				require.InDelta(c.t, 2, c.clk.Since(begin).Seconds(), 0.1)
-				c.retires(pool.ReasonBroken)
+				c.retires(pool.ReasonUnanswered)
 				c.counts(0, proxy.FailTimeout)
 			}},
 		{promise: "a client that waits long after the 100 has its own time", virtual: true, tune: impatient,

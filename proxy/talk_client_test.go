@@ -180,7 +180,7 @@ func TestSlowSidesDoNotHoldTheOther(t *testing.T) {
 				begin := c.clk.Now()
 				require.Equal(c.t, "504 Gateway Timeout", client.answer().start)
 				require.Less(c.t, c.clk.Since(begin), 3*time.Minute)
-				c.retires(pool.ReasonBroken)
+				c.retires(pool.ReasonUnanswered)
 				c.counts(0, proxy.FailTimeout)
 			}},
 		{promise: "a slow client does not hold the connection of a backend that has answered", virtual: true,

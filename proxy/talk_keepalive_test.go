@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -66,6 +67,23 @@ func TestConnectionsEndAsEitherSideAsks(t *testing.T) {
 			c.retires(pool.ReasonNotReusable)
 			c.counts(2)
 		}},
+		{promise: "a backend that says for how long it keeps idle connections is taken at its word", virtual: true,
+			talk: func(c *talk) {
+				client := c.client().send(get)
+				backend := c.origins[0].accept()
+				backend.request()
+				backend.send("HTTP/1.1 200 OK\r\nKeep-Alive: max=100, timeout=5\r\nContent-Length: 2\r\n\r\nok")
+				require.Empty(c.t, client.answer().named("Keep-Alive"), "it is hop-by-hop")
+				c.exchange(client, backend) // an answer that says nothing changes nothing
+				c.clk.Sleep(3 * time.Second)
+				c.exchange(client, backend)
+				pooled := func() *pool.Stats { return &c.server.Stats().Upstreams[0].Backends[0].Pool }
+				require.Equal(c.t, 4*time.Second, pooled().LearnedIdleTimeout)
+				c.clk.Sleep(4*time.Second + time.Millisecond)
+				require.Zero(c.t, pooled().Idle, "retired before the backend closes it under a request")
+				c.retires(pool.ReasonPeerIdleTimeout)
+				c.counts(3)
+			}},
 		{promise: "an HTTP 1.0 client is closed after its answer", talk: func(c *talk) {
 			client := c.client().send("GET / HTTP/1.0\r\nHost: a.test\r\n\r\n")
 			backend := c.origins[0].accept()
