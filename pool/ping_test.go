@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,15 +16,30 @@ import (
 // pinger is a Ping that takes 5 ms and then does as it is told.
 type pinger struct {
 	err   error
+	mu    sync.Mutex
 	calls int
-	under atomic.Int32 // calls under way
-	most  int32        // at a time
+	under int // calls under way
+	most  int // at a time
+}
+
+// count counts the begin of a call, or the end of one.
+func (g *pinger) count(by int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.calls += max(by, 0)
+	g.under += by
+	g.most = max(g.most, g.under)
+}
+
+func (g *pinger) called() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.calls
 }
 
 func (g *pinger) ping(ctx context.Context, _ net.Conn) error {
-	g.calls++
-	g.most = max(g.most, g.under.Add(1))
-	defer g.under.Add(-1)
+	g.count(1)
+	defer g.count(-1)
 	select {
 	case <-time.After(5 * time.Millisecond):
 		return g.err
@@ -42,7 +58,7 @@ func TestConnectionPoolPingsAConnectionThatWasIdleForLongBeforeItIsLent(t *testi
 		p.clk.Sleep(time.Second)
 		begin := p.now()
 		require.Equal(t, c.loan, lend(t, p).loan)
-		require.Equal(t, 1, g.calls)
+		require.Equal(t, 1, g.called())
 		require.Equal(t, 5*time.Millisecond, p.now()-begin, "its caller waited for the ping")
 		require.Equal(t, uint64(1), p.Stats().Begun, "and nobody dialled")
 		require.True(t, raw(c).deadline.IsZero(), "the ping's deadline is taken off")
@@ -51,23 +67,23 @@ func TestConnectionPoolPingsAConnectionThatWasIdleForLongBeforeItIsLent(t *testi
 }
 
 func TestConnectionPoolTryLendDoesNotWaitForAPing(t *testing.T) {
-	g, ready := new(pinger), 0
-	inBubble(t, Config{Ping: g.ping, OnReady: func() { ready++ }}, func(t *testing.T, p *Pool, f *fakeNet) {
+	g, ready := new(pinger), new(atomic.Int32)
+	inBubble(t, Config{Ping: g.ping, OnReady: func() { ready.Add(1) }}, func(t *testing.T, p *Pool, f *fakeNet) {
 		conns := rest(t, p, 3, 2*time.Second)
-		told, begin := ready, p.now()
+		told, begin := ready.Load(), p.now()
 		_, ok := p.TryLend(now(p), 0)
 		require.False(t, ok)
 		require.Equal(t, begin, p.now())
 		synctest.Wait()
-		require.Equal(t, 1, g.calls, "one is enough for one caller")
+		require.Equal(t, 1, g.called(), "one is enough for one caller")
 		s := p.Stats()
 		require.Equal(t, 1, s.Lent, "in the pool's own hands")
 		require.Zero(t, s.Loans)
 		require.Equal(t, 1, p.Cover(1), "a ping counts as a dial under way")
 		require.Zero(t, p.Stats().Dialling)
-		require.Equal(t, told, ready)
+		require.Equal(t, told, ready.Load())
 		p.clk.Sleep(6 * time.Millisecond)
-		require.Equal(t, told+1, ready, "the outer queue is told")
+		require.Equal(t, told+1, ready.Load(), "the outer queue is told")
 		c, ok := p.TryLend(now(p), 0)
 		require.True(t, ok)
 		require.Equal(t, conns[2].loan, c.loan)
@@ -84,7 +100,7 @@ func TestConnectionPoolLendsAnotherConnectionThatNeedsNoPing(t *testing.T) {
 			require.True(t, ok)
 			require.Equal(t, conns[2].loan, c.loan, "the others have been idle for too long")
 			synctest.Wait()
-			require.Equal(t, 1, g.calls)
+			require.Equal(t, 1, g.called())
 			c.Release()
 		})
 	}
@@ -95,7 +111,7 @@ func TestConnectionPoolPingsNoMoreConnectionsThanThoseInLineNeed(t *testing.T) {
 	inBubble(t, Config{Ping: g.ping}, func(t *testing.T, p *Pool, f *fakeNet) {
 		conns := rest(t, p, 10, time.Second)
 		lend(t, p).Release()
-		require.Equal(t, 1, g.calls)
+		require.Equal(t, 1, g.called())
 		p.clk.Sleep(time.Second)
 		got := make(chan Conn, 3)
 		for range 3 {
@@ -104,8 +120,8 @@ func TestConnectionPoolPingsNoMoreConnectionsThanThoseInLineNeed(t *testing.T) {
 		for range 3 {
 			defer (<-got).Release()
 		}
-		require.Equal(t, 4, g.calls)
-		require.EqualValues(t, 3, g.most, "at the same time")
+		require.Equal(t, 4, g.called())
+		require.Equal(t, 3, g.most, "at the same time")
 		require.EqualValues(t, len(conns), p.Stats().Begun)
 	})
 }
@@ -118,7 +134,7 @@ func TestConnectionPoolServesABatchWhenAllOfItHasBeenPinged(t *testing.T) {
 		batch, err := p.GetN(t.Context(), 0, 5)
 		require.NoError(t, err)
 		require.Equal(t, 5*time.Millisecond, p.now()-begin)
-		require.Equal(t, 3, g.calls)
+		require.Equal(t, 3, g.called())
 		ReleaseAll(batch)
 		require.EqualValues(t, 5, p.Stats().Begun)
 	})
@@ -132,7 +148,7 @@ func TestConnectionPoolRetiresWhatFailsItsPingAndTheOlderOnesWithIt(t *testing.T
 		c := lend(t, p)
 		require.False(t, c.Reused())
 		require.Equal(t, 15*time.Millisecond, p.now()-begin, "one ping and one dial, not a ping for each")
-		require.Equal(t, 1, g.calls)
+		require.Equal(t, 1, g.called())
 		s := p.Stats()
 		require.EqualValues(t, 1, s.Retired[ReasonPingFailed])
 		require.EqualValues(t, 3, s.Retired[ReasonSuspect])
@@ -146,10 +162,10 @@ func TestConnectionPoolPingsSuspectsInsteadOfRetiringThem(t *testing.T) {
 		conns := rest(t, p, 3, 10*time.Millisecond)
 		lend(t, p).Discard(ReasonBroken)
 		require.Equal(t, conns[1].loan, lend(t, p).loan)
-		require.Equal(t, 1, g.calls, "long before PingAfter")
+		require.Equal(t, 1, g.called(), "long before PingAfter")
 		giveBack(conns[1])
 		require.Equal(t, conns[1].loan, lend(t, p).loan)
-		require.Equal(t, 1, g.calls, "cleared of suspicion")
+		require.Equal(t, 1, g.called(), "cleared of suspicion")
 		giveBack(conns[1])
 	})
 }
