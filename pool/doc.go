@@ -16,6 +16,8 @@
 //   - A dial outlives the caller that asked for it: its connection then serves the next waiter, or becomes idle.
 //   - A connection that has been idle for longer than [Config.ValidateAfter] is looked at before it is lent: the peer's
 //     FIN, its RST and bytes that nobody asked for all retire it.
+//   - [Config.Ping], where set, asks the peer first when a connection has been idle for [Config.PingAfter]. Meanwhile
+//     TryLend goes on to the next one, and those in line take whatever comes first.
 //   - Idle connections own no goroutine. One timer for the whole pool ends those that were idle for
 //     [Config.IdleTimeout] or have reached the end of their [Config.MaxLifetime].
 //
@@ -24,6 +26,21 @@
 // Besides its timeouts a connection ends after [Config.MaxUses] loans. [Pool.Retire] ends all connections of today,
 // [Pool.Resize] changes the limit, [Pool.Drain] serves those in line and closes, [Pool.Close] closes. None of them takes
 // a connection away from a borrower.
+//
+// # Whether an idle connection is still good
+//
+// The peer has an idle timeout of its own, and a request that crosses its FIN is lost. The pool retires connections before
+// that, with a margin, as soon as it knows that timeout: told by [Conn.PeerIdleTimeout], or learned from the idle times
+// after which connections were found closed, in order, by a look before a loan or at the end of their idle timeout. It takes
+// three acts of the peer within ten minutes, which no good look after an equally long rest contradicts; a restart,
+// which closes many connections at once, is one act. Ten minutes without a further close, and it is forgotten and tried
+// again. [Stats.LearnedIdleTimeout] shows it, [ReasonPeerIdleTimeout] counts what it ended.
+//
+// A connection that is found reset after a rest, by a look or by a borrower's Discard with [ReasonBroken], makes those that
+// have been idle for at least as long suspects: they are pinged, or without a Ping retired ([ReasonSuspect]), before
+// they are lent; the younger ones are looked at, as all are after a close in order. After a failed ping the suspects
+// are retired without one, so that nobody waits for a ping after the other. Sessions and connections that have been lent
+// since are not concerned.
 //
 // # Batches
 //
