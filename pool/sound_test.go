@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"io"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -134,6 +135,20 @@ func TestConnectionPoolLearnsNothingFromARestartOfThePeer(t *testing.T) {
 	})
 }
 
+func TestConnectionPoolLearnsNothingFromHowThePeerTreatsConnectionsNeverUsed(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
+		for range 10 {
+			p.Want(1)
+			p.clk.Sleep(20 * time.Second)
+			synctest.Wait()
+			f.dialled[len(f.dialled)-1].peerCloses()
+			require.False(t, tryLend(p, now(p), 0).Lent())
+		}
+		require.Equal(t, uint64(10), p.Stats().Retired[ReasonPeerClosed])
+		require.Zero(t, p.Stats().LearnedIdleTimeout)
+	})
+}
+
 func TestConnectionPoolSuspectsThoseThatWereIdleLongerThanABrokenOne(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 3, ValidateAfter: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		conns := rest(t, p, 3, 10*time.Second/3)
@@ -184,6 +199,9 @@ func TestConnectionPoolSuspectsNobodyForWhatSaysNothingAboutTheOthers(t *testing
 			lend(t, p).Discard(why) // that one, after its rest
 			first.Release()
 		}
+		p.Want(1)
+		p.clk.Sleep(10*time.Millisecond + restAfter/2)
+		lend(t, p).Discard(ReasonBroken) // nearly so
 		handed := lend(t, p)
 		require.NoError(t, p.Resize(1))
 		go func() { p.clk.Sleep(time.Second); handed.Release() }()
@@ -236,7 +254,7 @@ func TestConnectionPoolClosedDuringAValidationKeepsNothing(t *testing.T) {
 		}
 		go func() { p.Close(); close(closed) }()
 		synctest.Wait()
-		return errRefused
+		return io.EOF
 	}
 	inBubble(t, Config{ValidateAfter: 1, Validate: validate}, func(t *testing.T, pool *Pool, f *fakeNet) {
 		p, closed = pool, make(chan struct{})
@@ -268,5 +286,21 @@ func TestConnectionPoolADialFailsWhenItsTCPSettingsAreRefused(t *testing.T) {
 		require.ErrorContains(t, err, "setting keep-alive")
 		require.True(t, c.isClosed())
 		require.Equal(t, uint64(1), p.Stats().DialFailed)
+	})
+}
+
+func TestConnectionPoolTakesNoBlindLookForAGoodOne(t *testing.T) {
+	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
+		now := 10 * time.Second
+		k := &link{pool: p, nc: new(fakeConn), ends: never, uses: 1}
+		require.NoError(t, p.lookAt(k, now))
+		require.Zero(t, p.learn.longestGood(now), "it cannot be looked at")
+		k.look.init(&fakeConn{unread: 3})
+		k.look.through = true
+		require.NoError(t, p.lookAt(k, now))
+		require.Zero(t, p.learn.longestGood(now), "behind those bytes may be the end")
+		k.look.init(new(fakeConn))
+		require.NoError(t, p.lookAt(k, now))
+		require.Equal(t, now, p.learn.longestGood(now))
 	})
 }

@@ -72,7 +72,6 @@ func (p *Pool) runUpkeep() {
 	if p.upkeep != nil && now >= p.upkeepAt {
 		p.upkeep, p.upkeepAt = nil, never
 	}
-	p.heedTimeoutLocked(now) // it may be forgotten by now
 	p.unlock()
 	for {
 		k, why := p.nextExpired(now)
