@@ -75,6 +75,10 @@ func newSoak(t *testing.T, seed uint64) *soak {
 			return one, nil
 		}
 	}
+	if rnd.IntN(2) == 0 {
+		s.cfg.Ping, s.cfg.PingTimeout = s.net.ping, 500*time.Millisecond
+		s.cfg.PingAfter = time.Duration(1 + rnd.IntN(int(5*time.Second)))
+	}
 	p, err := New(s.cfg)
 	require.NoError(t, err)
 	s.p = p
@@ -193,6 +197,9 @@ func (s *soak) hold(c Conn, n int) {
 
 func (s *soak) giveBack(c Conn, rnd *rand.Rand) {
 	s.hold(c, -1)
+	if rnd.IntN(2000) == 0 {
+		c.PeerIdleTimeout(time.Duration(rnd.IntN(90)) * time.Second)
+	}
 	switch nc := c.NetConn().(*roughConn); {
 	case rnd.IntN(50) == 0:
 		c.Discard(ReasonNotReusable)
@@ -374,6 +381,28 @@ func (n *roughNet) DialContext(ctx context.Context, _, _ string) (net.Conn, erro
 	c := &roughConn{}
 	n.conns = append(n.conns, c)
 	return c, nil
+}
+
+// ping misbehaves as dials do.
+func (n *roughNet) ping(ctx context.Context, nc net.Conn) error {
+	n.mu.Lock()
+	delay, odd, how := n.delay, n.rnd.IntN(1000) < n.odd, n.rnd.IntN(3)
+	n.mu.Unlock()
+	switch {
+	case odd && how == 0:
+		panic("the pinger lost its mind")
+	case odd && how == 1:
+		n.clk.Sleep(2 * time.Second) // it looks at nothing
+	}
+	select {
+	case <-n.clk.After(delay):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if nc.(*roughConn).isDead() {
+		return errRefused
+	}
+	return nil
 }
 
 // roughConn is a fakeConn with a session, perhaps.
