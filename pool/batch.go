@@ -101,6 +101,7 @@ func (p *Pool) beginWarmUp(w *warmer) (done bool, err error) {
 		p.unlock()
 		return true, err
 	}
+	p.size.asked(w.n)
 	begin := 0
 	for p.openLocked() < w.n && p.reserveDialLocked() {
 		begin++

@@ -33,8 +33,9 @@ type Config struct {
 
 	// MaxConnections bounds the connections that are open or being dialled; Resize changes it. Default 50, at least 1.
 	MaxConnections int
-	// MinIdle is the number of connections kept ready: whenever fewer are idle or being dialled, and MaxConnections
-	// allows it, more are dialled. Kept up from the first call of Warm until Close. Default 0, at most MaxConnections.
+	// MinIdle is the number of connections kept ready: when Warm is called for the first time, and from then on whenever a
+	// connection has been retired, as many are dialled as are missing to so many idle ones, as far as MaxConnections
+	// allows. A loan begins no dial, or each spike would leave so many more. Default 0, at most MaxConnections.
 	MinIdle int
 	// MaxIdle bounds the idle connections; one that returns beyond it is closed. Default and maximum: MaxConnections.
 	MaxIdle int
@@ -72,6 +73,15 @@ type Config struct {
 	// 5482): what finds a peer that vanished. It is set on Linux, on TCP, in whole milliseconds, and on connections that offer
 	// SetUserTimeout(time.Duration) error; elsewhere it does nothing. Default 0: the system's own; it must not be negative.
 	UserTimeout time.Duration
+	// TrimEvery is the interval of the steps in which idle connections that recent demand did not need are closed. Demand is
+	// what is lent or waited for, and its peak is remembered for ten seconds or more. Each step closes half of what is
+	// too much, rounded up, those idle for longest first, and never goes below MinIdle; one is always left to its
+	// IdleTimeout. They leave with ReasonSurplus. Default 5 s; negative: never.
+	TrimEvery time.Duration
+	// Predict says how connections are kept ready for the demand to come, beyond MinIdle. Default: PredictOff.
+	Predict Predict
+	// PredictEvery is the interval of which Predict takes the peak of demand. Default 1 s, at least 10 ms.
+	PredictEvery time.Duration
 	// MaxWaiters bounds the callers that wait in Lend. Default 1024; negative: nobody may wait.
 	MaxWaiters int
 	// Order says which idle connection is lent next. Default: OrderRecent.
@@ -148,6 +158,12 @@ func (c Config) withDefaults() (Config, error) {
 		wrong("Order %d is unknown", c.Order)
 	}
 	c.checkSoundness(wrong)
+	if int(c.Predict) >= numPredicts {
+		wrong("Predict %d is unknown", c.Predict)
+	}
+	if c.PredictEvery != 0 && c.PredictEvery < minPredictEvery {
+		wrong("PredictEvery %v is below %v", c.PredictEvery, minPredictEvery)
+	}
 	if c.LifetimeSpread >= 1 {
 		wrong("LifetimeSpread %g is not below 1", c.LifetimeSpread)
 	}
@@ -164,6 +180,8 @@ func (c Config) withDefaults() (Config, error) {
 	c.LifetimeSpread = or(c.LifetimeSpread, defaultLifetimeSpread)
 	c.DialTimeout = or(c.DialTimeout, defaultDialTimeout)
 	c.ValidateAfter = or(c.ValidateAfter, defaultValidateAfter)
+	c.TrimEvery = or(c.TrimEvery, defaultTrimEvery)
+	c.PredictEvery = or(c.PredictEvery, defaultPredictEvery)
 	c.MaxWaiters = or(c.MaxWaiters, defaultMaxWaiters)
 	c.PingAfter, c.PingTimeout = or(c.PingAfter, defaultPingAfter), or(c.PingTimeout, defaultPingTimeout)
 	if c.Clock == nil {

@@ -15,6 +15,7 @@ func (p *Pool) Want(n int) int {
 	for ; begun < n; begun++ {
 		p.lock()
 		ok := !p.draining && p.reserveDialLocked()
+		p.size.asked(p.openLocked())
 		p.unlock()
 		if !ok {
 			break
@@ -34,6 +35,7 @@ func (p *Pool) Cover(n int) int {
 	for under+begin < n && !p.draining && p.reserveDialLocked() {
 		begin++
 	}
+	p.noteLocked(p.demandLocked() + n)
 	p.unlock()
 	for range begin {
 		p.startDial()
@@ -108,6 +110,7 @@ func (p *Pool) connect(ctx context.Context, fresh bool) (l *loan, failed *DialEr
 	}
 	p.failures = 0
 	p.expectLocked(k)
+	p.grownLocked(now, now-run.begun)
 	l = &k.loan
 	if k.session != nil {
 		p.central = true

@@ -54,8 +54,14 @@
 // starve the others, so every sixteenth lend of an idle connection takes, from the shard's list, the oldest that is
 // still needed: as many count as needed as were lent at a time during the recent peak (10 s or more, or sixteen lends
 // where those take longer). So while the need is n, each of the n connections is lent at least once in 16 n lends of its
-// list; and those beyond n are left alone until their idle timeout, so that a spike does not leave the pool fat. Where
-// there is no idle timeout, all of them take turns. [OrderFIFO] always lends the oldest.
+// list; and those beyond n are left alone, for the trim or their idle timeout. Where there is no idle timeout, all of
+// them take turns. [OrderFIFO] always lends the oldest.
+//
+// # How many
+//
+// A dial is made when somebody waits for it, and for [Config.MinIdle]. What a spike leaves behind is trimmed: every
+// [Config.TrimEvery] half of the idle connections that the demand of the last ten to twenty seconds did not need are closed.
+// [Config.Predict] dials ahead of growing demand; where demand jumps, nothing foresees it.
 //
 // # What can be seen
 //

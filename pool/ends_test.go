@@ -22,7 +22,7 @@ func TestAnIdleConnectionEndsAtItsIdleTimeoutExactly(t *testing.T) {
 }
 
 func TestConnectionsBornTogetherDoNotDieTogether(t *testing.T) {
-	inBubble(t, Config{IdleTimeout: -1, MaxLifetime: time.Hour}, func(t *testing.T, p *Pool, f *fakeNet) {
+	inBubble(t, Config{IdleTimeout: -1, MaxLifetime: time.Hour, TrimEvery: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		p.Want(40)
 		p.clk.Sleep(54*time.Minute - time.Second)
 		require.Equal(t, 40, p.Stats().Idle, "nobody dies before the spread begins")

@@ -79,7 +79,12 @@ func (p *Pool) lendOwned(now time.Duration, at int, pinged bool) (*loan, *link) 
 }
 
 // lendLocked counts one loan. The borrower's own goroutine calls watch after it.
-func (p *Pool) lendLocked(l *loan, now time.Duration, at int) { p.shards[at].begin(l, now, at) }
+func (p *Pool) lendLocked(l *loan, now time.Duration, at int) {
+	p.shards[at].begin(l, now, at)
+	if p.size.asleep() {
+		p.watchSizeLocked(now)
+	}
+}
 
 // endLoanLocked makes the borrower's handle void and counts the loan's end.
 func (p *Pool) endLoanLocked(l *loan, now time.Duration) {

@@ -373,6 +373,7 @@ func (p *Pool) enqueue(w *waiter) error {
 		return err
 	}
 	p.waiters.push(w)
+	p.noteLocked(p.demandLocked())
 	if p.nIdle+len(p.sessions) > 0 {
 		// They came back since the caller looked, or it needs several: this caller gets them, or whoever is ahead.
 		p.unlock()

@@ -70,6 +70,9 @@ func TestConnectionPoolHoldsItsLawsUnderAnyScript(t *testing.T) {
 			Order:          Order(rapid.IntRange(0, 1).Draw(t, "order")),
 			MaxUses:        rapid.IntRange(1, 9).Draw(t, "maxUses"),
 			MaxWaiters:     rapid.IntRange(1, 4).Draw(t, "waiters"),
+			TrimEvery:      time.Duration(rapid.IntRange(20, 500).Draw(t, "trimEvery")) * time.Millisecond,
+			Predict:        Predict(rapid.IntRange(0, 2).Draw(t, "predict")),
+			PredictEvery:   time.Duration(rapid.IntRange(10, 200).Draw(t, "predictEvery")) * time.Millisecond,
 		}
 		cfg.MinIdle = rapid.IntRange(0, cfg.MaxConnections).Draw(t, "minIdle")
 		streams := rapid.IntRange(0, 3).Draw(t, "streams")

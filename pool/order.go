@@ -39,6 +39,7 @@ const (
 type rotation struct {
 	lends      int // since the last turn
 	loans      int // that borrowers of this shard have now: connections in the pool's own hands are needed by nobody
+	high       int // most loans at a time since the pool's size was looked at
 	peak, past int // most loans at a time: since the window began, and in the one before
 	ends       time.Duration
 }

@@ -51,7 +51,7 @@ func TestMostLendsAreOfTheMostRecentOne(t *testing.T) {
 
 // Rotation must not keep young what nobody needs: one at a time is lent, so one is left when the idle timeout is over.
 func TestRotationDoesNotKeepASpikesConnectionsOpen(t *testing.T) {
-	inBubble(t, Config{IdleTimeout: 30 * time.Second}, func(t *testing.T, p *Pool, f *fakeNet) {
+	inBubble(t, Config{IdleTimeout: 30 * time.Second, TrimEvery: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		ReleaseAll(getN(t, p, 40))
 		useOneByOne(t, p, 20_000)
 		require.Equal(t, 40, p.Stats().Idle)
@@ -61,7 +61,7 @@ func TestRotationDoesNotKeepASpikesConnectionsOpen(t *testing.T) {
 }
 
 func TestWithoutAnIdleTimeoutTheRotationReachesEveryConnection(t *testing.T) {
-	inBubble(t, Config{IdleTimeout: -1, MaxLifetime: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
+	inBubble(t, Config{IdleTimeout: -1, MaxLifetime: -1, TrimEvery: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		ReleaseAll(getN(t, p, 40))
 		useOneByOne(t, p, 30_000)
 		require.Len(t, useOneByOne(t, p, 40*rotateEvery), 40)

@@ -40,6 +40,7 @@ type Pool struct {
 	failures              int           // dials that failed in a row
 	retryAt               time.Duration // MinIdle is not refilled before, after a failed dial
 	waiters               waiterList
+	size                  sizer
 	hist                  histograms
 	stats                 Stats // the counters only; the gauges are the fields above
 	lastID                uint64
@@ -74,6 +75,8 @@ func New(cfg Config) (*Pool, error) {
 		upkeepAt: never, idleFor: cfg.IdleTimeout, drained: make(chan struct{})}
 	p.alone, _ = cfg.Clock.(reserver)
 	p.rng = cfg.Rand("pool/" + cfg.Name)
+	p.size = newSizer(cfg.Predict, cfg.PredictEvery, cfg.TrimEvery)
+	p.owned.Store(p.size.asleep())
 	p.perConn = 1
 	if cfg.Setup != nil {
 		p.perConn = 0

@@ -46,6 +46,8 @@ const (
 	// ReasonUnanswered: the borrower waited for an answer until its patience ended. Other than ReasonBroken it says
 	// nothing about the connections that are idle: most often the answer is slow.
 	ReasonUnanswered
+	// ReasonSurplus: idle, and more than recent demand and MinIdle need (Config.TrimEvery).
+	ReasonSurplus
 
 	// NumReasons is the number of reasons.
 	NumReasons = int(iota)
@@ -54,7 +56,7 @@ const (
 var reasonNames = [NumReasons]string{
 	"idle_timeout", "max_lifetime", "peer_closed", "unexpected_data", "broken", "protocol", "not_reusable",
 	"aborted", "excess", "pool_closed", "taken", "max_uses", "outdated",
-	"setup_failed", "session_ended", "peer_idle_timeout", "suspect", "ping_failed", "unanswered",
+	"setup_failed", "session_ended", "peer_idle_timeout", "suspect", "ping_failed", "unanswered", "surplus",
 }
 
 // String returns the reason's word.

@@ -51,9 +51,9 @@ func (p *Pool) lock() {
 }
 
 // unlock gives the shards back to their own locks when nothing speaks against it: nobody waits, no limit is exceeded,
-// and no feature is on that needs to see every loan.
+// the prediction is awake, and no feature is on that needs to see every loan.
 func (p *Pool) unlock() {
-	if !p.central && p.waiters.head == nil && !p.closed && !p.draining && p.openLocked() <= p.limit {
+	if !p.central && p.waiters.head == nil && !p.closed && !p.draining && p.openLocked() <= p.limit && !p.size.asleep() {
 		p.owned.Store(false)
 	}
 	p.mu.Unlock()
@@ -114,6 +114,7 @@ func (s *shard) begin(l *loan, now time.Duration, at int) {
 	l.held, l.since, l.shard = true, now, int32(at)
 	s.rotation.loans++
 	s.rotation.peak = max(s.rotation.peak, s.rotation.loans)
+	s.rotation.high = max(s.rotation.high, s.rotation.loans)
 	k := l.link
 	k.uses++
 	l.uses = k.uses

@@ -1,9 +1,6 @@
 package pool
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // Predict says how the pool keeps connections ready for the demand to come. The list is closed; String gives the word
 // that a configuration uses.
@@ -49,9 +46,6 @@ const (
 	// spared is the number of idle connections that the trim leaves to their idle timeout, however small the demand
 	// was: a pool that is used once in a while, one connection at a time, is not fat, and would dial for each use.
 	spared = 1
-
-	// never is an instant that does not come.
-	never = time.Duration(math.MaxInt64)
 )
 
 // sizer decides how many connections there should be: it is told the demand, and answers what to dial and what to close.
@@ -60,10 +54,11 @@ type sizer struct {
 	predict           Predict
 	every, trims      time.Duration // Config.PredictEvery, and Config.TrimEvery
 	predictAt, trimAt time.Duration // the next look and the next step; never if none is due
+	high              int           // most demand since see was called, as far as note was told
 	recent            recentPeak
 	interval          int // peak of demand since the last look
-	holt              holt
 	wanted            int // connections that the prediction wants open, the lent ones included
+	holt              holt
 	dialTime          usual
 }
 
@@ -71,11 +66,18 @@ func newSizer(predict Predict, every, trims time.Duration) sizer {
 	return sizer{predict: predict, every: every, trims: trims, predictAt: never, trimAt: never}
 }
 
-// see is told the most that demand has been since it was told last, and what it is now.
+// asleep says that the prediction expects nothing and waits for the next loan: whoever sees one calls see.
+func (s *sizer) asleep() bool { return s.predict != PredictOff && s.predictAt == never }
+
+// note is told a demand that may be a peak.
+func (s *sizer) note(demand int) { s.high = max(s.high, demand) }
+
+// see is told the most that demand has been since it was told last, besides what note was told, and what it is now.
 func (s *sizer) see(now time.Duration, most, demand int) {
+	most, s.high = max(most, s.high), 0
 	s.recent.see(now, most, demand)
 	s.interval = max(s.interval, most, demand)
-	if s.predict != PredictOff && s.predictAt == never && s.interval > 0 {
+	if s.asleep() && s.interval > 0 {
 		s.predictAt = now + s.every
 	}
 }
@@ -122,14 +124,103 @@ func (s *sizer) step(now time.Duration, idle, lent, floor int) int {
 	return (s.surplus(idle, lent, floor) + 1) / 2
 }
 
-// due is when something of this has to be done next, with so many connections idle: never, if there is neither demand
+// asked is told how many connections somebody wants open who has no use for them yet: the trim leaves them for as long as
+// if they had been lent, and the prediction learns nothing from them.
+func (s *sizer) asked(open int) { s.recent.present = max(s.recent.present, open) }
+
+// due is when something of this has to be done next, with so many connections open: never, if there is neither demand
 // to be observed nor a connection that could become too many.
-func (s *sizer) due(now time.Duration, idle, floor int) time.Duration {
+func (s *sizer) due(now time.Duration, open, floor int) time.Duration {
 	switch {
-	case s.trims < 0 || idle <= max(floor, spared):
+	case s.trims < 0 || open <= max(floor, spared):
 		s.trimAt = never
 	case s.trimAt == never:
 		s.trimAt = now + s.trims
 	}
 	return min(s.trimAt, s.predictAt)
+}
+
+// demandLocked is how many connections are lent or waited for.
+func (p *Pool) demandLocked() int {
+	return p.lent - p.settingUp + p.carryingLocked(p.waiters.need)
+}
+
+// carryingLocked is how many connections carry so many loans: one, as long as none has shown how many it carries.
+func (p *Pool) carryingLocked(loans int) int {
+	if p.perConn == 0 {
+		return min(loans, 1)
+	}
+	return (loans + p.perConn - 1) / p.perConn
+}
+
+// seeSizeLocked collects the peak of demand for the sizer. Loans that began under a shard's lock are known by the shard's
+// own peak; the sum of these may be more than the peak of the sum was, never less.
+func (p *Pool) seeSizeLocked(now time.Duration) {
+	most := 0
+	for i := range p.shards {
+		r := &p.shards[i].rotation
+		most += r.high
+		r.high = r.loans
+	}
+	p.size.see(now, p.carryingLocked(most), p.demandLocked())
+}
+
+// noteLocked takes note of demand that is told of before it becomes a loan.
+func (p *Pool) noteLocked(demand int) {
+	p.size.note(demand)
+	if p.size.asleep() {
+		p.watchSizeLocked(p.now())
+	}
+}
+
+// watchSizeLocked sees to it that the upkeep runs when the size is to be looked at next.
+func (p *Pool) watchSizeLocked(now time.Duration) {
+	p.seeSizeLocked(now)
+	p.armUpkeepLocked(p.size.due(now, len(p.conns), p.minIdle))
+}
+
+// grownLocked takes note of a connection that is ready for its first loan, and of how long that took.
+func (p *Pool) grownLocked(now, took time.Duration) {
+	p.size.dialTime.observe(took)
+	p.armUpkeepLocked(p.size.due(now, len(p.conns), p.minIdle))
+}
+
+// fit closes one step of the idle connections that are too many, one instant each, and begins the dials that the
+// prediction wants.
+func (p *Pool) fit(now time.Duration) {
+	p.lock()
+	p.seeSizeLocked(now)
+	p.size.look(now, p.demandLocked(), p.limit)
+	surplus := p.size.step(now, p.nIdle, p.lent, p.minIdle)
+	p.unlock()
+	for ; surplus > 0 && p.dropSurplus(); surplus-- {
+	}
+	begin := 0
+	p.lock()
+	for p.failures == 0 && !p.draining && p.size.lacks(p.nIdle+p.comingLocked(), p.lent) > 0 && p.reserveDialLocked() {
+		begin++
+	}
+	p.unlock()
+	for range begin {
+		p.startDial()
+	}
+}
+
+// dropSurplus closes the connection that has been idle longest, if there still are too many.
+func (p *Pool) dropSurplus() bool {
+	p.lock()
+	var k *link
+	if !p.closed && !p.draining && p.size.surplus(p.nIdle, p.lent, p.minIdle) > 0 {
+		k = p.popOldestLocked()
+	}
+	p.unlock()
+	if k == nil {
+		return false
+	}
+	rest := p.apart()
+	if p.drop(k, p.now(), ReasonSurplus) {
+		p.ready()
+	}
+	rest()
+	return true
 }

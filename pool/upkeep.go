@@ -65,7 +65,7 @@ func (p *Pool) stopUpkeepLocked() {
 	p.upkeep, p.upkeepAt = nil, never
 }
 
-// runUpkeep retires the idle connections whose time has come, tells of leaks, refills MinIdle and arms the next run.
+// runUpkeep retires the idle connections whose time has come, tells of leaks, trims, predicts, refills MinIdle and arms the next run.
 func (p *Pool) runUpkeep() {
 	now := p.now()
 	p.lock()
@@ -84,8 +84,9 @@ func (p *Pool) runUpkeep() {
 		}
 	}
 	p.reportLeaks(now)
+	p.fit(now)
 	p.lock()
-	p.armUpkeepLocked(min(p.nextLeakLocked(), p.nextExpiryLocked()))
+	p.armUpkeepLocked(min(p.nextLeakLocked(), p.nextExpiryLocked(), p.size.due(now, len(p.conns), p.minIdle)))
 	p.unlock()
 	p.refill(now)
 	p.lock()
