@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -155,6 +156,31 @@ func TestConnectionPoolPredictionKeepsStillWhileDialsFailAndWhileDraining(t *tes
 		require.Equal(t, begun, p.Stats().Begun)
 		ReleaseAll(held)
 		wg.Wait()
+	})
+}
+
+// manyLoans is a session for ten loans at a time.
+type manyLoans struct{ net.Conn }
+
+func (manyLoans) Available() int { return 10 }
+func (manyLoans) Err() error     { return nil }
+
+func TestConnectionPoolCountsConnectionsAndNotLoansWhereSessionsCarryMany(t *testing.T) {
+	cfg := Config{Predict: PredictReactive, IdleTimeout: -1, Setup: func(_ context.Context, nc net.Conn) (Session, error) {
+		return manyLoans{nc}, nil
+	}}
+	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
+		begun := now(p)
+		held := getN(t, p, 50)
+		require.Equal(t, 20*time.Millisecond, now(p).Sub(begun), "one dial, which shows that four more are lacking")
+		require.Equal(t, 5, p.Stats().Lent)
+		p.clk.Sleep(1100 * time.Millisecond)
+		s := p.Stats()
+		require.Equal(t, 6, s.Lent+s.Idle, "a fifth more than five")
+		ReleaseAll(held)
+		p.clk.Sleep(time.Minute)
+		require.Equal(t, 1, p.Stats().Idle)
+		require.Equal(t, 1, f.open())
 	})
 }
 
