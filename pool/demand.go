@@ -43,7 +43,7 @@ const (
 //	trend = b (level - level') + (1-b) trend'
 //	forecast h intervals ahead = level + h trend
 //
-// where ' is the value before, a = holtLevel and b = holtTrend. The first observation is the first level, without a trend.
+// where ' is the value before, a = holtLevel and b = holtTrend. The first observation is the first level, with no trend.
 type holt struct {
 	level, trend float64
 	begun        bool

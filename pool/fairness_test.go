@@ -104,7 +104,9 @@ var holds = []struct {
 	of            func(*rand.Rand) time.Duration
 }{
 	{"constant", 1.001, 1.001, 0, func(*rand.Rand) time.Duration { return 10 * time.Millisecond }},
-	{"uniform", 2, 1.05, 10, func(r *rand.Rand) time.Duration { return time.Duration(r.Int64N(int64(20 * time.Millisecond))) }},
+	{"uniform", 2, 1.05, 10, func(r *rand.Rand) time.Duration {
+		return time.Duration(r.Int64N(int64(20 * time.Millisecond)))
+	}},
 	{"exponential", 2, 1.08, 15, func(r *rand.Rand) time.Duration {
 		return time.Duration(r.ExpFloat64() * float64(10*time.Millisecond))
 	}},

@@ -106,8 +106,8 @@ func (s *sizer) look(now time.Duration, demand, limit int) {
 }
 
 // lacks is how many connections should be dialled now for the prediction. Ready are those that are idle or being dialled
-// for whoever comes first.
-func (s *sizer) lacks(ready, lent int) int { return max(s.wanted-lent-ready, 0) }
+// for whoever comes first; beyond maxIdle they could not lie idle.
+func (s *sizer) lacks(ready, lent, maxIdle int) int { return max(min(s.wanted-lent, maxIdle)-ready, 0) }
 
 // surplus is how many idle connections are more than recent demand and the prediction need, floor being MinIdle.
 func (s *sizer) surplus(idle, lent, floor int) int {
@@ -197,8 +197,11 @@ func (p *Pool) fit(now time.Duration) {
 	}
 	begin := 0
 	p.lock()
-	for p.failures == 0 && !p.draining && p.size.lacks(p.nIdle+p.comingLocked(), p.lent) > 0 && p.reserveDialLocked() {
-		begin++
+	if p.failures == 0 && !p.draining { // whoever needs a connection finds out whether dials work again
+		lacks := p.size.lacks(p.nIdle+p.comingLocked(), p.lent, p.maxIdle)
+		for begin < lacks && p.reserveDialLocked() {
+			begin++
+		}
 	}
 	p.unlock()
 	for range begin {

@@ -91,8 +91,9 @@ func wantedFor(s *sizer, limit int, peaks ...int) []int {
 func TestConnectionPoolReactivePredictionWantsAFifthMoreThanTheLastPeak(t *testing.T) {
 	s := newSizer(PredictReactive, second, -1)
 	require.Equal(t, []int{12, 24, 2, 50, 48}, wantedFor(&s, 50, 10, 20, 1, 100, 40))
-	require.Equal(t, 48-10-5, s.lacks(10, 5))
-	require.Zero(t, s.lacks(40, 30))
+	require.Equal(t, 48-10-5, s.lacks(10, 5, 50))
+	require.Zero(t, s.lacks(40, 30, 50))
+	require.Equal(t, 3, s.lacks(1, 5, 4), "beyond MaxIdle they would be closed again")
 }
 
 func TestConnectionPoolHoltPredictionIsAheadOfARampAndBehindReactiveAfterIt(t *testing.T) {

@@ -94,6 +94,17 @@ func TestConnectionPoolReactivePredictionKeepsAFifthMoreReady(t *testing.T) {
 	})
 }
 
+func TestConnectionPoolPredictionDialsNothingThatMaxIdleWouldClose(t *testing.T) {
+	inBubble(t, Config{Predict: PredictReactive, MaxIdle: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
+		held := getN(t, p, 10)
+		p.clk.Sleep(10 * time.Second)
+		s := p.Stats()
+		require.Equal(t, 1, s.Idle)
+		require.EqualValues(t, 11, s.Begun)
+		ReleaseAll(held)
+	})
+}
+
 func TestConnectionPoolHoltPredictionHasTheConnectionsOfARampReady(t *testing.T) {
 	waited := map[Predict]uint64{}
 	for _, way := range []Predict{PredictOff, PredictHolt} {
