@@ -128,51 +128,74 @@ const (
 func (c Config) withDefaults() (Config, error) {
 	var bad []error
 	wrong := func(format string, args ...any) { bad = append(bad, fmt.Errorf(format, args...)) }
+	c.checkAddress(wrong)
+	c.checkSizes(wrong)
+	c.checkLives(wrong)
+	c.checkSoundness(wrong)
+	if len(bad) > 0 {
+		return c, fmt.Errorf("pool: invalid Config: %w", errors.Join(bad...))
+	}
+	c.fillNumbers()
+	c.fillDoors()
+	return c, nil
+}
+
+// checkAddress finds the mistakes in what is dialled.
+func (c *Config) checkAddress(wrong func(format string, args ...any)) {
 	if c.Address == "" {
 		wrong("Address is empty")
-	}
-	if c.MaxConnections < 0 {
-		wrong("MaxConnections %d is negative", c.MaxConnections)
-	}
-	c.MaxConnections = or(c.MaxConnections, defaultMaxConnections)
-	if c.MinIdle < 0 || c.MinIdle > c.MaxConnections {
-		wrong("MinIdle %d is not within 0 and MaxConnections %d", c.MinIdle, c.MaxConnections)
-	}
-	if c.MaxIdle < 0 || c.MaxIdle > c.MaxConnections {
-		wrong("MaxIdle %d is not within 0 and MaxConnections %d", c.MaxIdle, c.MaxConnections)
-	}
-	c.MaxIdle = or(c.MaxIdle, c.MaxConnections)
-	if c.MinIdle > c.MaxIdle {
-		wrong("MinIdle %d is more than MaxIdle %d", c.MinIdle, c.MaxIdle)
-	}
-	if c.MaxUses < 0 {
-		wrong("MaxUses %d is negative", c.MaxUses)
 	}
 	if !knownNetwork(c.Network) && c.Dialer == nil {
 		wrong("Network %q is unknown to the default Dialer", c.Network)
 	}
-	if c.LeakAfter < 0 {
-		wrong("LeakAfter %v is negative", c.LeakAfter)
+}
+
+// checkSizes finds the mistakes in how many connections there are to be.
+func (c *Config) checkSizes(wrong func(format string, args ...any)) {
+	if c.MaxConnections < 0 {
+		wrong("MaxConnections %d is negative", c.MaxConnections)
+	}
+	limit := or(c.MaxConnections, defaultMaxConnections)
+	if c.MinIdle < 0 || c.MinIdle > limit {
+		wrong("MinIdle %d is not within 0 and MaxConnections %d", c.MinIdle, limit)
+	}
+	if c.MaxIdle < 0 || c.MaxIdle > limit {
+		wrong("MaxIdle %d is not within 0 and MaxConnections %d", c.MaxIdle, limit)
+	}
+	if most := or(c.MaxIdle, limit); c.MinIdle > most {
+		wrong("MinIdle %d is more than MaxIdle %d", c.MinIdle, most)
 	}
 	if int(c.Order) >= numOrders {
 		wrong("Order %d is unknown", c.Order)
 	}
-	c.checkSoundness(wrong)
 	if int(c.Predict) >= numPredicts {
 		wrong("Predict %d is unknown", c.Predict)
 	}
 	if c.PredictEvery != 0 && c.PredictEvery < minPredictEvery {
 		wrong("PredictEvery %v is below %v", c.PredictEvery, minPredictEvery)
 	}
-	if c.LifetimeSpread >= 1 {
-		wrong("LifetimeSpread %g is not below 1", c.LifetimeSpread)
-	}
 	if c.Shards < 0 || c.Shards > maxShards {
 		wrong("Shards %d is not within 0 and %d", c.Shards, maxShards)
 	}
-	if len(bad) > 0 {
-		return c, fmt.Errorf("pool: invalid Config: %w", errors.Join(bad...))
+}
+
+// checkLives finds the mistakes in how long a connection and a loan may last.
+func (c *Config) checkLives(wrong func(format string, args ...any)) {
+	if c.MaxUses < 0 {
+		wrong("MaxUses %d is negative", c.MaxUses)
 	}
+	if c.LeakAfter < 0 {
+		wrong("LeakAfter %v is negative", c.LeakAfter)
+	}
+	if c.LifetimeSpread >= 1 {
+		wrong("LifetimeSpread %g is not below 1", c.LifetimeSpread)
+	}
+}
+
+// fillNumbers puts the default in place of every number and name that is zero.
+func (c *Config) fillNumbers() {
+	c.MaxConnections = or(c.MaxConnections, defaultMaxConnections)
+	c.MaxIdle = or(c.MaxIdle, c.MaxConnections)
 	c.Network, c.Shards = or(c.Network, "tcp"), or(c.Shards, 1)
 	c.Name = or(c.Name, c.Address)
 	c.IdleTimeout = or(c.IdleTimeout, defaultIdleTimeout)
@@ -184,6 +207,10 @@ func (c Config) withDefaults() (Config, error) {
 	c.PredictEvery = or(c.PredictEvery, defaultPredictEvery)
 	c.MaxWaiters = or(c.MaxWaiters, defaultMaxWaiters)
 	c.PingAfter, c.PingTimeout = or(c.PingAfter, defaultPingAfter), or(c.PingTimeout, defaultPingTimeout)
+}
+
+// fillDoors puts the real clock, network and chance in place of those that are nil.
+func (c *Config) fillDoors() {
 	if c.Clock == nil {
 		c.Clock = clock.New()
 	}
@@ -195,7 +222,6 @@ func (c Config) withDefaults() (Config, error) {
 			return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) // real: a pool used alone needs no seed
 		}
 	}
-	return c, nil
 }
 
 // checkSoundness finds the mistakes in what concerns the soundness of idle connections.
