@@ -100,7 +100,7 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 // send writes what has been built and begins to stream what has not. A failure to write is not the end: the answer may
 // be there already.
 func (c *httpConn) send(b *backend, nc net.Conn) (int, error) {
-	now := c.s.clk.Now()
+	now := c.attempt.Began // that was just now
 	if b.writeBy.Sub(now) < stallTimeout {
 		b.writeBy = now.Add(2 * stallTimeout)
 		_ = nc.SetWriteDeadline(b.writeBy)

@@ -80,12 +80,16 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 	i := u.pickLocked(now, a)
 	if i >= 0 && u.queue.undialled == 0 {
 		b := u.backends[i]
+		u.countLocked() // before it is known, to take the lock once
 		u.mu.Unlock()
 		if c, ok := b.pool.TryLend(now, a.Shard); ok {
-			u.begun(a, b, c)
+			a.Backend, a.Address, a.Conn = b.index, b.address, c
+			a.Began, a.Waited = now, 0
 			return nil
 		}
 		u.mu.Lock()
+		u.inFlight--
+		u.stats.begun--
 		// The lock was away: the world may be another one.
 		if err := u.admitLocked(ctx); err != nil {
 			u.picker.Done(i, lb.Abandoned, 0)
@@ -185,9 +189,14 @@ func (u *Upstream) begun(a *Attempt, b *backend, c pool.Conn) {
 	a.Began = u.clk.Now()
 	a.Waited = a.Began.Sub(a.since)
 	u.mu.Lock()
+	u.countLocked()
+	u.mu.Unlock()
+}
+
+// countLocked counts an attempt that holds a connection.
+func (u *Upstream) countLocked() {
 	u.inFlight++
 	u.stats.begun++
-	u.mu.Unlock()
 }
 
 // Finish ends the attempt with one outcome. With keep the connection goes back to its pool for the next request;

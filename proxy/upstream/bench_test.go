@@ -30,8 +30,44 @@ func benchUpstream(b *testing.B) *Upstream {
 	return u
 }
 
-// Each attempt dials, as with backends that close after each answer.
+// Requests of many callers over eight backends, by the least in-flight: each finds another connection than the
+// last one had.
 func BenchmarkConnectionPoolManager(b *testing.B) {
+	f := newFakeNet()
+	for i := range 8 {
+		f.setDelay(addr(i), 0)
+	}
+	u, err := New(Config{Name: "web", Backends: group(8), Dialer: f, Rand: seeded, Strategy: "least-connections",
+		Pool: pool.Config{Shards: 4}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, attempts := context.Background(), make([]Attempt, 64)
+	for i := range attempts {
+		attempts[i].Shard = i % 4
+		if err := u.Begin(ctx, &attempts[i]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for i := range attempts {
+		u.Finish(&attempts[i], u.clk.Now(), OutcomeAnswered, true, 0)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		a := &attempts[i%len(attempts)]
+		a.Reset()
+		if err := u.Begin(ctx, a); err != nil {
+			b.Fatal(err)
+		}
+		u.Finish(a, u.clk.Now(), OutcomeAnswered, true, 0)
+	}
+	b.StopTimer()
+	u.Close()
+}
+
+// Each attempt dials, as with backends that close after each answer.
+func BenchmarkConnectionPoolManagerWithoutReuse(b *testing.B) {
 	u := benchUpstream(b)
 	ctx, a := context.Background(), &Attempt{}
 	for range b.N {
