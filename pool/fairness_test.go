@@ -45,7 +45,7 @@ func saturate(t *testing.T, seed uint64, hold func(*rand.Rand) time.Duration) []
 				defer wg.Done()
 				for done := false; !done; {
 					one := turn{caller: i, asked: s.Elapsed()}
-					release := borrow(t, p)
+					release := loanOf(t, p)
 					one.served = s.Elapsed()
 					mu.Lock()
 					turns = append(turns, one)

@@ -74,7 +74,7 @@ func carry(t *testing.T, l load, predict pool.Predict, seed uint64, o *outcome) 
 			clk.AfterFunc(0, func() {
 				defer wg.Done()
 				asked := s.Elapsed()
-				release := borrow(t, p)
+				release := loanOf(t, p)
 				waited := s.Elapsed() - asked
 				mu.Lock()
 				o.requests++

@@ -35,8 +35,8 @@ func simPool(t *testing.T, s *netsim.Sim, cfg pool.Config) *pool.Pool {
 	return p
 }
 
-// borrow waits for a connection; what it returns gives it back.
-func borrow(t *testing.T, p *pool.Pool) (release func()) {
+// loanOf waits for a connection; what it returns gives it back.
+func loanOf(t *testing.T, p *pool.Pool) (release func()) {
 	c, err := p.Lend(context.Background())
 	require.NoError(t, err)
 	return c.Release
@@ -60,7 +60,7 @@ func spike(t *testing.T, seed uint64, cfg pool.Config, seconds int) (worst time.
 			clk.AfterFunc(0, func() {
 				defer wg.Done()
 				asked := s.Elapsed()
-				release := borrow(t, p)
+				release := loanOf(t, p)
 				mu.Lock()
 				worst = max(worst, s.Elapsed()-asked)
 				mu.Unlock()

@@ -141,9 +141,10 @@ func (s *sizer) due(now time.Duration, open, floor int) time.Duration {
 }
 
 // demandLocked is how many connections are lent or waited for.
-func (p *Pool) demandLocked() int {
-	return p.lent - p.settingUp + p.carryingLocked(p.waiters.need)
-}
+func (p *Pool) demandLocked() int { return p.busyLocked() + p.carryingLocked(p.waiters.need) }
+
+// busyLocked is how many connections are lent to borrowers: those that are being set up or pinged will be free soon.
+func (p *Pool) busyLocked() int { return p.lent - p.settingUp - len(p.pings) }
 
 // carryingLocked is how many connections carry so many loans: one, as long as none has shown how many it carries.
 func (p *Pool) carryingLocked(loans int) int {
@@ -198,7 +199,7 @@ func (p *Pool) fit(now time.Duration) {
 	begin := 0
 	p.lock()
 	if p.failures == 0 && !p.draining { // whoever needs a connection finds out whether dials work again
-		lacks := p.size.lacks(p.nIdle+p.comingLocked(), p.lent, p.maxIdle)
+		lacks := p.size.lacks(p.nIdle+p.comingLocked(), p.busyLocked(), p.maxIdle)
 		for begin < lacks && p.reserveDialLocked() {
 			begin++
 		}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/benbjohnson/clock"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
@@ -167,6 +168,37 @@ func TestConnectionPoolPredictionKeepsStillWhileDialsFailAndWhileDraining(t *tes
 		require.Equal(t, begun, p.Stats().Begun)
 		ReleaseAll(held)
 		wg.Wait()
+	})
+}
+
+// A connection in set-up or in a ping counts as lent, and nobody has it.
+func TestConnectionPoolSetUpAndPingsAreNoDemand(t *testing.T) {
+	cfg := Config{
+		Predict: PredictReactive, IdleTimeout: -1, PingTimeout: 10 * time.Second,
+		Ping: func(context.Context, net.Conn) error { clock.New().Sleep(3 * time.Second); return nil },
+		Setup: func(context.Context, net.Conn) (Session, error) {
+			clock.New().Sleep(3 * time.Second)
+			return nil, nil
+		},
+	}
+	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
+		inHand := func() (lent, busy int) {
+			p.lock()
+			defer p.unlock()
+			return p.lent, p.busyLocked()
+		}
+		p.Want(1)
+		p.clk.Sleep(time.Second)
+		lent, busy := inHand()
+		require.Equal(t, []int{1, 0}, []int{lent, busy}, "in set-up")
+		p.clk.Sleep(4 * time.Second)
+		_, ok := p.TryLend(now(p), 0)
+		require.False(t, ok)
+		p.clk.Sleep(time.Second)
+		lent, busy = inHand()
+		require.Equal(t, []int{1, 0}, []int{lent, busy}, "in a ping")
+		p.clk.Sleep(10 * time.Second)
+		require.EqualValues(t, 1, p.Stats().Begun, "the prediction learned nothing from it")
 	})
 }
 
