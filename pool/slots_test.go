@@ -132,3 +132,37 @@ func TestSlotsOfDeadIdleConnectionsAreAnnouncedOnce(t *testing.T) {
 		require.EqualValues(t, 2, p.Stats().Retired[ReasonPeerClosed])
 	})
 }
+
+// endsMeanwhile is a context that ends right after it was asked for the first time.
+type endsMeanwhile struct {
+	context.Context
+	asked atomic.Int32
+	done  chan struct{}
+}
+
+func (c *endsMeanwhile) Done() <-chan struct{} { return c.done }
+
+func (c *endsMeanwhile) Err() error {
+	if c.asked.Add(1) == 1 {
+		return nil
+	}
+	return context.Canceled
+}
+
+func TestConnectionPoolNobodyIsServedAfterTheEndOfItsContext(t *testing.T) {
+	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
+		lend(t, p).Release()
+		for range 100 { // a select that finds both takes either
+			ctx := &endsMeanwhile{Context: t.Context(), done: make(chan struct{})}
+			close(ctx.done)
+			w := p.newWaiter(ctx, p.now(), 1, 0)
+			r, err := p.await(w)
+			require.ErrorIs(t, err, context.Canceled)
+			require.Nil(t, r.loan)
+			p.done(w)
+			s := p.Stats()
+			require.Equal(t, []int{1, 0, 0, 0}, []int{s.Idle, s.Lent, s.Loans, s.Waiting})
+			require.EqualValues(t, 1, s.Lends, "what it did not get is no loan")
+		}
+	})
+}
