@@ -45,6 +45,9 @@ func ReleaseAll(conns []Conn) {
 	}
 }
 
+// readyLocked is the number of connections that are open and set up.
+func (p *Pool) readyLocked() int { return p.nIdle + p.lent - p.settingUp }
+
 // warmer is one caller of WarmUp.
 type warmer struct {
 	n    int
@@ -53,13 +56,14 @@ type warmer struct {
 
 // WarmUp dials until n connections are open, lent ones included, and waits for that or for the end of ctx. After a
 // failed dial it pauses and tries again; when ctx ends, its error comes together with that of the last failed dial, and
-// errors.Is and errors.As find both. It returns ErrClosed once the pool drains or is closed, and ErrTooLarge when n is
-// more than its limit. Nothing keeps the connections open afterwards: that is what Config.MinIdle is for.
+// errors.Is and errors.As find both. It returns ErrClosed once the pool drains or is closed, ErrTooLarge when n is
+// more than its limit, and a *DownError, as Lend does, when the backend is down already. Nothing keeps the connections
+// open afterwards: that is what Config.MinIdle is for.
 func (p *Pool) WarmUp(ctx context.Context, n int) error {
 	var last error
 	for ctx.Err() == nil {
 		w := &warmer{n: n, woke: make(chan error, 1)}
-		done, err := p.beginWarmUp(w)
+		done, err := p.beginWarmUp(w, last == nil)
 		if done {
 			return err
 		}
@@ -78,7 +82,10 @@ func (p *Pool) WarmUp(ctx context.Context, n int) error {
 		}
 		last = err
 		p.lock()
-		pause := p.pauseLocked()
+		pause := p.outage.retryIn(p.now())
+		if p.outage.judged {
+			pause = p.outage.pause(p.rng)
+		}
 		p.unlock()
 		p.rest(ctx, pause)
 	}
@@ -89,28 +96,27 @@ func (p *Pool) WarmUp(ctx context.Context, n int) error {
 }
 
 // beginWarmUp begins the dials that a WarmUp lacks and enlists it to be woken; done says that there is nothing to wait for.
-func (p *Pool) beginWarmUp(w *warmer) (done bool, err error) {
+// A newcomer does not wait for a backend that is down.
+func (p *Pool) beginWarmUp(w *warmer, newcomer bool) (done bool, err error) {
+	now := p.now()
 	p.lock()
 	switch {
 	case p.closed || p.draining:
 		err = ErrClosed
 	case w.n > p.limit:
 		err = ErrTooLarge
+	case newcomer && w.n > 0:
+		err = p.turnedAwayLocked(now)
 	}
-	if err != nil || p.nIdle+p.lent >= w.n {
+	if err != nil || p.readyLocked() >= w.n {
 		p.unlock()
 		return true, err
 	}
 	p.size.asked(w.n)
-	begin := 0
-	for p.openLocked() < w.n && p.reserveDialLocked() {
-		begin++
-	}
 	p.warmers = append(p.warmers, w)
+	due := p.dueLocked(now)
 	p.unlock()
-	for range begin {
-		p.startDial()
-	}
+	p.start(due)
 	return false, nil
 }
 
@@ -157,11 +163,11 @@ func (p *Pool) wakeWarmers(failed error) {
 }
 
 // nextWarmerLocked takes one caller of WarmUp off the list: each of them when the pool ends or a dial has failed, and
-// else one whose number is reached, or out of reach without more dials.
+// else one whose number is reached, or out of reach.
 func (p *Pool) nextWarmerLocked(failed error) *warmer {
 	for i, w := range p.warmers {
 		ended := p.closed || p.draining
-		moved := failed != nil || p.nIdle+p.lent >= w.n || p.openLocked() < w.n || w.n > p.limit
+		moved := failed != nil || p.readyLocked() >= w.n || w.n > p.limit
 		if ended || w.n != restsOnly && moved {
 			p.warmers = slices.Delete(p.warmers, i, i+1)
 			return w

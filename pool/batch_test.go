@@ -178,7 +178,9 @@ func TestWarmUpTriesAgainAfterFailedDialsUntilItsContextEnds(t *testing.T) {
 		err := p.WarmUp(ctx, 3)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorIs(t, err, errRefused)
-		require.Less(t, p.Stats().DialFailed, uint64(60), "no storm")
+		require.Less(t, p.Stats().DialFailed, uint64(20), "no storm")
+		require.ErrorIs(t, p.WarmUp(t.Context(), 3), ErrDown, "it is known when it is called")
+		p.Retry()
 		warm := make(chan error)
 		go func() { warm <- p.WarmUp(t.Context(), 3) }()
 		p.clk.Sleep(time.Second)
@@ -191,11 +193,13 @@ func TestWarmUpTriesAgainAfterFailedDialsUntilItsContextEnds(t *testing.T) {
 func TestWarmUpDialsAnewForAConnectionThatEndsMeanwhile(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
+		begun := now(p)
 		warm := make(chan error)
 		go func() { warm <- p.WarmUp(t.Context(), 3) }()
 		p.clk.Sleep(5 * time.Millisecond)
 		c.Discard(ReasonBroken)
 		require.NoError(t, <-warm)
+		require.Equal(t, 15*time.Millisecond, now(p).Sub(begun), "at once")
 		require.Equal(t, 3, p.Stats().Idle)
 	})
 }
@@ -212,6 +216,7 @@ func TestWarmUpEndsWithThePool(t *testing.T) {
 		f.mu.Lock()
 		f.delay = time.Hour
 		f.mu.Unlock()
+		p.Retry()
 		go func() { warm <- p.WarmUp(t.Context(), 1) }()
 		synctest.Wait()
 		p.Close()

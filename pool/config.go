@@ -48,8 +48,27 @@ type Config struct {
 	LifetimeSpread float64
 	// MaxUses ends a connection when it comes back from this many loans. Default 0: no limit; it must not be negative.
 	MaxUses int
-	// DialTimeout bounds one dial. Default 5 s; negative: only the dialer's own limit.
+	// DialTimeout bounds one dial. A dial that has not returned a second after its limit is given up: it counts as
+	// failed, and what it gives later is closed. Default 5 s; negative: only the dialer's own limit.
 	DialTimeout time.Duration
+	// MinDialTimeout is the least to which the limit of a dial comes down: it follows the last dials, as three times the
+	// longest of 64, and never exceeds DialTimeout. Default 1.5 s, so that one lost SYN, which is repeated after 1 s, is
+	// survived; negative: the limit is always DialTimeout.
+	MinDialTimeout time.Duration
+	// MaxDials bounds the dials under way, without those of Fresh but with those that were given up and have not returned.
+	// A dial that ends makes room for the next one. Default 16; it must not be negative, and MaxConnections bounds it too.
+	MaxDials int
+	// RetryMin and RetryMax bound the pause between dials while they fail: it doubles from the one to the other, with half
+	// of it at random. Default 100 ms and 10 s, with a Judge 500 ms and 30 s; RetryMin at most RetryMax, not negative.
+	RetryMin, RetryMax time.Duration
+	// Judge, if set, says that somebody else judges the backend: the pool then turns no caller away because dials have
+	// failed, and sends no probe; only MinIdle rests between failed dials. It is told the result of every dial, nil for a
+	// success, unless its caller or the pool gave it up early. It must not block. Default: the pool is its own judge; see
+	// [DownError].
+	Judge func(error)
+	// Patience is how long a waiter of Lend or GetN may be left without a dial while returning connections will probably
+	// serve it sooner, as a share of a usual dial's time, at most 1. Default 0.25; negative: it dials at once.
+	Patience float64
 	// ValidateAfter is how long a connection may have been idle and still be lent without a look at it.
 	// Default 100 ms; negative: never look. One nanosecond means always, in practice.
 	ValidateAfter time.Duration
@@ -90,7 +109,8 @@ type Config struct {
 	// others. Default 1, at most 1024.
 	Shards int
 
-	// OnReady, if set, is called after a connection became idle or a slot became free while nobody waited in Lend.
+	// OnReady, if set, is called after a connection became idle or a slot became free while nobody waited in Lend, and
+	// after a dial ended that MaxDials had kept others from.
 	OnReady func()
 	// OnDialFailed, if set, is called after a dial failed that no waiter in Lend and no caller of Fresh is told about.
 	// OnReady follows, for the slot.
@@ -132,10 +152,12 @@ func (c Config) withDefaults() (Config, error) {
 	c.checkSizes(wrong)
 	c.checkLives(wrong)
 	c.checkSoundness(wrong)
+	c.checkPace(wrong)
 	if len(bad) > 0 {
 		return c, fmt.Errorf("pool: invalid Config: %w", errors.Join(bad...))
 	}
 	c.fillNumbers()
+	c.fillPace()
 	c.fillDoors()
 	return c, nil
 }

@@ -2,50 +2,65 @@ package pool
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"slices"
 	"time"
 )
 
-// Want asks for n more connections, as far as MaxConnections allows, and returns how many dials it began. It does
-// not wait: a finished dial serves a waiter, or becomes idle and is announced by Config.OnReady.
+// Want asks for n more connections, as far as MaxConnections and MaxDials allow, and returns how many dials it began.
+// It does not wait: a finished dial serves a waiter, or becomes idle and is announced by Config.OnReady. While the
+// backend is down, and there is no Judge, it begins none; what it asked for is remembered and keeps the probe going.
 func (p *Pool) Want(n int) int {
 	begun := 0
 	for ; begun < n; begun++ {
 		p.lock()
-		ok := !p.draining && p.reserveDialLocked()
+		ok := p.mayDialLocked() && p.reserveDialLocked()
 		p.size.asked(p.openLocked())
 		p.unlock()
 		if !ok {
 			break
 		}
-		p.startDial()
+		p.startDial(false)
 	}
 	return begun
 }
 
-// Cover sees to it that at least n dials are under way, as far as MaxConnections allows, and returns how many are.
-// Those that callers of Fresh wait for do not count, and a ping counts as one. An outer queue asks with it for as many dials as it has requests
-// that count on this pool, so that dials whose requests have gone serve those that come.
+// Cover sees to it that at least n dials are under way, as far as MaxConnections and MaxDials allow, and returns how many
+// are. Those that callers of Fresh wait for do not count, and a ping counts as one. An outer queue asks with it for as many
+// dials as it has requests that count on this pool, so that dials whose requests have gone serve those that come. While
+// the backend is down it begins none, as Want.
 func (p *Pool) Cover(n int) int {
 	// What is missing is reserved at once: a dial that ends between two looks is not one that was never begun.
 	p.lock()
 	under, begin := p.comingLocked(), 0
-	for under+begin < n && !p.draining && p.reserveDialLocked() {
+	for under+begin < n && p.mayDialLocked() && p.reserveDialLocked() {
 		begin++
 	}
 	p.noteLocked(p.demandLocked() + n)
 	p.unlock()
-	for range begin {
-		p.startDial()
-	}
+	p.start(dials{n: begin})
 	return under + begin
 }
 
+// mayDialLocked says whether an outer queue may have a dial now. While it may not, its wish is noted.
+func (p *Pool) mayDialLocked() bool {
+	if p.outage.holds() && !p.closed && !p.draining {
+		p.askLocked()
+		return false
+	}
+	return !p.draining
+}
+
+// slotsLocked is how many dials may begin now, those of Fresh excepted.
+func (p *Pool) slotsLocked() int {
+	return max(min(p.limit-p.openLocked(), p.cfg.MaxDials-p.dialsLocked()), 0)
+}
+
+// dialsLocked is how many dials count against MaxDials.
+func (p *Pool) dialsLocked() int { return p.dialling - p.fresh + p.settingUp + p.abandoned }
+
 // reserveDialLocked takes a slot for one dial, if one is free.
 func (p *Pool) reserveDialLocked() bool {
-	if p.closed || p.openLocked() >= p.limit {
+	if p.closed || p.slotsLocked() == 0 {
 		return false
 	}
 	p.dialling++
@@ -54,91 +69,106 @@ func (p *Pool) reserveDialLocked() bool {
 }
 
 // startDial begins a dial whose slot has been reserved. AfterFunc and not a go statement: see the locking law.
-func (p *Pool) startDial() { p.clk.AfterFunc(0, p.dial) }
+func (p *Pool) startDial(probe bool) {
+	p.clk.AfterFunc(0, func() { p.dial(&dialRun{parent: context.Background(), probe: probe}) })
+}
 
 // dial makes one connection and gives it to the first waiter, or to the idle list.
-func (p *Pool) dial() {
-	l, err := p.connect(context.Background(), false)
-	if err != nil {
-		p.dialFailed(err, false)
+func (p *Pool) dial(run *dialRun) {
+	if !p.connect(run) {
 		return
 	}
-	now := p.now()
-	p.lock()
-	p.giveLocked(l, now)
-	if p.cfg.Setup != nil { // now it is known how many loans one carries
-		p.dialForLine()
-	}
+	capped := p.dialsLocked() == p.cfg.MaxDials-1
+	p.giveLocked(run.loan, run.ended)
+	p.judged(nil)
+	p.begin()
 	p.wakeWarmers(nil)
-}
-
-// dialForLine begins the dials that the line lacks.
-func (p *Pool) dialForLine() {
-	p.lock()
-	begin := p.beginForLineLocked()
-	p.unlock()
-	for range begin {
-		p.startDial()
+	if capped {
+		p.ready() // whoever was refused a dial for their number may have one
 	}
 }
 
-// connect dials a connection and sets it up. It counts as lent from the end of its dial on. Failed says what went
-// wrong, for dialFailed to count; a connection that was dialled has been retired then.
-func (p *Pool) connect(ctx context.Context, fresh bool) (l *loan, failed *DialError) {
-	ctx, cancel := p.withDialTimeout(ctx)
+// connect dials a connection and sets it up. It counts as lent from the end of its dial on. True: run has it, and the
+// pool is locked, so that nobody counts on that dial any more before the connection has been given away. False: it
+// failed, or was given up, and all that follows from that has been done.
+func (p *Pool) connect(run *dialRun) bool {
+	ctx, cancel := p.limitDial(run)
 	defer cancel()
-	run, err := p.callDialer(ctx, cancel)
+	nc, err := p.callDialer(ctx, run)
 	if err != nil {
-		return nil, &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Err: err}
+		p.lock()
+		mine := p.claimEndLocked(run)
+		p.unlock()
+		if !mine {
+			p.dialReturned()
+			return false
+		}
+		p.dialFailed(run, &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Err: err}, ctx.Err())
+		return false
 	}
-	k := p.adopt(run, p.now(), fresh)
-	err = p.setUp(ctx, k)
-	p.leave(run)
+	k := p.adopt(run, nc)
+	if k == nil {
+		_ = nc.Close()
+		p.dialReturned()
+		return false
+	}
+	s, err := p.setUp(ctx, nc)
 	now := p.now()
 	p.lock()
-	if !fresh {
-		p.settingUp--
+	if !p.claimEndLocked(run) {
+		p.unlock()
+		if s != nil {
+			_ = s.Close()
+		}
+		p.dialReturned()
+		return false
 	}
 	if err != nil {
 		p.unlock()
-		k.close()
-		p.lock()
-		p.retireLocked(k, now, ReasonSetupFailed)
-		p.unlock()
-		p.event(Event{At: p.time(now), Kind: EventRetired, Conn: k.id, Reason: ReasonSetupFailed})
-		return nil, &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Setup: true, Err: err}
+		p.dropUnmade(run)
+		p.dialFailed(run, &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Setup: true, Err: err}, ctx.Err())
+		return false
 	}
-	p.failures = 0
+	p.setUpEndsLocked(run)
+	k.install(s)
+	p.dialTimes.succeeded(now - run.begun)
+	p.dialSucceededLocked(run)
 	p.expectLocked(k)
 	p.grownLocked(now, now-run.begun)
-	l = &k.loan
+	run.loan = &k.loan
 	if k.session != nil {
 		p.central = true
 		p.addSessionLocked(k, now)
-		l = p.takeStreamLocked(k)
-		if !fresh { // it will be given away, which is no loan yet
+		run.loan = p.takeStreamLocked(k)
+		if !run.fresh { // it will be given away, which is no loan yet
 			k.streams.taken--
 		}
 	}
-	p.unlock()
-	return l, nil
+	run.ended = now
+	return true
 }
 
-// adopt makes a finished dial's connection one of the pool's. As long as it is in nobody's hands it counts as lent.
-func (p *Pool) adopt(run *dialRun, now time.Duration, fresh bool) *link {
+// adopt makes a finished dial's connection one of the pool's. As long as it is in nobody's hands it counts as lent. It is
+// nil when the dial has been given up.
+func (p *Pool) adopt(run *dialRun, nc net.Conn) *link {
+	now := p.now()
 	p.lock()
-	p.dialEndsLocked(fresh)
-	if !fresh {
+	if run.over {
+		p.unlock()
+		return nil
+	}
+	p.dialEndsLocked(run.fresh)
+	if !run.fresh {
 		p.settingUp++
 	}
-	run.made = run.nc
 	p.stats.Dialled++
 	p.hist.dial.observe(now - run.begun)
 	p.lastID++
-	k := &link{pool: p, nc: run.nc, id: p.lastID, born: now, gen: run.gen, ends: never}
+	k := &link{pool: p, nc: nc, id: p.lastID, born: now, gen: run.gen, ends: never}
+	run.made = k
 	k.loan.link = k
 	k.shard = int32(int(p.lastID) % len(p.shards))
-	k.look.init(run.nc)
+	k.look.init(nc)
 	k.at, p.conns = len(p.conns), append(p.conns, k)
 	if p.cfg.LeakAfter > 0 {
 		k.loan.places = new(places)
@@ -155,65 +185,15 @@ func (p *Pool) adopt(run *dialRun, now time.Duration, fresh bool) *link {
 	return k
 }
 
-// Fresh dials a connection for this caller alone and waits for it: a borrower whose reused connection turned out to be
-// dead does not want another one of that age. Where the pool is full the connection that has been idle longest gives
-// way. It returns ErrNoRoom when every connection is lent, ErrClosed after Close or Drain, ctx's error when ctx ended first,
-// and a *DialError when the dial failed.
-func (p *Pool) Fresh(ctx context.Context, shard int) (Conn, error) {
-	if err := p.reserveFresh(); err != nil {
-		return Conn{}, err
+// dialSucceededLocked ends an outage, if there was one. What it held back is due now.
+func (p *Pool) dialSucceededLocked(run *dialRun) {
+	if run.probe {
+		p.outage.probeEnded()
 	}
-	l, failed := p.connect(ctx, true)
-	if failed != nil {
-		closed := p.dialFailed(failed, true)
-		switch {
-		case ctx.Err() != nil:
-			return Conn{}, ctx.Err()
-		case closed:
-			return Conn{}, ErrClosed
-		}
-		return Conn{}, failed
+	if p.outage.holds() {
+		p.refillShort = true
 	}
-	now := p.now()
-	p.lock()
-	l.link.shard = int32(shard)
-	p.lendLocked(l, now, shard)
-	p.unlock()
-	p.watch(l)
-	p.wakeWarmers(nil)
-	return l.handle(), nil
-}
-
-// reserveFresh takes a slot for a dial of Fresh, from the connection that has been idle longest if need be. That slot
-// passes from the one to the other under the lock, so that nobody else can take it.
-func (p *Pool) reserveFresh() error {
-	p.lock()
-	var old *link
-	if !p.closed && !p.draining && p.openLocked() >= p.limit {
-		old = p.popOldestLocked()
-	}
-	if old != nil {
-		p.unlock()
-		now := p.now()
-		old.close()
-		defer p.event(Event{At: p.time(now), Kind: EventRetired, Conn: old.id, Reason: ReasonExcess})
-		p.lock()
-		p.retireLocked(old, now, ReasonExcess)
-		p.settleLocked()
-	}
-	closed := p.closed || p.draining
-	ok := !closed && p.reserveDialLocked()
-	if ok {
-		p.fresh++
-	}
-	p.unlock()
-	switch {
-	case closed:
-		return ErrClosed
-	case !ok:
-		return ErrNoRoom
-	}
-	return nil
+	p.outage.over()
 }
 
 // dialEndsLocked counts a dial out.
@@ -224,114 +204,94 @@ func (p *Pool) dialEndsLocked(fresh bool) {
 	}
 }
 
-// withDialTimeout is the context of one dial and its set-up.
-func (p *Pool) withDialTimeout(parent context.Context) (context.Context, context.CancelFunc) {
-	if p.cfg.DialTimeout > 0 {
-		return p.clk.WithTimeout(parent, p.cfg.DialTimeout)
-	}
-	return context.WithCancel(parent)
-}
-
-// callDialer runs the dialer and turns its misbehaviour into errors. A dial that gave a connection stays listed, for
-// Close to give up its set-up.
-func (p *Pool) callDialer(ctx context.Context, cancel context.CancelFunc) (run *dialRun, err error) {
-	run = &dialRun{cancel: cancel, begun: p.now()}
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the dialer panicked: %v", r)
-		}
-		if err != nil {
-			p.leave(run)
-		}
-	}()
-	if !p.enter(run) {
-		return nil, ErrClosed
-	}
-	run.nc, err = p.cfg.Dialer.DialContext(ctx, p.cfg.Network, p.cfg.Address)
-	if err == nil && run.nc == nil {
-		err = errNilConn
-	}
-	if err == nil {
-		if err = tune(run.nc, p.cfg.KeepAlive, p.cfg.UserTimeout); err != nil {
-			_ = run.nc.Close()
-		}
-	}
-	return run, err
-}
-
-// dialRun is a dial whose dialer has been called.
-type dialRun struct {
-	cancel context.CancelFunc
-	gen    uint32   // the pool's generation when it began
-	nc     net.Conn // what it gave
-	made   net.Conn // the same, once the pool's lock guards it
-	begun  time.Duration
-}
-
-// enter lists a dial among those that Close gives up; false when the pool is closed already.
-func (p *Pool) enter(d *dialRun) bool {
+// dropUnmade retires a connection whose set-up failed.
+func (p *Pool) dropUnmade(run *dialRun) {
+	k := run.made
+	k.close()
+	now := p.now()
 	p.lock()
-	defer p.unlock()
-	if p.closed {
-		return false
-	}
-	d.gen = p.gen
-	p.dials = append(p.dials, d)
-	return true
+	p.setUpEndsLocked(run)
+	p.retireLocked(k, now, ReasonSetupFailed)
+	p.unlock()
+	p.event(Event{At: p.time(now), Kind: EventRetired, Conn: k.id, Reason: ReasonSetupFailed})
 }
 
-// leave takes it off the list.
-func (p *Pool) leave(d *dialRun) {
-	p.lock()
-	defer p.unlock()
-	if i := slices.Index(p.dials, d); i >= 0 {
-		p.dials = slices.Delete(p.dials, i, i+1)
-	}
-}
-
-// dialFailed draws the consequences of a dial or a set-up that failed and says whether the pool is closed. Where the
-// dial was nobody's own, the first waiter is told, or the outer queue when nobody waits. The slot that is free now is
+// dialFailed draws the consequences of a dial or a set-up that failed; ended is how its context had ended by then. Where
+// the dial was nobody's own, the first waiter is told, or the outer queue when nobody waits. The slot that is free now is
 // announced in any case.
-func (p *Pool) dialFailed(err *DialError, fresh bool) (closed bool) {
+func (p *Pool) dialFailed(run *dialRun, err *DialError, ended error) {
 	now := p.now()
 	p.lock()
 	if !err.Setup {
-		p.dialEndsLocked(fresh)
+		p.dialEndsLocked(run.fresh)
 		p.stats.DialFailed++
 	}
-	p.failures++
-	var w *waiter
-	if first := p.waiters.firstLive(); !fresh && first != nil && first.need > 0 {
-		w = first
-		p.waiters.remove(w)
+	run.failed, run.closed = err, p.closed
+	evidence := p.learnFailureLocked(run, now, ended)
+	w := p.concernedLocked(run)
+	due := p.lineDueLocked(now)
+	if p.warm && p.outage.judged {
+		p.armUpkeepLocked(p.outage.retryAt)
 	}
-	begin := p.beginForLineLocked()
-	if p.warm {
-		p.retryAt = now + p.pauseLocked()
-		p.armUpkeepLocked(p.retryAt)
-	}
-	closed = p.closed
-	free := p.waiters.n == 0
+	closed, free := p.closed, p.waiters.n == 0
 	p.settleLocked()
 	p.unlock()
 	if closed {
-		return true
+		p.answer(run)
+		return
 	}
 	p.event(Event{At: p.time(now), Kind: EventDialFailed, Err: err.Err})
-	for range begin {
-		p.startDial()
+	if evidence {
+		p.judged(err)
 	}
+	p.start(due)
 	switch {
 	case w != nil:
 		p.tell(w, result{err: err})
 		p.serveLine(nil) // what lay ready for a batch is the next one's
 		p.trim()
-	case !fresh && p.cfg.OnDialFailed != nil:
+	case !run.fresh && p.cfg.OnDialFailed != nil:
 		p.cfg.OnDialFailed(err)
 	}
-	if free {
+	if p.turnAway() || free {
 		p.ready()
 	}
 	p.wakeWarmers(err)
-	return false
+	p.answer(run)
+}
+
+// learnFailureLocked remembers what a failed dial says about the backend, if anything: not when its caller gave it up,
+// nor when the pool did to close.
+func (p *Pool) learnFailureLocked(run *dialRun, now time.Duration, ended error) (evidence bool) {
+	if run.probe {
+		p.outage.probeEnded()
+	}
+	if p.closed || run.parent.Err() != nil {
+		return false
+	}
+	if ended == context.DeadlineExceeded {
+		p.dialTimes.timedOut(run.limit)
+	}
+	if pause := p.outage.failed(now, run.begun, run.failed); pause && (p.warm || !p.outage.judged) {
+		p.outage.rest(now, p.rng)
+	}
+	return true
+}
+
+// concernedLocked takes the waiter whom a failed dial concerns out of the line; nil if there is none. The failure of a
+// probe is no news to those who wait for a connection that is lent.
+func (p *Pool) concernedLocked(run *dialRun) *waiter {
+	w := p.waiters.firstLive()
+	if w == nil || w.need == 0 || run.fresh || run.probe && p.lent > p.settingUp {
+		return nil
+	}
+	p.waiters.remove(w)
+	return w
+}
+
+// judged tells the judge how a dial ended.
+func (p *Pool) judged(err error) {
+	if p.cfg.Judge != nil {
+		p.cfg.Judge(err)
+	}
 }

@@ -63,6 +63,28 @@
 // [Config.TrimEvery] half of the idle connections that the demand of the last ten to twenty seconds did not need are closed.
 // [Config.Predict] dials ahead of growing demand; where demand jumps, nothing foresees it.
 //
+// # When to dial
+//
+// A caller who finds nothing idle is worth a dial, with three exceptions. At most [Config.MaxDials] are under way at a
+// time; when one ends, the line has the next, then [Pool.WarmUp], then [Config.MinIdle]. While connections are lent, a
+// waiter is left without a dial for [Config.Patience], a quarter of a usual dial's time, unless returns cannot serve it
+// sooner by what is known of the length of loans: a burst of short loans over slow dials then leaves the pool as small as it
+// was, and a wrong guess costs that quarter. A shortage that lasts for longer than a dial is no burst: then the pool grows
+// by an eighth of what is lent, at least by one, in the time of a dial. And while dials fail there is only one at a time,
+// the probe.
+//
+// The backend counts as down when the last dial failed and no connection is open. Then callers fail at once with a
+// [DownError], those in line one by one, and nobody is dialled for but by the probe: after a pause, which doubles from
+// [Config.RetryMin] to [Config.RetryMax] with half of it at random, and only if somebody has asked since the last one or
+// MinIdle is kept up; otherwise the next caller makes it and waits for it. Callers whose dial was under way when another
+// one failed learn what comes of theirs. As long as a connection is lent, callers may wait for that. The first dial that
+// succeeds ends all this, and so does [Pool.Retry]. With a [Config.Judge] none of it happens: each caller gets its dial.
+//
+// A dial may take three times as long as the longest of the last 64, within [Config.MinDialTimeout] and
+// [Config.DialTimeout]. One that timed out counts as twice its limit, so that a backend that became slower is reached
+// again. A dialer, or Setup, that does not even return a second after that is given up: its slot is free, its caller is
+// told, what it gives later is closed, and until then it counts against MaxDials.
+//
 // # What can be seen
 //
 // [Pool.Stats] is one consistent snapshot, [Pool.Histograms] has the distributions of waits, dials, loans and ages, and
@@ -72,8 +94,9 @@
 // # An outer queue
 //
 // A caller that may use any of several pools (the proxy's upstream) keeps the one queue itself and uses three
-// things: TryLend, [Pool.Want], which asks for dials without waiting for them, and the callbacks [Config.OnReady]
-// and [Config.OnDialFailed], which are called without any lock of the pool held.
+// things: TryLend, [Pool.Want] or [Pool.Cover], which ask for dials without waiting for them, and the callbacks
+// [Config.OnReady] and [Config.OnDialFailed], which are called without any lock of the pool held. Where it also judges
+// which backend is fit, [Config.Judge] says so.
 //
 // # Sessions
 //

@@ -101,7 +101,7 @@ func TestShrinkingClosesTheOldestIdleAndLetsLentOnesFinish(t *testing.T) {
 
 func TestGrowingBeginsDialsForWaitersAndAnnouncesTheSlots(t *testing.T) {
 	var ready atomic.Int32
-	cfg := Config{MaxConnections: 1, OnReady: func() { ready.Add(1) }}
+	cfg := Config{MaxConnections: 1, Patience: -1, OnReady: func() { ready.Add(1) }}
 	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
 		held := lend(t, p)
 		got := make(chan Conn, 3)

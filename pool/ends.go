@@ -50,11 +50,9 @@ func (p *Pool) Resize(n int) error {
 	p.serveLine(nil)
 	p.trim()
 	p.lock()
-	begin, free := p.beginForLineLocked(), p.waiters.n == 0
+	due, free := p.dueLocked(p.now()), p.waiters.n == 0
 	p.unlock()
-	for range begin {
-		p.startDial()
-	}
+	p.start(due)
 	p.refill(p.now())
 	p.wakeWarmers(nil)
 	if free && p.Free() > 0 {
@@ -152,6 +150,7 @@ func (p *Pool) Close() {
 	p.closed = true
 	p.over.Store(true)
 	p.stopUpkeepLocked()
+	p.stopPaceLocked()
 	p.unlock()
 	if first {
 		p.failWaiters()
@@ -187,7 +186,9 @@ func (p *Pool) cancelDials() {
 		var made net.Conn
 		if len(p.dials) > 0 {
 			d, p.dials = p.dials[0], p.dials[1:]
-			made = d.made
+			if d.made != nil {
+				made = d.made.nc
+			}
 		}
 		p.unlock()
 		if d == nil {

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,7 +23,8 @@ func TestAnIdleConnectionEndsAtItsIdleTimeoutExactly(t *testing.T) {
 }
 
 func TestConnectionsBornTogetherDoNotDieTogether(t *testing.T) {
-	inBubble(t, Config{IdleTimeout: -1, MaxLifetime: time.Hour, TrimEvery: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
+	cfg := Config{IdleTimeout: -1, MaxLifetime: time.Hour, TrimEvery: -1, MaxDials: 40}
+	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
 		p.Want(40)
 		p.clk.Sleep(54*time.Minute - time.Second)
 		require.Equal(t, 40, p.Stats().Idle, "nobody dies before the spread begins")
@@ -172,7 +174,8 @@ func TestAConnectionThatLayIdleBeforeItsFirstLoanCountsAsReused(t *testing.T) {
 }
 
 func TestRetryRefillsMinIdleWithoutWaitingForThePause(t *testing.T) {
-	inBubble(t, Config{MinIdle: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
+	cfg := Config{MinIdle: 1, Rand: func(string) *rand.Rand { return seeded() }} // no probe under way at the end
+	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.setFail(true)
 		p.Warm()
 		p.clk.Sleep(5 * time.Minute)

@@ -18,6 +18,9 @@ var ErrNoRoom = errors.New("pool: every connection is lent")
 // ErrTooLarge is returned by GetN and WarmUp when they are asked for more connections than the pool may have.
 var ErrTooLarge = errors.New("pool: more connections are asked for than the pool may have")
 
+// ErrDown is what a [DownError] is, besides the error of the last dial.
+var ErrDown = errors.New("pool: the backend is down")
+
 // LimitError is the answer to a caller of Lend who finds the queue of waiters full.
 type LimitError struct {
 	// Pool is the pool's name; Limit, Lent and Waiting are what it held when the caller was turned away.
@@ -67,4 +70,31 @@ func (e *DialError) Error() string {
 // Unwrap returns the dialer's error.
 func (e *DialError) Unwrap() error { return e.Err }
 
-var errNilConn = errors.New("the dialer returned neither a connection nor an error")
+// DownError is the answer to a caller whom the pool could serve only by a dial, while the last dials have failed and the
+// next try is not due or is under way for somebody else. It says what is known; nothing was tried for this caller.
+type DownError struct {
+	// Pool is the pool's name, Address what it dials.
+	Pool, Address string
+	// Failures is the number of dials that have failed in a row, at least 1.
+	Failures int
+	// RetryIn is the time until the next try may begin; 0 when it is under way.
+	RetryIn time.Duration
+	// Err is the error of the last dial, a *DialError.
+	Err error
+}
+
+// Error names the pool and the address and says what the last dial met.
+func (e *DownError) Error() string {
+	cause, dial := e.Err, (*DialError)(nil)
+	if errors.As(e.Err, &dial) {
+		cause = dial.Err // which names the pool and the address no second time
+	}
+	next := "being tried again"
+	if e.RetryIn > 0 {
+		next = "next try in " + e.RetryIn.Round(time.Millisecond).String()
+	}
+	return fmt.Sprintf("pool %s: %s is down (failed dials in a row: %d, %s): %v", e.Pool, e.Address, e.Failures, next, cause)
+}
+
+// Unwrap makes errors.Is(err, ErrDown) true and leads to the error of the last dial.
+func (e *DownError) Unwrap() []error { return []error{ErrDown, e.Err} }

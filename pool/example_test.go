@@ -3,8 +3,10 @@ package pool_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/wavepool/wavepool/pool"
@@ -93,4 +95,26 @@ func ExamplePool_GetN() {
 	// pool: more connections are asked for than the pool may have
 	// 3 lent
 	// <nil>
+}
+
+// While the backend is down callers fail at once, and learn what is known. The pool itself finds out when it is back.
+func ExampleDownError() {
+	p, err := pool.New(pool.Config{Name: "db", Address: "127.0.0.1:1", RetryMin: time.Minute, RetryMax: time.Hour})
+	if err != nil {
+		panic(err)
+	}
+	defer p.Close()
+
+	for range 2 {
+		_, err = p.Lend(context.Background())
+		var down *pool.DownError
+		if errors.As(err, &down) {
+			fmt.Println("down, failed dials:", down.Failures, "next try within a minute:", down.RetryIn <= time.Minute)
+		} else {
+			fmt.Println("the dial failed:", errors.Is(err, syscall.ECONNREFUSED))
+		}
+	}
+	// Output:
+	// the dial failed: true
+	// down, failed dials: 1 next try within a minute: true
 }

@@ -23,18 +23,26 @@ type fakeNet struct {
 	fail    bool
 	nilConn bool
 	panics  bool
+	deaf    bool // takes no notice of contexts
 	dialled []*fakeConn
 	dials   int
+	under   int             // dials under way
+	most    int             // of them at a time
+	begun   []time.Time     // when each dial began
+	lasted  []time.Duration // and how long it took; 0: it has not ended
 }
 
 func newFakeNet(delay time.Duration) *fakeNet { return &fakeNet{clk: clock.New(), delay: delay} }
 
 func (f *fakeNet) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	f.mu.Lock()
-	delay, fail, isNil, panics := f.delay, f.fail, f.nilConn, f.panics
-	f.dials++
+	delay, fail, isNil, panics, deaf := f.delay, f.fail, f.nilConn, f.panics, f.deaf
+	defer f.begin()()
 	f.mu.Unlock()
-	if delay > 0 {
+	switch {
+	case deaf:
+		f.clk.Sleep(delay)
+	case delay > 0:
 		select {
 		case <-f.clk.After(delay):
 		case <-ctx.Done():
@@ -54,6 +62,42 @@ func (f *fakeNet) DialContext(ctx context.Context, _, _ string) (net.Conn, error
 	c := &fakeConn{}
 	f.dialled = append(f.dialled, c)
 	return c, nil
+}
+
+// begin counts a dial, with the lock, and returns what counts it out, without.
+func (f *fakeNet) begin() (end func()) {
+	n, begun := f.dials, f.clk.Now()
+	f.dials++
+	f.under++
+	f.most = max(f.most, f.under)
+	f.begun, f.lasted = append(f.begun, begun), append(f.lasted, 0)
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.under--
+		f.lasted[n] = f.clk.Since(begun)
+	}
+}
+
+// count is the number of dials so far, and of those at a time since the last call.
+func (f *fakeNet) count() (dials, most int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	most, f.most = f.most, f.under
+	return f.dials, most
+}
+
+// soFar is the number of dials so far.
+func (f *fakeNet) soFar() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dials
+}
+
+func (f *fakeNet) setDelay(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.delay = d
 }
 
 func (f *fakeNet) setFail(v bool) {

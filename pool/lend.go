@@ -96,7 +96,8 @@ func (p *Pool) endLoanLocked(l *loan, now time.Duration) {
 
 // Lend lends a connection: an idle one at once, else whatever comes first, a returned connection or a finished dial.
 // It waits its turn until ctx ends and then returns ctx's error. It returns ErrClosed after Close or Drain, a
-// *LimitError when too many wait already, and a *DialError when the dial that was this caller's turn failed.
+// *LimitError when too many wait already, a *DialError when the dial that was this caller's turn failed, and a *DownError,
+// mostly at once, when the last dials failed and no connection is open that might come back.
 func (p *Pool) Lend(ctx context.Context) (Conn, error) { return p.lend(ctx, p.now(), 0) }
 
 // LendAt is Lend for a caller who has read the clock and has a shard of its own: now is the present instant, and shard,
@@ -186,6 +187,9 @@ func (p *Pool) giveLocked(l *loan, now time.Duration) {
 	if more || !direct {
 		p.serveLine(nil)
 	}
+	if !direct {
+		p.begin() // one less is lent: the batch may have to wait for dials alone
+	}
 }
 
 // endsLocked says why a connection that comes back must not go on.
@@ -271,19 +275,17 @@ func (p *Pool) retireLocked(k *link, now time.Duration, why Reason) {
 func (p *Pool) retire(k *link, now time.Duration, why Reason) (free bool) {
 	p.lock()
 	p.retireLocked(k, now, why)
-	begin := p.beginForLineLocked()
-	if p.warm && begin == 0 {
-		p.armUpkeepLocked(max(now, p.retryAt))
+	due := p.dueLocked(now)
+	if p.warm && due.n == 0 && !p.outage.holds() {
+		p.armUpkeepLocked(max(now, p.outage.refillAt()))
 	}
 	free = p.waiters.n == 0
 	p.settleLocked()
 	p.unlock()
 	p.event(Event{At: p.time(now), Kind: EventRetired, Conn: k.id, Reason: why})
-	for range begin {
-		p.startDial()
-	}
+	p.start(due)
 	p.wakeWarmers(nil)
-	return free
+	return p.turnAway() || free
 }
 
 // ready tells the outer queue that something became free.

@@ -123,29 +123,6 @@ func (l *waiterList) pop() *waiter {
 	return w
 }
 
-// beginForLineLocked reserves the dials that the line lacks, as far as the limit allows. The caller starts them.
-func (p *Pool) beginForLineLocked() (n int) {
-	if p.waiters.need == 0 {
-		return 0
-	}
-	missing := p.waiters.need - p.roomLocked(p.waiters.need)
-	if missing <= 0 {
-		return 0
-	}
-	needed := missing
-	switch p.perConn {
-	case 1:
-	case 0: // the first connection will show how many loans one carries
-		needed = 1
-	default:
-		needed = (missing + p.perConn - 1) / p.perConn
-	}
-	for p.comingLocked() < needed && p.reserveDialLocked() {
-		n++
-	}
-	return n
-}
-
 // layBack lays connections idle again that were taken for a loan which did not begin, as they lay before.
 func (p *Pool) layBack(taken []*loan) {
 	for _, l := range taken {
@@ -380,16 +357,14 @@ func (p *Pool) enqueue(w *waiter) error {
 		p.serveLine(w)
 		p.lock()
 	}
-	begin := 0
+	var due dials
 	if w.queued {
 		w.counted = true
 		p.stats.Waits++
-		begin = p.beginForLineLocked()
+		due = p.lineDueLocked(w.since)
 	}
 	p.unlock()
-	for range begin {
-		p.startDial()
-	}
+	p.start(due)
 	return nil
 }
 
@@ -400,7 +375,11 @@ func (p *Pool) refusesLocked(w *waiter) error {
 		return ErrClosed
 	case w.need > p.limit:
 		return ErrTooLarge
-	case p.waiters.n >= max(p.cfg.MaxWaiters, 0) && (p.waiters.n > 0 || p.roomLocked(w.need) < w.need):
+	}
+	if err := p.turnedAwayLocked(w.since); err != nil {
+		return err
+	}
+	if p.waiters.n >= max(p.cfg.MaxWaiters, 0) && (p.waiters.n > 0 || p.roomLocked(w.need) < w.need) {
 		return p.limitErrorLocked(w.since)
 	}
 	return nil

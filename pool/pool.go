@@ -37,8 +37,13 @@ type Pool struct {
 	fresh                 int           // of the dials, the ones that callers of Fresh wait for: nobody else may count on them
 	dials                 []*dialRun    // those under way whose dialer has been called, oldest first
 	warm                  bool          // MinIdle is kept up
-	failures              int           // dials that failed in a row
-	retryAt               time.Duration // MinIdle is not refilled before, after a failed dial
+	refillShort           bool          // MinIdle lacks dials that MaxDials or an outage held back
+	abandoned             int           // dials that were given up and whose dialer or Setup has not returned
+	outage                outage        // what is known of a backend that takes no connections
+	dialTimes             dialTimes     // how long dials take
+	patience              patience      // how long loans take
+	pace                  *clock.Timer  // pending run of the pace, nil if none
+	paceAt                time.Duration // when it is due; never if none is pending
 	waiters               waiterList
 	size                  sizer
 	hist                  histograms
@@ -46,7 +51,7 @@ type Pool struct {
 	lastID                uint64
 	upkeep                *clock.Timer  // pending run of the upkeep, nil if none
 	upkeepAt              time.Duration // when it is due; never if none is pending
-	running               int           // runs of the upkeep and of recheck that have been started or are due and have not ended
+	running               int           // runs of timers and of recheck that have been started or are due and have not ended
 	closed                bool
 	over                  atomic.Bool   // closed, for those who take no lock
 	rechecks              atomic.Bool   // a recheck has been started and has not begun
@@ -72,7 +77,7 @@ func New(cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{cfg: cfg, clk: cfg.Clock, epoch: cfg.Clock.Now(), shards: make([]shard, cfg.Shards),
-		upkeepAt: never, idleFor: cfg.IdleTimeout, drained: make(chan struct{})}
+		upkeepAt: never, paceAt: never, idleFor: cfg.IdleTimeout, drained: make(chan struct{})}
 	p.alone, _ = cfg.Clock.(reserver)
 	p.rng = cfg.Rand("pool/" + cfg.Name)
 	p.size = newSizer(cfg.Predict, cfg.PredictEvery, cfg.TrimEvery)
@@ -81,6 +86,12 @@ func New(cfg Config) (*Pool, error) {
 	if cfg.Setup != nil {
 		p.perConn = 0
 	}
+	p.outage = outage{min: cfg.RetryMin, max: cfg.RetryMax, judged: cfg.Judge != nil}
+	p.dialTimes = dialTimes{lower: cfg.MinDialTimeout, upper: cfg.DialTimeout}
+	if cfg.MinDialTimeout < 0 {
+		p.dialTimes.lower = cfg.DialTimeout
+	}
+	p.patience.share = cfg.Patience
 	p.boundLocked(cfg.MaxConnections)
 	return p, nil
 }
@@ -113,6 +124,7 @@ func (p *Pool) Stats() Stats {
 	s.Limit = p.limit
 	s.LearnedIdleTimeout = p.peerTimeoutLocked(now)
 	s.OldestWait = p.oldestWaitLocked(now)
+	s.Abandoned, s.Down, s.DialTimeout = p.abandoned, p.downLocked(), p.dialTimes.timeout()
 	for i := range p.shards {
 		s.Lends += p.shards[i].lends
 		s.Reuses += p.shards[i].reuses
@@ -121,11 +133,16 @@ func (p *Pool) Stats() Stats {
 	return s
 }
 
-// Free is the number of lends and dials that could begin now: idle connections, places on sessions and free slots.
+// Free is the number of lends and dials that could begin now: idle connections, places on sessions, and free slots as far
+// as MaxDials lets them be used. While the backend is down, and there is no Judge, no slot is free.
 func (p *Pool) Free() int {
 	p.lock()
 	defer p.unlock()
-	return max(p.limit-p.lent-p.dialling, 0) + max(p.roomLocked(math.MaxInt)-p.nIdle, 0)
+	slots := p.slotsLocked()
+	if p.outage.holds() {
+		slots = 0
+	}
+	return max(min(p.limit-p.lent-p.dialling, p.nIdle+slots), 0) + max(p.roomLocked(math.MaxInt)-p.nIdle, 0)
 }
 
 // comingLocked is the number of connections under way that will serve whoever comes first.

@@ -152,7 +152,7 @@ func TestAWaiterIsNotServedAfterItsContextEnded(t *testing.T) {
 }
 
 func TestAWaiterTakesAReturnedConnectionBeforeItsOwnDialEnds(t *testing.T) {
-	inBubble(t, Config{MaxConnections: 2, DialTimeout: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
+	inBubble(t, Config{MaxConnections: 2, DialTimeout: -1, Patience: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		held := lend(t, p)
 		f.delay = time.Minute
 		got := make(chan Conn)
@@ -176,6 +176,7 @@ func TestADialThatFailsTellsTheFirstWaiterAndGivesItsSlotBack(t *testing.T) {
 		require.ErrorAs(t, err, &dialErr)
 		require.ErrorIs(t, err, errRefused)
 		f.setFail(false)
+		p.Retry()
 		lend(t, p).Release()
 		requireConserved(t, p.Stats())
 	})
@@ -186,10 +187,12 @@ func TestADialerThatPanicsOrReturnsNothingLosesNoSlot(t *testing.T) {
 		f.panics = true
 		_, err := p.Lend(context.Background())
 		require.ErrorContains(t, err, "the dialer panicked")
+		p.Retry()
 		f.panics, f.nilConn = false, true
 		_, err = p.Lend(context.Background())
 		require.ErrorIs(t, err, errNilConn)
 		f.nilConn = false
+		p.Retry()
 		lend(t, p).Release()
 	})
 }

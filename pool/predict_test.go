@@ -60,7 +60,8 @@ func (o outcome) String() string {
 func carry(t *testing.T, l load, predict pool.Predict, seed uint64, o *outcome) {
 	netsim.Test(t, netsim.Config{Seed: seed, Latency: loadDial / 2}, func(s *netsim.Sim) {
 		clk := s.Clock()
-		p := simPool(t, s, pool.Config{Predict: predict, MaxConnections: 200})
+		// Without patience, which would trade connections for waits, it is prediction alone that differs.
+		p := simPool(t, s, pool.Config{Predict: predict, MaxConnections: 200, MaxDials: 200, Patience: -1})
 		require.NoError(t, p.WarmUp(context.Background(), 8))
 		var mu sync.Mutex
 		var wg sync.WaitGroup

@@ -47,24 +47,28 @@ type streams struct {
 
 // setUp runs Config.Setup on a new connection, under the limit of its dial. The error is its own, or says how it
 // misbehaved.
-func (p *Pool) setUp(ctx context.Context, k *link) (err error) {
+func (p *Pool) setUp(ctx context.Context, nc net.Conn) (s Session, err error) {
 	if p.cfg.Setup == nil {
-		return nil
+		return nil, nil
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("Setup panicked: %v", r)
+			s, err = nil, fmt.Errorf("Setup panicked: %v", r)
 		}
 	}()
 	// A Setup that waits for the peer without looking at its context ends with the connection's deadline.
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = k.nc.SetDeadline(deadline)
+		_ = nc.SetDeadline(deadline)
 	}
-	s, err := p.cfg.Setup(ctx, k.nc)
-	if err != nil {
-		return err
+	if s, err = p.cfg.Setup(ctx, nc); err != nil {
+		return nil, err
 	}
-	_ = k.nc.SetDeadline(time.Time{})
+	_ = nc.SetDeadline(time.Time{})
+	return s, nil
+}
+
+// install makes what Setup returned part of the connection.
+func (k *link) install(s Session) {
 	switch s := s.(type) {
 	case nil:
 	case exclusive:
@@ -72,7 +76,6 @@ func (p *Pool) setUp(ctx context.Context, k *link) (err error) {
 	default:
 		k.session, k.streams = s, new(streams)
 	}
-	return nil
 }
 
 // expectLocked learns from a connection that has been set up how many loans one carries.
@@ -224,6 +227,7 @@ func (p *Pool) giveStreamLocked(l *loan, now time.Duration) {
 	p.unlock()
 	if waiting {
 		p.serveLine(nil)
+		p.begin() // one less is lent, as in giveLocked
 		return
 	}
 	p.ready()
@@ -261,7 +265,7 @@ func (p *Pool) recheck() {
 	p.unlock()
 	p.serveLine(nil)
 	p.dropEndedSessions()
-	p.dialForLine()
+	p.begin()
 	p.lock()
 	free := p.waiters.n == 0 && !p.closed
 	p.unlock()

@@ -206,6 +206,7 @@ func TestConnectionPoolSetupThatFailsIsTheWaitersErrorAndKeepsNoSlot(t *testing.
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, Config{MaxConnections: 1, Setup: c.setUp}, func(t *testing.T, p *Pool, f *fakeNet) {
 				for range 2 {
+					p.Retry()
 					_, err := p.Lend(t.Context())
 					var failed *DialError
 					require.ErrorAs(t, err, &failed)

@@ -79,10 +79,20 @@ func spike(t *testing.T, seed uint64, cfg pool.Config, seconds int) (worst time.
 	return worst, open
 }
 
-// The idle timeout is off, so that it is the trim alone that makes the pool small again.
+func TestConnectionPoolEndsTheSpikeWithAsManyConnectionsAsBefore(t *testing.T) {
+	for seed := range uint64(10) {
+		worst, open := spike(t, seed, pool.Config{}, 3)
+		t.Logf("seed %d: worst wait %v, open at each second: %v", seed, worst, open)
+		require.LessOrEqual(t, open[0], 6)
+		require.Less(t, worst, 30*time.Millisecond, "fifty times 2 ms on five connections")
+	}
+}
+
+// Patience is off, so that the spike leaves the pool fat, and so is the idle timeout: it is the trim alone that makes the
+// pool small again.
 func TestConnectionPoolIsTrimmedAfterASpikeWithinAMinute(t *testing.T) {
 	for seed := range uint64(5) {
-		worst, open := spike(t, seed, pool.Config{IdleTimeout: -1}, 60)
+		worst, open := spike(t, seed, pool.Config{IdleTimeout: -1, MaxDials: 50, Patience: -1}, 60)
 		t.Logf("seed %d: worst wait %v, open at each second: %v", seed, worst, open)
 		require.LessOrEqual(t, open[59], 6)
 		for i := range open[1:] {

@@ -198,16 +198,14 @@ func (p *Pool) fit(now time.Duration) {
 	}
 	begin := 0
 	p.lock()
-	if p.failures == 0 && !p.draining { // whoever needs a connection finds out whether dials work again
+	if p.outage.failures == 0 && !p.draining { // whoever needs a connection finds out whether dials work again
 		lacks := p.size.lacks(p.nIdle+p.comingLocked(), p.busyLocked(), p.maxIdle)
 		for begin < lacks && p.reserveDialLocked() {
 			begin++
 		}
 	}
 	p.unlock()
-	for range begin {
-		p.startDial()
-	}
+	p.start(dials{n: begin})
 }
 
 // dropSurplus closes the connection that has been idle longest, if there still are too many.

@@ -61,6 +61,7 @@ func TestASlotFreedByAFailedDialIsAnnounced(t *testing.T) {
 		require.Equal(t, 1, p.Cover(2), "the limit")
 		p.clk.Sleep(20 * time.Millisecond)
 		require.EqualValues(t, 1, ready.Load(), "after a dial for anybody")
+		p.Retry()
 		_, err := p.Fresh(t.Context(), 0)
 		require.ErrorIs(t, err, errRefused)
 		require.EqualValues(t, 2, ready.Load(), "after a dial of Fresh")

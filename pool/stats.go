@@ -17,6 +17,15 @@ type Stats struct {
 	LearnedIdleTimeout time.Duration
 	// Limit is the pool's MaxConnections.
 	Limit int
+	// Abandoned is the number of dials that were given up because their dialer, or Setup, did not return; they count in
+	// DialFailed or Retired, and against MaxDials until they return.
+	Abandoned int
+	// Down says that the last dials failed and no connection is open, so that callers fail at once; never with a Judge.
+	Down bool
+	// TurnedAway counts the calls that were answered by a *DownError.
+	TurnedAway uint64
+	// DialTimeout is how long a dial may take that begins now; 0: for as long as the dialer likes.
+	DialTimeout time.Duration
 	// Retired counts the connections that left the pool, by reason.
 	Retired [NumReasons]uint64
 	// Lends counts the connections that borrowers got; Reuses those that had been used before.

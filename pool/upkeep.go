@@ -2,11 +2,6 @@ package pool
 
 import "time"
 
-const (
-	minPause = 500 * time.Millisecond
-	maxPause = 30 * time.Second
-)
-
 // Warm dials what MinIdle asks for and keeps it up from now on. It does not wait for the dials.
 func (p *Pool) Warm() {
 	p.lock()
@@ -17,33 +12,44 @@ func (p *Pool) Warm() {
 
 // refill begins the dials that bring the idle connections up to MinIdle.
 func (p *Pool) refill(now time.Duration) {
-	n := 0
 	p.lock()
-	if p.warm && !p.draining && now >= p.retryAt {
-		for p.nIdle+p.comingLocked() < p.minIdle && p.reserveDialLocked() {
-			n++
-		}
-	}
+	due := p.refillLocked(now)
 	p.unlock()
-	for range n {
-		p.startDial()
+	p.start(due)
+}
+
+// refillLocked reserves the dials that MinIdle lacks. The caller starts them.
+func (p *Pool) refillLocked(now time.Duration) (due dials) {
+	p.refillShort = false
+	switch {
+	case p.closed || !p.lacksIdleLocked():
+		return dials{}
+	case p.outage.holds():
+		return p.probeDueLocked(now)
+	case now < p.outage.refillAt():
+		return dials{}
 	}
+	for p.lacksIdleLocked() && p.reserveDialLocked() {
+		due.n++
+	}
+	p.refillShort = p.lacksIdleLocked() && p.openLocked() < p.limit
+	return due
+}
+
+// lacksIdleLocked says whether MinIdle wants another connection.
+func (p *Pool) lacksIdleLocked() bool {
+	return p.warm && !p.draining && p.nIdle+p.comingLocked() < p.minIdle
 }
 
 // Retry forgets earlier dial failures: whoever judges the backend (a health checker, say) has found it up again, so
-// MinIdle is refilled without waiting for the end of the pause.
+// what they held back is dialled now, MinIdle without waiting for the end of the pause.
 func (p *Pool) Retry() {
 	p.lock()
-	p.failures, p.retryAt = 0, 0
+	p.outage.forget()
+	due := p.dueLocked(p.now())
 	p.unlock()
+	p.start(due)
 	p.refill(p.now())
-}
-
-// pauseLocked is the time after a failed dial until MinIdle is tried again: doubling, with half of it at random.
-func (p *Pool) pauseLocked() time.Duration {
-	pause := minPause << min(p.failures-1, 10)
-	pause = min(max(pause, minPause), maxPause)
-	return pause/2 + time.Duration(p.rng.Int64N(int64(pause/2)))
 }
 
 // armUpkeepLocked makes sure that the upkeep runs at the given instant or before.
@@ -86,7 +92,8 @@ func (p *Pool) runUpkeep() {
 	p.reportLeaks(now)
 	p.fit(now)
 	p.lock()
-	p.armUpkeepLocked(min(p.nextLeakLocked(), p.nextExpiryLocked(), p.size.due(now, len(p.conns), p.minIdle)))
+	p.armUpkeepLocked(min(p.nextLeakLocked(), p.nextExpiryLocked(), p.nextRefillLocked(now),
+		p.size.due(now, len(p.conns), p.minIdle)))
 	p.unlock()
 	p.refill(now)
 	p.lock()
@@ -114,4 +121,12 @@ func (p *Pool) nextExpiryLocked() time.Duration {
 		return false
 	})
 	return next
+}
+
+// nextRefillLocked is when MinIdle, which rests after a failed dial, may be refilled.
+func (p *Pool) nextRefillLocked(now time.Duration) time.Duration {
+	if at := p.outage.refillAt(); now < at && p.lacksIdleLocked() {
+		return at
+	}
+	return never
 }

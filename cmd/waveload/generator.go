@@ -14,7 +14,7 @@ import (
 const (
 	// maxGrace is how long requests under way may still take once the run is over; those that take longer are cut off.
 	maxGrace = time.Second
-	// hopeless is how many failed dials, without one that succeeded, end the run: nothing is there to be loaded.
+	// hopeless is how many clients' requests for a connection, all in vain, end the run: nothing is there to be loaded.
 	hopeless = 10
 )
 
@@ -43,6 +43,7 @@ type generator struct {
 	stop     chan struct{} // closed when no more requests are to begin
 	stopping atomic.Bool   // the same, for the clients' loop
 	running  atomic.Int64  // clients at work
+	inVain   atomic.Uint64 // requests for a connection that got none
 	lost     chan struct{} // holds one when nothing can be reached
 	clients  []*client
 	records  []*recorder
@@ -64,8 +65,11 @@ func newGenerator(o *options, d *dialer) (*generator, error) {
 		method: []byte(o.target.method), dialer: d, stop: make(chan struct{}), lost: make(chan struct{}, 1)}
 	n := g.plan.clients
 	var err error
+	// Each client is to dial when it lacks a connection, and to wait for that as long as its user said: what spares a
+	// server, or its users, would change what is measured. A server that comes back is to be noticed at once.
 	g.pool, err = pool.New(pool.Config{Address: o.target.authority, Dialer: d, MaxConnections: n, MaxWaiters: n,
-		DialTimeout: o.timeout, MaxLifetime: -1})
+		DialTimeout: o.timeout, MinDialTimeout: -1, MaxDials: n, Patience: -1, MaxLifetime: -1,
+		RetryMin: connectPause, RetryMax: connectPause})
 	if err != nil {
 		return nil, err
 	}
@@ -79,10 +83,11 @@ func newGenerator(o *options, d *dialer) (*generator, error) {
 	return g, nil
 }
 
-// connectFailed is told by clients that got no connection. A server that never gave one is not waited for.
+// connectFailed is told by clients that got no connection. A server that never gave one is not waited for. Requests are
+// counted and not dials, because the pool dials a server that is down for one client only and turns the others away.
 func (g *generator) connectFailed() {
 	enough := uint64(min(hopeless, g.plan.clients))
-	if g.dialer.made.Load() == 0 && g.dialer.failed.Load() >= enough {
+	if g.inVain.Add(1) >= enough && g.dialer.made.Load() == 0 && g.dialer.failed.Load() > 0 {
 		select {
 		case g.lost <- struct{}{}:
 		default:

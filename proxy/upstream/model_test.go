@@ -59,6 +59,7 @@ func drawConfig(t *rapid.T) Config {
 			ValidateAfter:  time.Millisecond,
 		},
 	}
+	cfg.Pool.MaxDials = rapid.IntRange(1, 4).Draw(t, "maxDials")
 	cfg.Pool.MinIdle = rapid.IntRange(0, min(1, cfg.Pool.MaxConnections)).Draw(t, "minIdle")
 	cfg.Pool.MaxIdle = rapid.IntRange(max(1, cfg.Pool.MinIdle), cfg.Pool.MaxConnections).Draw(t, "maxIdle")
 	return cfg

@@ -84,6 +84,9 @@ func (u *Upstream) newBackend(i int) (*backend, error) {
 	pc.Dialer, pc.Clock, pc.Rand = u.cfg.Dialer, u.clk, u.cfg.Rand
 	pc.OnReady = func() { u.ready(b) }
 	pc.OnDialFailed = func(err error) { u.dialFailed(b, err) }
+	// Health judges, so that the pool must not. What it needs to know of dials it hears elsewhere: of those that no
+	// request is told of through OnDialFailed, of the others from the attempts. Here it would hear of each twice.
+	pc.Judge = func(error) {}
 	if u.cfg.Observer != nil {
 		pc.Observer = func(e pool.Event) { u.poolEvent(b, e) }
 	}
