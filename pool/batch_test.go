@@ -18,7 +18,7 @@ func getN(t *testing.T, p *Pool, n int) []Conn {
 	return conns
 }
 
-func TestABatchIsDialledTogetherAndLentWhole(t *testing.T) {
+func TestConnectionPoolABatchIsDialledTogetherAndLentWhole(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 4}, func(t *testing.T, p *Pool, f *fakeNet) {
 		begun := now(p)
 		conns := getN(t, p, 4)
@@ -34,7 +34,7 @@ func TestABatchIsDialledTogetherAndLentWhole(t *testing.T) {
 	})
 }
 
-func TestABatchLargerThanThePoolFailsAtOnce(t *testing.T) {
+func TestConnectionPoolABatchLargerThanThePoolFailsAtOnce(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 2}, func(t *testing.T, p *Pool, f *fakeNet) {
 		_, err := p.GetN(t.Context(), 0, 3)
 		require.ErrorIs(t, err, ErrTooLarge)
@@ -46,7 +46,7 @@ func TestABatchLargerThanThePoolFailsAtOnce(t *testing.T) {
 }
 
 // Each holds half of the pool and they all want more: with piecemeal lending this ends in a deadlock.
-func TestBatchesOfHalfThePoolAndMoreDoNotBlockEachOther(t *testing.T) {
+func TestConnectionPoolBatchesOfHalfThePoolAndMoreDoNotBlockEachOther(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 6}, func(t *testing.T, p *Pool, f *fakeNet) {
 		var wg sync.WaitGroup
 		for i := range 12 {
@@ -63,7 +63,7 @@ func TestBatchesOfHalfThePoolAndMoreDoNotBlockEachOther(t *testing.T) {
 	})
 }
 
-func TestABatchAtTheHeadIsNotOvertakenAndNotStarved(t *testing.T) {
+func TestConnectionPoolABatchAtTheHeadIsNotOvertakenAndNotStarved(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 2}, func(t *testing.T, p *Pool, f *fakeNet) {
 		a, b := lend(t, p), lend(t, p)
 		var order []string
@@ -91,7 +91,7 @@ func TestABatchAtTheHeadIsNotOvertakenAndNotStarved(t *testing.T) {
 	})
 }
 
-func TestWhatLayReadyForABatchThatGivesUpServesTheNext(t *testing.T) {
+func TestConnectionPoolWhatLayReadyForABatchThatGivesUpServesTheNext(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 2}, func(t *testing.T, p *Pool, f *fakeNet) {
 		a, b := lend(t, p), lend(t, p)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -112,7 +112,7 @@ func TestWhatLayReadyForABatchThatGivesUpServesTheNext(t *testing.T) {
 	})
 }
 
-func TestADialThatFailsFailsTheWholeBatchAndLosesNothing(t *testing.T) {
+func TestConnectionPoolADialThatFailsFailsTheWholeBatchAndLosesNothing(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
 		lend(t, p).Release()
 		f.setFail(true)
@@ -124,7 +124,7 @@ func TestADialThatFailsFailsTheWholeBatchAndLosesNothing(t *testing.T) {
 	})
 }
 
-func TestABatchIsLookedAtBeforeItIsLentAndDialledAnewWhereItDied(t *testing.T) {
+func TestConnectionPoolABatchIsLookedAtBeforeItIsLentAndDialledAnewWhereItDied(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
 		ReleaseAll(getN(t, p, 3))
 		p.clk.Sleep(time.Second)
@@ -139,7 +139,7 @@ func TestABatchIsLookedAtBeforeItIsLentAndDialledAnewWhereItDied(t *testing.T) {
 	})
 }
 
-func TestABatchThatResizeMakesImpossibleFails(t *testing.T) {
+func TestConnectionPoolABatchThatResizeMakesImpossibleFails(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
 		held := lend(t, p)
 		failed := make(chan error)
@@ -157,7 +157,7 @@ func TestABatchThatResizeMakesImpossibleFails(t *testing.T) {
 	})
 }
 
-func TestWarmUpWaitsUntilSoManyConnectionsAreOpen(t *testing.T) {
+func TestConnectionPoolWarmUpWaitsUntilSoManyConnectionsAreOpen(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 5}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		begun := now(p)
@@ -170,7 +170,7 @@ func TestWarmUpWaitsUntilSoManyConnectionsAreOpen(t *testing.T) {
 	})
 }
 
-func TestWarmUpTriesAgainAfterFailedDialsUntilItsContextEnds(t *testing.T) {
+func TestConnectionPoolWarmUpTriesAgainAfterFailedDialsUntilItsContextEnds(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 5}, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.setFail(true)
 		ctx, cancel := p.clk.WithTimeout(t.Context(), time.Minute)
@@ -190,7 +190,7 @@ func TestWarmUpTriesAgainAfterFailedDialsUntilItsContextEnds(t *testing.T) {
 	})
 }
 
-func TestWarmUpDialsAnewForAConnectionThatEndsMeanwhile(t *testing.T) {
+func TestConnectionPoolWarmUpDialsAnewForAConnectionThatEndsMeanwhile(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		begun := now(p)
@@ -204,7 +204,7 @@ func TestWarmUpDialsAnewForAConnectionThatEndsMeanwhile(t *testing.T) {
 	})
 }
 
-func TestWarmUpEndsWithThePool(t *testing.T) {
+func TestConnectionPoolWarmUpEndsWithThePool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(10 * time.Millisecond)
 		f.setFail(true)

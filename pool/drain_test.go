@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAConnectionEndsAfterMaxUsesAndItsSlotServesTheWaiter(t *testing.T) {
+func TestConnectionPoolAConnectionEndsAfterMaxUsesAndItsSlotServesTheWaiter(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1, MaxUses: 2}, func(t *testing.T, p *Pool, f *fakeNet) {
 		first := lend(t, p)
 		first.Release()
@@ -28,7 +28,7 @@ func TestAConnectionEndsAfterMaxUsesAndItsSlotServesTheWaiter(t *testing.T) {
 	})
 }
 
-func TestRetireEndsTheConnectionsOfTodayWithoutHurtingTheLentOnes(t *testing.T) {
+func TestConnectionPoolRetireEndsTheConnectionsOfTodayWithoutHurtingTheLentOnes(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		lent, idle := lend(t, p), lend(t, p)
 		idle.Release()
@@ -47,7 +47,7 @@ func TestRetireEndsTheConnectionsOfTodayWithoutHurtingTheLentOnes(t *testing.T) 
 	})
 }
 
-func TestAWaiterIsServedByANewDialWhenItsOwnIsOutdated(t *testing.T) {
+func TestConnectionPoolAWaiterIsServedByANewDialWhenItsOwnIsOutdated(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		begun := now(p)
 		got := make(chan Conn)
@@ -61,7 +61,7 @@ func TestAWaiterIsServedByANewDialWhenItsOwnIsOutdated(t *testing.T) {
 	})
 }
 
-func TestFreshGetsItsConnectionAlthoughRetireWasCalledMeanwhile(t *testing.T) {
+func TestConnectionPoolFreshGetsItsConnectionAlthoughRetireWasCalledMeanwhile(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		got := make(chan Conn)
 		go func() {
@@ -77,7 +77,7 @@ func TestFreshGetsItsConnectionAlthoughRetireWasCalledMeanwhile(t *testing.T) {
 	})
 }
 
-func TestShrinkingClosesTheOldestIdleAndLetsLentOnesFinish(t *testing.T) {
+func TestConnectionPoolShrinkingClosesTheOldestIdleAndLetsLentOnesFinish(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 4}, func(t *testing.T, p *Pool, f *fakeNet) {
 		conns, err := p.GetN(t.Context(), 0, 4)
 		require.NoError(t, err)
@@ -99,7 +99,7 @@ func TestShrinkingClosesTheOldestIdleAndLetsLentOnesFinish(t *testing.T) {
 	})
 }
 
-func TestGrowingBeginsDialsForWaitersAndAnnouncesTheSlots(t *testing.T) {
+func TestConnectionPoolGrowingBeginsDialsForWaitersAndAnnouncesTheSlots(t *testing.T) {
 	var ready atomic.Int32
 	cfg := Config{MaxConnections: 1, Patience: -1, OnReady: func() { ready.Add(1) }}
 	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
@@ -128,7 +128,7 @@ func TestGrowingBeginsDialsForWaitersAndAnnouncesTheSlots(t *testing.T) {
 	require.ErrorIs(t, closed.Resize(1), ErrClosed)
 }
 
-func TestMinIdleAndMaxIdleFollowTheLimit(t *testing.T) {
+func TestConnectionPoolMinIdleAndMaxIdleFollowTheLimit(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 4, MinIdle: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
 		p.Warm()
 		p.clk.Sleep(time.Second)
@@ -144,7 +144,7 @@ func TestMinIdleAndMaxIdleFollowTheLimit(t *testing.T) {
 	})
 }
 
-func TestDrainServesThoseInLineAndNobodyElse(t *testing.T) {
+func TestConnectionPoolDrainServesThoseInLineAndNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(10 * time.Millisecond)
 		p, err := New(Config{Address: "a:1", Dialer: f, MaxConnections: 1})
@@ -181,7 +181,7 @@ func TestDrainServesThoseInLineAndNobodyElse(t *testing.T) {
 	})
 }
 
-func TestDrainTurnsAwayThoseInLineWhenItsContextEnds(t *testing.T) {
+func TestConnectionPoolDrainTurnsAwayThoseInLineWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, err := New(Config{Address: "a:1", Dialer: newFakeNet(time.Millisecond), MaxConnections: 1})
 		require.NoError(t, err)
@@ -204,7 +204,7 @@ func TestDrainTurnsAwayThoseInLineWhenItsContextEnds(t *testing.T) {
 	})
 }
 
-func TestDrainEndsWhenTheLastInLineGivesUp(t *testing.T) {
+func TestConnectionPoolDrainEndsWhenTheLastInLineGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, err := New(Config{Address: "a:1", Dialer: newFakeNet(time.Hour), DialTimeout: -1})
 		require.NoError(t, err)

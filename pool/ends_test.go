@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAnIdleConnectionEndsAtItsIdleTimeoutExactly(t *testing.T) {
+func TestConnectionPoolAnIdleConnectionEndsAtItsIdleTimeoutExactly(t *testing.T) {
 	inBubble(t, Config{IdleTimeout: 5 * time.Second}, func(t *testing.T, p *Pool, f *fakeNet) {
 		lend(t, p).Release()
 		p.clk.Sleep(5*time.Second - 1)
@@ -22,7 +22,7 @@ func TestAnIdleConnectionEndsAtItsIdleTimeoutExactly(t *testing.T) {
 	})
 }
 
-func TestConnectionsBornTogetherDoNotDieTogether(t *testing.T) {
+func TestConnectionPoolConnectionsBornTogetherDoNotDieTogether(t *testing.T) {
 	cfg := Config{IdleTimeout: -1, MaxLifetime: time.Hour, TrimEvery: -1, MaxDials: 40}
 	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
 		p.Want(40)
@@ -38,7 +38,7 @@ func TestConnectionsBornTogetherDoNotDieTogether(t *testing.T) {
 	})
 }
 
-func TestALentConnectionOutlivesItsLifetimeUntilItReturns(t *testing.T) {
+func TestConnectionPoolALentConnectionOutlivesItsLifetimeUntilItReturns(t *testing.T) {
 	inBubble(t, Config{MaxLifetime: time.Minute}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		p.clk.Sleep(time.Hour)
@@ -55,7 +55,7 @@ func statsOf(p *Pool) *Stats {
 	return &s
 }
 
-func TestAConnectionThatThePeerClosedIsNotLent(t *testing.T) {
+func TestConnectionPoolAConnectionThatThePeerClosedIsNotLent(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		lend(t, p).Release()
 		f.dialled[0].peerCloses()
@@ -67,7 +67,7 @@ func TestAConnectionThatThePeerClosedIsNotLent(t *testing.T) {
 	})
 }
 
-func TestAConnectionWithUnexpectedDataIsNotLent(t *testing.T) {
+func TestConnectionPoolAConnectionWithUnexpectedDataIsNotLent(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		lend(t, p).Release()
 		f.dialled[0].peerSends(3)
@@ -77,7 +77,7 @@ func TestAConnectionWithUnexpectedDataIsNotLent(t *testing.T) {
 	})
 }
 
-func TestAConnectionUsedAMomentAgoIsLentWithoutALook(t *testing.T) {
+func TestConnectionPoolAConnectionUsedAMomentAgoIsLentWithoutALook(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		lend(t, p).Release()
 		f.dialled[0].peerCloses()
@@ -88,7 +88,7 @@ func TestAConnectionUsedAMomentAgoIsLentWithoutALook(t *testing.T) {
 	})
 }
 
-func TestMaxIdleClosesTheConnectionThatReturnsBeyondIt(t *testing.T) {
+func TestConnectionPoolMaxIdleClosesTheConnectionThatReturnsBeyondIt(t *testing.T) {
 	inBubble(t, Config{MaxIdle: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		a, b := lend(t, p), lend(t, p)
 		a.Release()
@@ -98,7 +98,7 @@ func TestMaxIdleClosesTheConnectionThatReturnsBeyondIt(t *testing.T) {
 	})
 }
 
-func TestMinIdleIsKeptWarmAndRefilled(t *testing.T) {
+func TestConnectionPoolMinIdleIsKeptWarmAndRefilled(t *testing.T) {
 	inBubble(t, Config{MinIdle: 3, IdleTimeout: time.Second}, func(t *testing.T, p *Pool, f *fakeNet) {
 		p.Warm()
 		p.clk.Sleep(20 * time.Millisecond)
@@ -110,7 +110,7 @@ func TestMinIdleIsKeptWarmAndRefilled(t *testing.T) {
 	})
 }
 
-func TestMinIdleIsTriedAgainWithPausesWhileTheBackendIsDown(t *testing.T) {
+func TestConnectionPoolMinIdleIsTriedAgainWithPausesWhileTheBackendIsDown(t *testing.T) {
 	inBubble(t, Config{MinIdle: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.setFail(true)
 		p.Warm()
@@ -123,7 +123,7 @@ func TestMinIdleIsTriedAgainWithPausesWhileTheBackendIsDown(t *testing.T) {
 	})
 }
 
-func TestOuterQueueIsToldOfWhatBecomesFreeAndOfFailedDials(t *testing.T) {
+func TestConnectionPoolOuterQueueIsToldOfWhatBecomesFreeAndOfFailedDials(t *testing.T) {
 	var ready, failed atomic.Int32
 	cfg := Config{OnReady: func() { ready.Add(1) }, OnDialFailed: func(error) { failed.Add(1) }}
 	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
@@ -142,7 +142,7 @@ func TestOuterQueueIsToldOfWhatBecomesFreeAndOfFailedDials(t *testing.T) {
 	})
 }
 
-func TestFreshIsNeverAnOldConnectionAndTheOldestGivesWay(t *testing.T) {
+func TestConnectionPoolFreshIsNeverAnOldConnectionAndTheOldestGivesWay(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 2}, func(t *testing.T, p *Pool, f *fakeNet) {
 		a, b := lend(t, p), lend(t, p)
 		_, err := p.Fresh(t.Context(), 0)
@@ -162,7 +162,7 @@ func TestFreshIsNeverAnOldConnectionAndTheOldestGivesWay(t *testing.T) {
 	})
 }
 
-func TestAConnectionThatLayIdleBeforeItsFirstLoanCountsAsReused(t *testing.T) {
+func TestConnectionPoolAConnectionThatLayIdleBeforeItsFirstLoanCountsAsReused(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		p.Want(1)
 		p.clk.Sleep(20 * time.Millisecond)
@@ -173,7 +173,7 @@ func TestAConnectionThatLayIdleBeforeItsFirstLoanCountsAsReused(t *testing.T) {
 	})
 }
 
-func TestRetryRefillsMinIdleWithoutWaitingForThePause(t *testing.T) {
+func TestConnectionPoolRetryRefillsMinIdleWithoutWaitingForThePause(t *testing.T) {
 	cfg := Config{MinIdle: 1, Rand: func(string) *rand.Rand { return seeded() }} // no probe under way at the end
 	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.setFail(true)
@@ -186,7 +186,7 @@ func TestRetryRefillsMinIdleWithoutWaitingForThePause(t *testing.T) {
 	})
 }
 
-func TestEventsTellTheLifeOfEveryConnection(t *testing.T) {
+func TestConnectionPoolEventsTellTheLifeOfEveryConnection(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
 	cfg := Config{Observer: func(e Event) {

@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestEveryDurationLiesInOneBucketAndTheBucketsLeaveNoGap(t *testing.T) {
+func TestConnectionPoolEveryDurationLiesInOneBucketAndTheBucketsLeaveNoGap(t *testing.T) {
 	for i := range histogramBuckets - 1 {
 		require.Equal(t, i, bucketOf(upperBound(i)), "bucket %d", i)
 		require.Equal(t, i+1, bucketOf(upperBound(i)+1), "bucket %d", i)
@@ -21,7 +21,7 @@ func TestEveryDurationLiesInOneBucketAndTheBucketsLeaveNoGap(t *testing.T) {
 	require.Equal(t, histogramBuckets-1, bucketOf(math.MaxInt64))
 }
 
-func TestQuantilesAreAtMostAnEighthTooMuch(t *testing.T) {
+func TestConnectionPoolQuantilesAreAtMostAnEighthTooMuch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := rapid.SliceOfN(rapid.Int64Range(0, int64(8*time.Hour)), 1, 50).Draw(t, "durations")
 		var h Histogram
@@ -45,7 +45,7 @@ func TestQuantilesAreAtMostAnEighthTooMuch(t *testing.T) {
 	})
 }
 
-func TestAnEmptyHistogramAndANegativeDurationAreZero(t *testing.T) {
+func TestConnectionPoolAnEmptyHistogramAndANegativeDurationAreZero(t *testing.T) {
 	var h Histogram
 	s := h.Snapshot()
 	require.Zero(t, s.Mean()+s.Quantile(0.5))
@@ -59,7 +59,7 @@ func TestAnEmptyHistogramAndANegativeDurationAreZero(t *testing.T) {
 	require.EqualValues(t, 2, o.AtMost(time.Hour))
 }
 
-func TestAHistogramIsWrittenByManyAtOnceWithoutLossAndWithoutAllocation(t *testing.T) {
+func TestConnectionPoolAHistogramIsWrittenByManyAtOnceWithoutLossAndWithoutAllocation(t *testing.T) {
 	var h Histogram
 	var wg sync.WaitGroup
 	for range 8 {
@@ -77,7 +77,7 @@ func TestAHistogramIsWrittenByManyAtOnceWithoutLossAndWithoutAllocation(t *testi
 	require.Zero(t, testing.AllocsPerRun(100, func() { h.Observe(time.Second); _ = h.Quantile(0.99) }))
 }
 
-func TestWaitDialLentAndAgeAreMeasured(t *testing.T) {
+func TestConnectionPoolWaitDialLentAndAgeAreMeasured(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		got := make(chan Conn)

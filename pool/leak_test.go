@@ -12,7 +12,7 @@ import (
 // careless borrows and does not give back.
 func careless(t *testing.T, p *Pool) Conn { return lend(t, p) }
 
-func TestALeakIsReportedOnceExactlyWithItsBorrowersStack(t *testing.T) {
+func TestConnectionPoolALeakIsReportedOnceExactlyWithItsBorrowersStack(t *testing.T) {
 	var mu sync.Mutex
 	var leaks []Leak
 	var at []time.Time
@@ -44,7 +44,7 @@ func TestALeakIsReportedOnceExactlyWithItsBorrowersStack(t *testing.T) {
 	})
 }
 
-func TestANewLoanOfALeakedConnectionIsWatchedAnew(t *testing.T) {
+func TestConnectionPoolANewLoanOfALeakedConnectionIsWatchedAnew(t *testing.T) {
 	var leaks int
 	cfg := Config{LeakAfter: time.Minute, OnLeak: func(Leak) { leaks++ }}
 	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
@@ -57,7 +57,7 @@ func TestANewLoanOfALeakedConnectionIsWatchedAnew(t *testing.T) {
 	require.Equal(t, 3, leaks)
 }
 
-func TestHoldersListsTheLoansLongestFirst(t *testing.T) {
+func TestConnectionPoolHoldersListsTheLoansLongestFirst(t *testing.T) {
 	inBubble(t, Config{LeakAfter: time.Hour}, func(t *testing.T, p *Pool, f *fakeNet) {
 		require.Empty(t, p.Holders())
 		a, b, c := lend(t, p), careless(t, p), lend(t, p)
@@ -76,7 +76,7 @@ func TestHoldersListsTheLoansLongestFirst(t *testing.T) {
 	})
 }
 
-func TestHoldersWithoutLeakAfterTellsWhoButNotWhere(t *testing.T) {
+func TestConnectionPoolHoldersWithoutLeakAfterTellsWhoButNotWhere(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		require.Equal(t, []Holder{{Conn: 1, Uses: 1, Since: now(p)}}, p.Holders())
@@ -87,7 +87,7 @@ func TestHoldersWithoutLeakAfterTellsWhoButNotWhere(t *testing.T) {
 // hasty gives back what another one has given back before.
 func hasty(p *Pool, c Conn) { c.Release() }
 
-func TestTheSecondReleaseNamesThePlaceOfTheFirst(t *testing.T) {
+func TestConnectionPoolTheSecondReleaseNamesThePlaceOfTheFirst(t *testing.T) {
 	inBubble(t, Config{LeakAfter: time.Hour}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		hasty(p, c)
@@ -103,11 +103,11 @@ func TestTheSecondReleaseNamesThePlaceOfTheFirst(t *testing.T) {
 		}
 		gone := lend(t, p)
 		gone.Discard(ReasonBroken)
-		require.Contains(t, said(func() { gone.Take() }), "TestTheSecondReleaseNamesThePlaceOfTheFirst")
+		require.Contains(t, said(func() { gone.Take() }), "TestConnectionPoolTheSecondReleaseNamesThePlaceOfTheFirst")
 	})
 }
 
-func TestTheWatchOverLeaksCostsNothingWhenItIsOffAndAllocatesNothingWhenOn(t *testing.T) {
+func TestConnectionPoolTheWatchOverLeaksCostsNothingWhenItIsOffAndAllocatesNothingWhenOn(t *testing.T) {
 	for _, after := range []time.Duration{0, time.Hour} {
 		inBubble(t, Config{LeakAfter: after, IdleTimeout: -1, MaxLifetime: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
 			lend(t, p).Release()

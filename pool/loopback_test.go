@@ -31,7 +31,7 @@ func eventually(t *testing.T, nc net.Conn) (err error) {
 	return err
 }
 
-func TestPeekOnARealSocket(t *testing.T) {
+func TestConnectionPoolPeekOnARealSocket(t *testing.T) {
 	t.Run("a quiet connection is good", func(t *testing.T) {
 		c, _ := tcpPair(t)
 		require.NoError(t, Peek(c))
@@ -59,7 +59,7 @@ func TestPeekOnARealSocket(t *testing.T) {
 	})
 }
 
-func TestALookAtARealSocketAllocatesNothing(t *testing.T) {
+func TestConnectionPoolALookAtARealSocketAllocatesNothing(t *testing.T) {
 	c, _ := tcpPair(t)
 	var l looker
 	l.init(c)
@@ -70,7 +70,7 @@ func TestALookAtARealSocketAllocatesNothing(t *testing.T) {
 	}))
 }
 
-func TestCoverBeginsNoMoreDialsThanWereMissing(t *testing.T) {
+func TestConnectionPoolCoverBeginsNoMoreDialsThanWereMissing(t *testing.T) {
 	p, err := New(Config{Address: "a:1", Dialer: instant{}})
 	require.NoError(t, err)
 	defer p.Close()
@@ -82,7 +82,7 @@ func TestCoverBeginsNoMoreDialsThanWereMissing(t *testing.T) {
 	}
 }
 
-func TestLendAndReleaseOfAnIdleConnectionAllocateNothing(t *testing.T) {
+func TestConnectionPoolLendAndReleaseOfAnIdleConnectionAllocateNothing(t *testing.T) {
 	p, err := New(Config{Address: "a:1", Dialer: instant{}, IdleTimeout: time.Hour})
 	require.NoError(t, err)
 	defer p.Close()

@@ -22,7 +22,7 @@ func useOneByOne(t *testing.T, p *Pool, n int) map[uint64]int {
 }
 
 // The peak of six at the beginning is remembered for a while; then the connections that are still needed take turns.
-func TestNoNeededConnectionIsStarvedOrFavouredForEver(t *testing.T) {
+func TestConnectionPoolNoNeededConnectionIsStarvedOrFavouredForEver(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		ReleaseAll(getN(t, p, 6))
 		used := useOneByOne(t, p, 6*rotateEvery)
@@ -34,7 +34,7 @@ func TestNoNeededConnectionIsStarvedOrFavouredForEver(t *testing.T) {
 	})
 }
 
-func TestMostLendsAreOfTheMostRecentOne(t *testing.T) {
+func TestConnectionPoolMostLendsAreOfTheMostRecentOne(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		ReleaseAll(getN(t, p, 6))
 		last, changes := uint64(0), 0
@@ -50,7 +50,7 @@ func TestMostLendsAreOfTheMostRecentOne(t *testing.T) {
 }
 
 // Rotation must not keep young what nobody needs: one at a time is lent, so one is left when the idle timeout is over.
-func TestRotationDoesNotKeepASpikesConnectionsOpen(t *testing.T) {
+func TestConnectionPoolRotationDoesNotKeepASpikesConnectionsOpen(t *testing.T) {
 	inBubble(t, Config{IdleTimeout: 30 * time.Second, TrimEvery: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		ReleaseAll(getN(t, p, 40))
 		useOneByOne(t, p, 20_000)
@@ -60,7 +60,7 @@ func TestRotationDoesNotKeepASpikesConnectionsOpen(t *testing.T) {
 	})
 }
 
-func TestWithoutAnIdleTimeoutTheRotationReachesEveryConnection(t *testing.T) {
+func TestConnectionPoolWithoutAnIdleTimeoutTheRotationReachesEveryConnection(t *testing.T) {
 	inBubble(t, Config{IdleTimeout: -1, MaxLifetime: -1, TrimEvery: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		ReleaseAll(getN(t, p, 40))
 		useOneByOne(t, p, 30_000)
@@ -68,7 +68,7 @@ func TestWithoutAnIdleTimeoutTheRotationReachesEveryConnection(t *testing.T) {
 	})
 }
 
-func TestRotationStealsWhereTheShardsOwnListIsEmpty(t *testing.T) {
+func TestConnectionPoolRotationStealsWhereTheShardsOwnListIsEmpty(t *testing.T) {
 	inBubble(t, Config{Shards: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
 		lend(t, p).Release()
 		at := now(p)
@@ -80,7 +80,7 @@ func TestRotationStealsWhereTheShardsOwnListIsEmpty(t *testing.T) {
 	})
 }
 
-func TestOrderFIFOLendsTheOneIdleForLongest(t *testing.T) {
+func TestConnectionPoolOrderFIFOLendsTheOneIdleForLongest(t *testing.T) {
 	inBubble(t, Config{Order: OrderFIFO}, func(t *testing.T, p *Pool, f *fakeNet) {
 		conns := getN(t, p, 3)
 		ReleaseAll(conns)

@@ -58,7 +58,7 @@ func TestConnectionPoolLendsDialsAndReuses(t *testing.T) {
 	})
 }
 
-func TestTryLendNeverWaitsAndNeverDials(t *testing.T) {
+func TestConnectionPoolTryLendNeverWaitsAndNeverDials(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		before := now(p)
 		require.False(t, tryLend(p, before, 0).Lent())
@@ -67,7 +67,7 @@ func TestTryLendNeverWaitsAndNeverDials(t *testing.T) {
 	})
 }
 
-func TestMostRecentlyUsedConnectionIsLentFirst(t *testing.T) {
+func TestConnectionPoolMostRecentlyUsedConnectionIsLentFirst(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		a, b := lend(t, p), lend(t, p)
 		a.Release()
@@ -79,7 +79,7 @@ func TestMostRecentlyUsedConnectionIsLentFirst(t *testing.T) {
 	})
 }
 
-func TestAShardIsServedFromItsOwnListAndThenFromTheOthers(t *testing.T) {
+func TestConnectionPoolAShardIsServedFromItsOwnListAndThenFromTheOthers(t *testing.T) {
 	inBubble(t, Config{Shards: 3}, func(t *testing.T, p *Pool, f *fakeNet) {
 		var conns [3]Conn
 		for i := range conns {
@@ -101,7 +101,7 @@ func TestAShardIsServedFromItsOwnListAndThenFromTheOthers(t *testing.T) {
 	})
 }
 
-func TestWaitersAreServedFirstComeFirstServed(t *testing.T) {
+func TestConnectionPoolWaitersAreServedFirstComeFirstServed(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		held := lend(t, p)
 		var mu sync.Mutex
@@ -123,7 +123,7 @@ func TestWaitersAreServedFirstComeFirstServed(t *testing.T) {
 	})
 }
 
-func TestANewcomerNeverOvertakesAWaiter(t *testing.T) {
+func TestConnectionPoolANewcomerNeverOvertakesAWaiter(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		held := lend(t, p)
 		got := make(chan Conn)
@@ -136,7 +136,7 @@ func TestANewcomerNeverOvertakesAWaiter(t *testing.T) {
 	})
 }
 
-func TestAWaiterIsNotServedAfterItsContextEnded(t *testing.T) {
+func TestConnectionPoolAWaiterIsNotServedAfterItsContextEnded(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		held := lend(t, p)
 		start := now(p)
@@ -151,7 +151,7 @@ func TestAWaiterIsNotServedAfterItsContextEnded(t *testing.T) {
 	})
 }
 
-func TestAWaiterTakesAReturnedConnectionBeforeItsOwnDialEnds(t *testing.T) {
+func TestConnectionPoolAWaiterTakesAReturnedConnectionBeforeItsOwnDialEnds(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 2, DialTimeout: -1, Patience: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		held := lend(t, p)
 		f.delay = time.Minute
@@ -168,7 +168,7 @@ func TestAWaiterTakesAReturnedConnectionBeforeItsOwnDialEnds(t *testing.T) {
 	})
 }
 
-func TestADialThatFailsTellsTheFirstWaiterAndGivesItsSlotBack(t *testing.T) {
+func TestConnectionPoolADialThatFailsTellsTheFirstWaiterAndGivesItsSlotBack(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.setFail(true)
 		_, err := p.Lend(context.Background())
@@ -182,7 +182,7 @@ func TestADialThatFailsTellsTheFirstWaiterAndGivesItsSlotBack(t *testing.T) {
 	})
 }
 
-func TestADialerThatPanicsOrReturnsNothingLosesNoSlot(t *testing.T) {
+func TestConnectionPoolADialerThatPanicsOrReturnsNothingLosesNoSlot(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.panics = true
 		_, err := p.Lend(context.Background())
@@ -197,7 +197,7 @@ func TestADialerThatPanicsOrReturnsNothingLosesNoSlot(t *testing.T) {
 	})
 }
 
-func TestADialIsGivenUpAtTheDialTimeout(t *testing.T) {
+func TestConnectionPoolADialIsGivenUpAtTheDialTimeout(t *testing.T) {
 	inBubble(t, Config{DialTimeout: time.Second}, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.delay = time.Hour
 		start := now(p)
@@ -207,7 +207,7 @@ func TestADialIsGivenUpAtTheDialTimeout(t *testing.T) {
 	})
 }
 
-func TestTooManyWaitersFailAtOnceAndSayWhy(t *testing.T) {
+func TestConnectionPoolTooManyWaitersFailAtOnceAndSayWhy(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1, MaxWaiters: 1, LeakAfter: time.Hour}, func(t *testing.T, p *Pool, f *fakeNet) {
 		held := lend(t, p)
 		got := make(chan Conn)
@@ -219,14 +219,14 @@ func TestTooManyWaitersFailAtOnceAndSayWhy(t *testing.T) {
 		require.ErrorIs(t, err, ErrTooManyWaiters)
 		require.Equal(t, "pool 10.0.0.1:80: too many waiters (1 waiting, 1 of 1 connections lent); connection 1 has been "+
 			"lent for 3s to\n"+p.Holders()[0].Stack, err.Error())
-		require.Contains(t, limit.Longest.Stack, "TestTooManyWaitersFailAtOnceAndSayWhy")
+		require.Contains(t, limit.Longest.Stack, "TestConnectionPoolTooManyWaitersFailAtOnceAndSayWhy")
 		require.Equal(t, []int{1, 1, 1}, []int{limit.Limit, limit.Lent, limit.Waiting})
 		held.Release()
 		(<-got).Release()
 	})
 }
 
-func TestMisuseOfAHandlePanicsAndIsNamed(t *testing.T) {
+func TestConnectionPoolMisuseOfAHandlePanicsAndIsNamed(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		c.Release()
@@ -262,7 +262,7 @@ func TestConnectionPoolAHandleStaysVoidWhenItsConnectionIsLentAgain(t *testing.T
 	})
 }
 
-func TestCloseWaitsForLentConnectionsAndFailsTheWaiters(t *testing.T) {
+func TestConnectionPoolCloseWaitsForLentConnectionsAndFailsTheWaiters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(10 * time.Millisecond)
 		p, err := New(Config{Address: "a:1", Dialer: f, MaxConnections: 1})
@@ -297,7 +297,7 @@ func TestCloseWaitsForLentConnectionsAndFailsTheWaiters(t *testing.T) {
 	})
 }
 
-func TestCloseGivesUpDialsUnderWay(t *testing.T) {
+func TestConnectionPoolCloseGivesUpDialsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(time.Hour)
 		p, err := New(Config{Address: "a:1", Dialer: f, DialTimeout: -1})
@@ -311,7 +311,7 @@ func TestCloseGivesUpDialsUnderWay(t *testing.T) {
 	})
 }
 
-func TestTakeLeavesTheConnectionOpenAndFreesTheSlot(t *testing.T) {
+func TestConnectionPoolTakeLeavesTheConnectionOpenAndFreesTheSlot(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		nc := c.Take()
@@ -322,14 +322,14 @@ func TestTakeLeavesTheConnectionOpenAndFreesTheSlot(t *testing.T) {
 	})
 }
 
-func TestEveryMistakeOfAConfigIsListed(t *testing.T) {
+func TestConnectionPoolEveryMistakeOfAConfigIsListed(t *testing.T) {
 	_, err := New(Config{MaxConnections: 2, MinIdle: 3, MaxIdle: -1, LifetimeSpread: 1, Shards: -1, MaxUses: -1, LeakAfter: -1, Order: 9})
 	for _, want := range []string{"Address", "MinIdle", "MaxIdle", "LifetimeSpread", "Shards", "MaxUses", "LeakAfter", "Order"} {
 		require.ErrorContains(t, err, want)
 	}
 }
 
-func TestReasonsAreAClosedListOfDistinctWords(t *testing.T) {
+func TestConnectionPoolReasonsAreAClosedListOfDistinctWords(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range Reasons() {
 		require.NotEmpty(t, r.String())
@@ -340,7 +340,7 @@ func TestReasonsAreAClosedListOfDistinctWords(t *testing.T) {
 	require.Equal(t, "unknown", Reason(NumReasons).String())
 }
 
-func TestErrorsUnwrapToTheirCause(t *testing.T) {
+func TestConnectionPoolErrorsUnwrapToTheirCause(t *testing.T) {
 	require.True(t, errors.Is(&DialError{Err: errRefused}, errRefused))
 	require.Contains(t, (&DialError{Pool: "p", Address: "a:1", Err: errRefused}).Error(), "refused")
 }

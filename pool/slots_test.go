@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAConnectionServedWhileItsWaiterGivesUpIsNotLost(t *testing.T) {
+func TestConnectionPoolAConnectionServedWhileItsWaiterGivesUpIsNotLost(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -35,7 +35,7 @@ func TestAConnectionServedWhileItsWaiterGivesUpIsNotLost(t *testing.T) {
 	})
 }
 
-func TestADialOfFreshIsNotCountedOnByAWaiter(t *testing.T) {
+func TestConnectionPoolADialOfFreshIsNotCountedOnByAWaiter(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 2}, func(t *testing.T, p *Pool, f *fakeNet) {
 		var wg sync.WaitGroup
 		begun := now(p)
@@ -53,7 +53,7 @@ func TestADialOfFreshIsNotCountedOnByAWaiter(t *testing.T) {
 	})
 }
 
-func TestASlotFreedByAFailedDialIsAnnounced(t *testing.T) {
+func TestConnectionPoolASlotFreedByAFailedDialIsAnnounced(t *testing.T) {
 	var ready atomic.Int32
 	inBubble(t, Config{MaxConnections: 1, OnReady: func() { ready.Add(1) }}, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.setFail(true)
@@ -69,7 +69,7 @@ func TestASlotFreedByAFailedDialIsAnnounced(t *testing.T) {
 }
 
 // An outer queue that takes every slot which it is told of must not take the one that Fresh made free for itself.
-func TestTheSlotThatFreshMakesFreeIsItsOwn(t *testing.T) {
+func TestConnectionPoolTheSlotThatFreshMakesFreeIsItsOwn(t *testing.T) {
 	var p *Pool
 	cfg := Config{MaxConnections: 1, OnReady: func() { p.Want(1) }}
 	inBubble(t, cfg, func(t *testing.T, made *Pool, f *fakeNet) {
@@ -83,7 +83,7 @@ func TestTheSlotThatFreshMakesFreeIsItsOwn(t *testing.T) {
 	})
 }
 
-func TestFreshOfAPoolThatIsClosedMeanwhileSaysSo(t *testing.T) {
+func TestConnectionPoolFreshOfAPoolThatIsClosedMeanwhileSaysSo(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		f.delay = time.Hour
 		failed := make(chan error)
@@ -97,7 +97,7 @@ func TestFreshOfAPoolThatIsClosedMeanwhileSaysSo(t *testing.T) {
 	})
 }
 
-func TestAWaiterThatWasPassedOverFindsOutByItself(t *testing.T) {
+func TestConnectionPoolAWaiterThatWasPassedOverFindsOutByItself(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -117,7 +117,7 @@ func TestAWaiterThatWasPassedOverFindsOutByItself(t *testing.T) {
 	})
 }
 
-func TestSlotsOfDeadIdleConnectionsAreAnnouncedOnce(t *testing.T) {
+func TestConnectionPoolSlotsOfDeadIdleConnectionsAreAnnouncedOnce(t *testing.T) {
 	var ready atomic.Int32
 	inBubble(t, Config{OnReady: func() { ready.Add(1) }}, func(t *testing.T, p *Pool, f *fakeNet) {
 		a, b := lend(t, p), lend(t, p)

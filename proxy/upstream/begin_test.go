@@ -70,7 +70,7 @@ func TestConnectionPoolManagerServesTheLineFirstComeFirst(t *testing.T) {
 	})
 }
 
-func TestANewcomerDoesNotOvertakeAWaiterThatHasNoDial(t *testing.T) {
+func TestConnectionPoolManagerANewcomerDoesNotOvertakeAWaiterThatHasNoDial(t *testing.T) {
 	inBubble(t, 2, Config{Pool: pool.Config{MaxConnections: 1}}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a, b := begin(t, u), begin(t, u)
 		w := start(t, u, &Attempt{})
@@ -86,7 +86,7 @@ func TestANewcomerDoesNotOvertakeAWaiterThatHasNoDial(t *testing.T) {
 }
 
 // A waiter that had tried the backend with the idle connection must not make the next one dial beside it.
-func TestAnIdleConnectionIsTakenWithoutADialWhoeverWaits(t *testing.T) {
+func TestConnectionPoolManagerAnIdleConnectionIsTakenWithoutADialWhoeverWaits(t *testing.T) {
 	inBubble(t, 2, Config{Pool: pool.Config{MaxConnections: 1}}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		other, back := begin(t, u), begin(t, u)
 		tried := &Attempt{}
@@ -106,7 +106,7 @@ func TestAnIdleConnectionIsTakenWithoutADialWhoeverWaits(t *testing.T) {
 	})
 }
 
-func TestMaxWaitingTurnsTheNextRequestAwayAtOnce(t *testing.T) {
+func TestConnectionPoolManagerMaxWaitingTurnsTheNextRequestAwayAtOnce(t *testing.T) {
 	cfg := Config{MaxWaiting: 1, Pool: pool.Config{MaxConnections: 1}}
 	inBubble(t, 1, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a := begin(t, u)
@@ -123,7 +123,7 @@ func TestMaxWaitingTurnsTheNextRequestAwayAtOnce(t *testing.T) {
 	})
 }
 
-func TestQueueTimeoutIsExact(t *testing.T) {
+func TestConnectionPoolManagerQueueTimeoutIsExact(t *testing.T) {
 	cfg := Config{QueueTimeout: 300 * time.Millisecond, Pool: pool.Config{MaxConnections: 1}}
 	inBubble(t, 1, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a := begin(t, u)
@@ -144,7 +144,7 @@ func TestQueueTimeoutIsExact(t *testing.T) {
 	})
 }
 
-func TestAWaiterThatLeavesTakesNothingFromTheOthers(t *testing.T) {
+func TestConnectionPoolManagerAWaiterThatLeavesTakesNothingFromTheOthers(t *testing.T) {
 	inBubble(t, 1, Config{Pool: pool.Config{MaxConnections: 1}}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a := begin(t, u)
 		gone, w := start(t, u, &Attempt{}), start(t, u, &Attempt{})
@@ -156,7 +156,7 @@ func TestAWaiterThatLeavesTakesNothingFromTheOthers(t *testing.T) {
 	})
 }
 
-func TestADialWhoseWaiterLeftServesTheNextOne(t *testing.T) {
+func TestConnectionPoolManagerADialWhoseWaiterLeftServesTheNextOne(t *testing.T) {
 	inBubble(t, 1, Config{}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		gone := start(t, u, &Attempt{})
 		u.clk.Sleep(6 * time.Millisecond)
@@ -170,7 +170,7 @@ func TestADialWhoseWaiterLeftServesTheNextOne(t *testing.T) {
 }
 
 // The grant has been sent, and the waiter has not run yet, when its context ends.
-func TestAGrantWhoseContextEndsInTheSameMomentGoesToTheNextInLine(t *testing.T) {
+func TestConnectionPoolManagerAGrantWhoseContextEndsInTheSameMomentGoesToTheNextInLine(t *testing.T) {
 	inBubble(t, 1, Config{Pool: pool.Config{MaxConnections: 1}}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a := begin(t, u)
 		w, next := start(t, u, &Attempt{}), start(t, u, &Attempt{})
@@ -196,7 +196,7 @@ func TestAGrantWhoseContextEndsInTheSameMomentGoesToTheNextInLine(t *testing.T) 
 	})
 }
 
-func TestManyWaitersThatGiveUpWhileTheyAreServedLoseNothing(t *testing.T) {
+func TestConnectionPoolManagerManyWaitersThatGiveUpWhileTheyAreServedLoseNothing(t *testing.T) {
 	f := newFakeNet()
 	f.setDelay(addr(0), 0)
 	u, err := New(Config{Name: "web", Backends: group(1), Dialer: f, Pool: pool.Config{MaxConnections: 2}})
@@ -232,7 +232,7 @@ func TestManyWaitersThatGiveUpWhileTheyAreServedLoseNothing(t *testing.T) {
 }
 
 // The waiter's own goroutine looks for a place while its context has ended and the only pool is full, but idle.
-func TestALookForAPlaceEndsWithTheContext(t *testing.T) {
+func TestConnectionPoolManagerALookForAPlaceEndsWithTheContext(t *testing.T) {
 	inBubble(t, 1, Config{Pool: pool.Config{MaxConnections: 1}}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		answered(u, begin(t, u))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -249,7 +249,7 @@ func TestALookForAPlaceEndsWithTheContext(t *testing.T) {
 	})
 }
 
-func TestABackendWhoseConnectionsAllDiedIsDialledAnew(t *testing.T) {
+func TestConnectionPoolManagerABackendWhoseConnectionsAllDiedIsDialledAnew(t *testing.T) {
 	inBubble(t, 1, Config{Pool: pool.Config{MaxConnections: 3}}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a, b, c := begin(t, u), begin(t, u), begin(t, u)
 		answered(u, a)
@@ -264,7 +264,7 @@ func TestABackendWhoseConnectionsAllDiedIsDialledAnew(t *testing.T) {
 	})
 }
 
-func TestFinishOfAnAttemptThatIsNotUnderWayPanics(t *testing.T) {
+func TestConnectionPoolManagerFinishOfAnAttemptThatIsNotUnderWayPanics(t *testing.T) {
 	inBubble(t, 1, Config{}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a := begin(t, u)
 		answered(u, a)
@@ -272,7 +272,7 @@ func TestFinishOfAnAttemptThatIsNotUnderWayPanics(t *testing.T) {
 	})
 }
 
-func TestBeginAndFinishAllocateNothingWhenAConnectionIsIdle(t *testing.T) {
+func TestConnectionPoolManagerBeginAndFinishAllocateNothingWhenAConnectionIsIdle(t *testing.T) {
 	for _, strategy := range []string{"round-robin", "least-connections", "random"} {
 		f := newFakeNet()
 		cfg := Config{Name: "web", Strategy: strategy, Backends: group(3), Dialer: f, Rand: seeded}
@@ -296,7 +296,7 @@ func TestBeginAndFinishAllocateNothingWhenAConnectionIsIdle(t *testing.T) {
 	}
 }
 
-func TestCloseFailsTheWaitersInTheirOrderAndWaitsForTheAttempts(t *testing.T) {
+func TestConnectionPoolManagerCloseFailsTheWaitersInTheirOrderAndWaitsForTheAttempts(t *testing.T) {
 	inBubble(t, 2, Config{Pool: pool.Config{MaxConnections: 1}}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a, b := begin(t, u), begin(t, u)
 		w := start(t, u, &Attempt{})
@@ -320,7 +320,7 @@ func TestCloseFailsTheWaitersInTheirOrderAndWaitsForTheAttempts(t *testing.T) {
 	})
 }
 
-func TestCloseGivesUpDialsUnderWay(t *testing.T) {
+func TestConnectionPoolManagerCloseGivesUpDialsUnderWay(t *testing.T) {
 	inBubble(t, 2, Config{}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		f.setDelay(addr(0), time.Hour)
 		f.setDelay(addr(1), time.Hour)

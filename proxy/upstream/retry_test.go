@@ -11,7 +11,7 @@ import (
 	"github.com/wavepool/wavepool/pool"
 )
 
-func TestARetryAvoidsWhereItHasBeenAndThenVisitsAgain(t *testing.T) {
+func TestConnectionPoolManagerARetryAvoidsWhereItHasBeenAndThenVisitsAgain(t *testing.T) {
 	inBubble(t, 2, Config{Attempts: 3}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a := begin(t, u)
 		first := a.Backend
@@ -29,7 +29,7 @@ func TestARetryAvoidsWhereItHasBeenAndThenVisitsAgain(t *testing.T) {
 	})
 }
 
-func TestTheRetryBudgetBoundsTheRetriesUnderWay(t *testing.T) {
+func TestConnectionPoolManagerTheRetryBudgetBoundsTheRetriesUnderWay(t *testing.T) {
 	cfg := Config{BudgetMin: 1, Attempts: 9}
 	inBubble(t, 2, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a, b := begin(t, u), begin(t, u)
@@ -56,7 +56,7 @@ func TestTheRetryBudgetBoundsTheRetriesUnderWay(t *testing.T) {
 	})
 }
 
-func TestBeginFreshDialsAtTheSameBackendAndCountsNoAttempt(t *testing.T) {
+func TestConnectionPoolManagerBeginFreshDialsAtTheSameBackendAndCountsNoAttempt(t *testing.T) {
 	inBubble(t, 2, Config{Pool: pool.Config{MaxConnections: 2}}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		answered(u, begin(t, u))
 		answered(u, begin(t, u))
@@ -73,7 +73,7 @@ func TestBeginFreshDialsAtTheSameBackendAndCountsNoAttempt(t *testing.T) {
 	})
 }
 
-func TestBeginFreshIsABeginWhereThePoolHasNoRoomOrTheBackendIsOut(t *testing.T) {
+func TestConnectionPoolManagerBeginFreshIsABeginWhereThePoolHasNoRoomOrTheBackendIsOut(t *testing.T) {
 	var s switchboard
 	inBubble(t, 2, checked(&s), func(t *testing.T, u *Upstream, f *fakeNet) {
 		u.Start()
@@ -96,7 +96,7 @@ func TestBeginFreshIsABeginWhereThePoolHasNoRoomOrTheBackendIsOut(t *testing.T) 
 	})
 }
 
-func TestBeginFreshGoesElsewhereWhenItsDialFailsAndStopsWithItsContext(t *testing.T) {
+func TestConnectionPoolManagerBeginFreshGoesElsewhereWhenItsDialFailsAndStopsWithItsContext(t *testing.T) {
 	inBubble(t, 2, Config{}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a := begin(t, u)
 		i := a.Backend
@@ -117,7 +117,7 @@ func TestBeginFreshGoesElsewhereWhenItsDialFailsAndStopsWithItsContext(t *testin
 }
 
 // The slot that a fresh dial held serves whoever waits for room, however the dial ended.
-func TestTheSlotOfAFreshDialThatFailsGoesToTheLine(t *testing.T) {
+func TestConnectionPoolManagerTheSlotOfAFreshDialThatFailsGoesToTheLine(t *testing.T) {
 	inBubble(t, 1, Config{Pool: pool.Config{MaxConnections: 1}}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a := begin(t, u)
 		failed(u, a, OutcomeStale)
@@ -136,7 +136,7 @@ func TestTheSlotOfAFreshDialThatFailsGoesToTheLine(t *testing.T) {
 	})
 }
 
-func TestChecksAreCountedAndFailedDialsAreTold(t *testing.T) {
+func TestConnectionPoolManagerChecksAreCountedAndFailedDialsAreTold(t *testing.T) {
 	var s switchboard
 	var told []Event
 	cfg := checked(&s)
@@ -161,7 +161,7 @@ func TestChecksAreCountedAndFailedDialsAreTold(t *testing.T) {
 	require.Equal(t, "refused", told[0].Detail)
 }
 
-func TestMistakesOfAConfigAreListed(t *testing.T) {
+func TestConnectionPoolManagerMistakesOfAConfigAreListed(t *testing.T) {
 	_, err := New(Config{Backends: []Backend{{Address: "a:1"}, {Address: "a:1"}}, Attempts: -1, BudgetPercent: 101})
 	for _, part := range []string{"Name", "listed twice", "Attempts", "BudgetPercent"} {
 		require.ErrorContains(t, err, part)

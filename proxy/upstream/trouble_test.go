@@ -54,7 +54,7 @@ func judged(u *Upstream) {
 	synctest.Wait()
 }
 
-func TestAFailedDialSendsItsWaiterToTheNextBackend(t *testing.T) {
+func TestConnectionPoolManagerAFailedDialSendsItsWaiterToTheNextBackend(t *testing.T) {
 	inBubble(t, 3, Config{}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		f.setFail(addr(0), true)
 		f.setFail(addr(1), true)
@@ -69,7 +69,7 @@ func TestAFailedDialSendsItsWaiterToTheNextBackend(t *testing.T) {
 	})
 }
 
-func TestAConnectErrorSaysHowManyBackendsWereTriedAndWhy(t *testing.T) {
+func TestConnectionPoolManagerAConnectErrorSaysHowManyBackendsWereTriedAndWhy(t *testing.T) {
 	inBubble(t, 3, Config{}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		for i := range 3 {
 			f.setFail(addr(i), true)
@@ -84,7 +84,7 @@ func TestAConnectErrorSaysHowManyBackendsWereTriedAndWhy(t *testing.T) {
 	})
 }
 
-func TestADialThatTakesTooLongIsATimeout(t *testing.T) {
+func TestConnectionPoolManagerADialThatTakesTooLongIsATimeout(t *testing.T) {
 	cfg := Config{Pool: pool.Config{DialTimeout: time.Second}}
 	inBubble(t, 1, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
 		f.setDelay(addr(0), time.Hour)
@@ -94,7 +94,7 @@ func TestADialThatTakesTooLongIsATimeout(t *testing.T) {
 }
 
 // The slot of a failed dial is free: whoever waits without a dial must get it.
-func TestAFailedDialGivesItsSlotToTheNextWaiter(t *testing.T) {
+func TestConnectionPoolManagerAFailedDialGivesItsSlotToTheNextWaiter(t *testing.T) {
 	inBubble(t, 1, Config{Pool: pool.Config{MaxConnections: 1}}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		f.setFail(addr(0), true)
 		first, second := start(t, u, &Attempt{}), start(t, u, &Attempt{})
@@ -111,7 +111,7 @@ func TestAFailedDialGivesItsSlotToTheNextWaiter(t *testing.T) {
 }
 
 // The first waiter is served by the dial of the second; the dial that it had asked for fails, and nobody hears of it.
-func TestAWaiterWhoseDialServedAnotherOneIsNotForgotten(t *testing.T) {
+func TestConnectionPoolManagerAWaiterWhoseDialServedAnotherOneIsNotForgotten(t *testing.T) {
 	inBubble(t, 2, Config{}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		f.setDelay(addr(0), time.Second)
 		f.setFail(addr(0), true)
@@ -128,7 +128,7 @@ func TestAWaiterWhoseDialServedAnotherOneIsNotForgotten(t *testing.T) {
 }
 
 // Two dials, and one of the two waiters has left: when the first dial fails the other one is enough.
-func TestAFailedDialThatNobodyNeedsIsToldToNobody(t *testing.T) {
+func TestConnectionPoolManagerAFailedDialThatNobodyNeedsIsToldToNobody(t *testing.T) {
 	inBubble(t, 1, Config{}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		gone := start(t, u, &Attempt{})
 		u.clk.Sleep(5 * time.Millisecond)
@@ -146,7 +146,7 @@ func TestAFailedDialThatNobodyNeedsIsToldToNobody(t *testing.T) {
 }
 
 // Health takes the chosen backend out between the choice and the place in the line.
-func TestABackendThatGoesDownWhileItIsAskedIsNotWaitedFor(t *testing.T) {
+func TestConnectionPoolManagerABackendThatGoesDownWhileItIsAskedIsNotWaitedFor(t *testing.T) {
 	var s switchboard
 	var u *Upstream
 	cfg := checked(&s)
@@ -171,7 +171,7 @@ func TestABackendThatGoesDownWhileItIsAskedIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-func TestWaitersOfABackendThatGoesDownAreSentElsewhere(t *testing.T) {
+func TestConnectionPoolManagerWaitersOfABackendThatGoesDownAreSentElsewhere(t *testing.T) {
 	var s switchboard
 	inBubble(t, 2, checked(&s), func(t *testing.T, u *Upstream, f *fakeNet) {
 		u.Start()
@@ -186,7 +186,7 @@ func TestWaitersOfABackendThatGoesDownAreSentElsewhere(t *testing.T) {
 	})
 }
 
-func TestWhenTheLastBackendGoesDownEveryWaiterFailsAtOnce(t *testing.T) {
+func TestConnectionPoolManagerWhenTheLastBackendGoesDownEveryWaiterFailsAtOnce(t *testing.T) {
 	var s switchboard
 	inBubble(t, 1, checked(&s), func(t *testing.T, u *Upstream, f *fakeNet) {
 		u.Start()
@@ -205,7 +205,7 @@ func TestWhenTheLastBackendGoesDownEveryWaiterFailsAtOnce(t *testing.T) {
 }
 
 // The one untried backend goes down while the request waits for it: then a second visit is better than none.
-func TestARetryWhoseLastUntriedBackendGoesDownVisitsAnotherOneAgain(t *testing.T) {
+func TestConnectionPoolManagerARetryWhoseLastUntriedBackendGoesDownVisitsAnotherOneAgain(t *testing.T) {
 	for name, counting := range map[string]bool{"counting on its dial": true, "waiting for room": false} {
 		t.Run(name, func(t *testing.T) {
 			var s switchboard
@@ -237,7 +237,7 @@ func TestARetryWhoseLastUntriedBackendGoesDownVisitsAnotherOneAgain(t *testing.T
 	}
 }
 
-func TestAWaiterWhoseDialsFailedIsToldSoWhenTheRestGoesDown(t *testing.T) {
+func TestConnectionPoolManagerAWaiterWhoseDialsFailedIsToldSoWhenTheRestGoesDown(t *testing.T) {
 	var s switchboard
 	inBubble(t, 2, checked(&s), func(t *testing.T, u *Upstream, f *fakeNet) {
 		u.Start()
@@ -253,7 +253,7 @@ func TestAWaiterWhoseDialsFailedIsToldSoWhenTheRestGoesDown(t *testing.T) {
 }
 
 // A backend with many free slots comes up: the waiters get their dials side by side, not one after the other.
-func TestABackendThatComesUpServesAllWaitersAtOnce(t *testing.T) {
+func TestConnectionPoolManagerABackendThatComesUpServesAllWaitersAtOnce(t *testing.T) {
 	var s switchboard
 	cfg := checked(&s)
 	cfg.Pool.MaxConnections = 4
@@ -282,7 +282,7 @@ func TestABackendThatComesUpServesAllWaitersAtOnce(t *testing.T) {
 	})
 }
 
-func TestTrafficEjectsABackendAndTimeBringsItBack(t *testing.T) {
+func TestConnectionPoolManagerTrafficEjectsABackendAndTimeBringsItBack(t *testing.T) {
 	cfg := Config{Health: health.Config{Passive: health.Passive{Consecutive5xx: 2, BaseEjectionTime: time.Second}}}
 	var events []Event
 	cfg.Observer = func(e Event) { events = append(events, e) }
@@ -324,7 +324,7 @@ func TestTrafficEjectsABackendAndTimeBringsItBack(t *testing.T) {
 	require.Equal(t, pool.ReasonPoolClosed.String(), events[6].Reason)
 }
 
-func TestCloseTakesBackThePendingEndOfAnEjection(t *testing.T) {
+func TestConnectionPoolManagerCloseTakesBackThePendingEndOfAnEjection(t *testing.T) {
 	cfg := Config{Health: health.Config{Passive: health.Passive{Consecutive5xx: 1, BaseEjectionTime: time.Hour}}}
 	inBubble(t, 2, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a := begin(t, u)
@@ -336,7 +336,7 @@ func TestCloseTakesBackThePendingEndOfAnEjection(t *testing.T) {
 	})
 }
 
-func TestStartAndCloseAtOnceLeaveNoChecksBehind(t *testing.T) {
+func TestConnectionPoolManagerStartAndCloseAtOnceLeaveNoChecksBehind(t *testing.T) {
 	for range 50 {
 		var s switchboard
 		cfg := checked(&s)

@@ -40,7 +40,7 @@ func rooms() []room {
 }
 
 // Events, metrics and the access log tell the three kinds of reasons by their words alone.
-func TestTheWordsOfAllRoomsAreUniqueTogether(t *testing.T) {
+func TestConnectionPoolManagerTheWordsOfAllRoomsAreUniqueTogether(t *testing.T) {
 	of := map[string]string{}
 	for _, r := range rooms() {
 		require.NotEmpty(t, r.words)
@@ -54,7 +54,7 @@ func TestTheWordsOfAllRoomsAreUniqueTogether(t *testing.T) {
 }
 
 // A constant that is missing from the list, or has no sentence, is found in the source.
-func TestTheListsOfWordsAreClosedAndEachIsDocumented(t *testing.T) {
+func TestConnectionPoolManagerTheListsOfWordsAreClosedAndEachIsDocumented(t *testing.T) {
 	for _, r := range rooms() {
 		file, err := parser.ParseFile(token.NewFileSet(), filepath.FromSlash(r.file), nil, parser.ParseComments)
 		require.NoError(t, err)
@@ -90,7 +90,7 @@ func constants(t *testing.T, file *ast.File, kind string) []string {
 }
 
 // What picker and judge make of each outcome is policy: a change of it must be meant.
-func TestEachOutcomeMeansOneThingToPickerAndJudge(t *testing.T) {
+func TestConnectionPoolManagerEachOutcomeMeansOneThingToPickerAndJudge(t *testing.T) {
 	want := map[Outcome]struct {
 		lb     lb.Outcome
 		signal string
@@ -114,7 +114,7 @@ func TestEachOutcomeMeansOneThingToPickerAndJudge(t *testing.T) {
 	}
 }
 
-func TestTheKindsOfEventsAreAClosedListThatHoldsThePoolsOwn(t *testing.T) {
+func TestConnectionPoolManagerTheKindsOfEventsAreAClosedListThatHoldsThePoolsOwn(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range EventKinds() {
 		require.False(t, seen[k], k)
