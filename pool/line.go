@@ -272,6 +272,11 @@ func (p *Pool) await(w *waiter) (result, error) {
 	if err := p.enqueue(w); err != nil {
 		return result{}, err
 	}
+	return p.outcome(w)
+}
+
+// outcome is what comes of a caller's wait in the line.
+func (p *Pool) outcome(w *waiter) (result, error) {
 	if w.served.wait(w.ctx) {
 		if w.got.err != nil {
 			p.waited(w)

@@ -134,30 +134,16 @@ func TestConnectionPoolSlotsOfDeadIdleConnectionsAreAnnouncedOnce(t *testing.T) 
 	})
 }
 
-// endsMeanwhile is a context that ends right after it was asked for the first time.
-type endsMeanwhile struct {
-	context.Context
-	asked atomic.Int32
-	done  chan struct{}
-}
-
-func (c *endsMeanwhile) Done() <-chan struct{} { return c.done }
-
-func (c *endsMeanwhile) Err() error {
-	if c.asked.Add(1) == 1 {
-		return nil
-	}
-	return context.Canceled
-}
-
 func TestConnectionPoolNobodyIsServedAfterTheEndOfItsContext(t *testing.T) {
 	inBubble(t, Config{MaxConnections: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		lend(t, p).Release()
 		for range 100 { // a select that finds both takes either
-			ctx := &endsMeanwhile{Context: t.Context(), done: make(chan struct{})}
-			close(ctx.done)
+			ctx, cancel := context.WithCancel(t.Context())
 			w := p.newWaiter(ctx, p.now(), 1, 0)
-			r, err := p.await(w)
+			require.NoError(t, p.enqueue(w))
+			require.Len(t, w.served, 1, "it has been served")
+			cancel()
+			r, err := p.outcome(w)
 			require.ErrorIs(t, err, context.Canceled)
 			require.Nil(t, r.loan)
 			p.done(w)
