@@ -51,5 +51,5 @@ cover: ## write the coverage of all tests to bin/cover.out and print the total
 	$(GO) test -coverprofile=bin/cover.out -coverpkg=./... ./...
 	$(GO) tool cover -func=bin/cover.out | tail -n 1
 
-ci: lint test ## lint, test, and each scenario twice and once under the race detector
+ci: lint test soak mutants ## lint, test, soak, mutants, and each scenario twice and once under the race detector
 	@./.ci/scenarios 2 1
