@@ -43,9 +43,20 @@ var laws = []struct {
 		"SessionCarriesSeveralLoansOnOneConnection", "SessionThatTakesNoMoreServesItsLoansToTheirEnd",
 		"SetupThatFailsIsTheWaitersErrorAndKeepsNoSlot"}},
 	{"a batch is lent whole or not at all, and batches do not block each other", []string{
-		"ABatchIsDialledTogetherAndLentWhole", "BatchMayBeServedByOneSession"}},
+		"ABatchIsDialledTogetherAndLentWhole", "BatchesOfHalfThePoolAndMoreDoNotBlockEachOther",
+		"BatchMayBeServedByOneSession"}},
 	{"a leak is told once, with the borrower's place", []string{
-		"HoldersListsTheLoansLongestFirst", "TheSecondReleaseNamesThePlaceOfTheFirst"}},
+		"ALeakIsReportedOnceExactlyWithItsBorrowersStack", "HoldersListsTheLoansLongestFirst",
+		"TheSecondReleaseNamesThePlaceOfTheFirst",
+		"TheWatchOverLeaksCostsNothingWhenItIsOffAndAllocatesNothingWhenOn"}},
+	{"statistics are one snapshot, with distributions", []string{
+		"WaitDialLentAndAgeAreMeasured", "AHistogramIsWrittenByManyAtOnceWithoutLossAndWithoutAllocation"}},
+	{"the dial timeout follows the dials", []string{
+		"DialTimeoutIsThreeTimesTheLongestOfTheLastDialsWithinItsBounds",
+		"DialTimeoutNeverLocksOutABackendThatBecameSlower"}},
+	{"shards have locks of their own and steal from each other", []string{
+		"AShardIsServedFromItsOwnListAndThenFromTheOthers", "ManyCallersOnManyShardsNeverShareAConnection"}},
+	{"equal callers wait equally long", []string{"WorstWaitAtSaturationIsWithinTwiceTheMean"}},
 }
 
 func TestConnectionPoolEveryLawHasItsTests(t *testing.T) {
