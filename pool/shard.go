@@ -78,7 +78,7 @@ func (p *Pool) lendFast(now time.Duration, at int) (*loan, *link) {
 func (p *Pool) lendAcross(now time.Duration, at, from int) (*loan, *link) {
 	s := &p.shards[from]
 	acquire(&s.mu)
-	if len(s.idle) == 0 || p.owned.Load() {
+	if p.owned.Load() || len(s.idle) == 0 { // in this order: an owned list is not ours to read
 		s.mu.Unlock()
 		return nil, nil
 	}
