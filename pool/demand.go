@@ -62,16 +62,5 @@ func (h *holt) observe(y float64) {
 // ahead is the forecast for so many intervals from the last observation. Demand is never negative, and nor is this.
 func (h *holt) ahead(intervals float64) float64 { return max(h.level+intervals*h.trend, 0) }
 
-// usual is the usual length of something: a mean in which the last eight or so count most. Zero: nothing is known.
-type usual time.Duration
-
-func (u *usual) observe(d time.Duration) {
-	if *u == 0 {
-		*u = usual(d)
-		return
-	}
-	*u += (usual(d) - *u) / 8
-}
-
 // roundUp is the least whole number that is not below x, but for the dust of floating point.
 func roundUp(x float64) int { return int(math.Ceil(x - 1e-6)) }

@@ -136,14 +136,3 @@ func TestConnectionPoolForecastIsNeverNegativeAndScalesWithDemand(t *testing.T) 
 		require.InDelta(t, one.ahead(4)*by, scaled.ahead(4), 1e-6*(1+one.ahead(4)*by))
 	})
 }
-
-func TestConnectionPoolUsualDialTimeFollowsTheDials(t *testing.T) {
-	var u usual
-	u.observe(100 * time.Millisecond)
-	require.Equal(t, 100*time.Millisecond, time.Duration(u), "the first one is all that is known")
-	for range 40 {
-		u.observe(20 * time.Millisecond)
-	}
-	require.InDelta(t, 20, time.Duration(u).Milliseconds(), 1)
-	require.Equal(t, []int{0, 1, 11, 12}, []int{roundUp(0), roundUp(0.1), roundUp(1.1 * 10), roundUp(11.01)})
-}

@@ -134,7 +134,7 @@ func (p *Pool) connect(run *dialRun) bool {
 	p.dialTimes.succeeded(now - run.begun)
 	p.dialSucceededLocked(run)
 	p.expectLocked(k)
-	p.grownLocked(now, now-run.begun)
+	p.grownLocked(now)
 	run.loan = &k.loan
 	if k.session != nil {
 		p.central = true

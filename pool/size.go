@@ -59,7 +59,6 @@ type sizer struct {
 	interval          int // peak of demand since the last look
 	wanted            int // connections that the prediction wants open, the lent ones included
 	holt              holt
-	dialTime          usual
 }
 
 func newSizer(predict Predict, every, trims time.Duration) sizer {
@@ -83,8 +82,8 @@ func (s *sizer) see(now time.Duration, most, demand int) {
 }
 
 // look takes the peak of the interval that is over, if one is, and sets what the prediction wants, at most limit. Demand
-// is the present one, which the next interval begins with.
-func (s *sizer) look(now time.Duration, demand, limit int) {
+// is the present one, which the next interval begins with; dial is how long dials usually take.
+func (s *sizer) look(now time.Duration, demand, limit int, dial time.Duration) {
 	if now < s.predictAt {
 		return
 	}
@@ -96,7 +95,7 @@ func (s *sizer) look(now time.Duration, demand, limit int) {
 		expected, want = float64(peak), float64(peak)*reactiveShare
 	case PredictHolt:
 		s.holt.observe(float64(peak))
-		expected = s.holt.ahead(1 + float64(s.dialTime)/float64(s.every))
+		expected = s.holt.ahead(1 + float64(dial)/float64(s.every))
 		want = expected * holtShare
 	}
 	s.wanted = min(roundUp(want), limit)
@@ -180,9 +179,8 @@ func (p *Pool) watchSizeLocked(now time.Duration) {
 	p.armUpkeepLocked(p.size.due(now, len(p.conns), p.minIdle))
 }
 
-// grownLocked takes note of a connection that is ready for its first loan, and of how long that took.
-func (p *Pool) grownLocked(now, took time.Duration) {
-	p.size.dialTime.observe(took)
+// grownLocked takes note of a connection that is ready for its first loan.
+func (p *Pool) grownLocked(now time.Duration) {
 	p.armUpkeepLocked(p.size.due(now, len(p.conns), p.minIdle))
 }
 
@@ -191,7 +189,7 @@ func (p *Pool) grownLocked(now, took time.Duration) {
 func (p *Pool) fit(now time.Duration) {
 	p.lock()
 	p.seeSizeLocked(now)
-	p.size.look(now, p.demandLocked(), p.limit)
+	p.size.look(now, p.demandLocked(), p.limit, p.dialTimes.usual())
 	surplus := p.size.step(now, p.nIdle, p.lent, p.minIdle)
 	p.unlock()
 	for ; surplus > 0 && p.dropSurplus(); surplus-- {

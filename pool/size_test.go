@@ -81,7 +81,7 @@ func wantedFor(s *sizer, limit int, peaks ...int) []int {
 	for i, y := range peaks {
 		now := time.Duration(i+1) * s.every
 		s.see(now, y, y)
-		s.look(now, y, limit)
+		s.look(now, y, limit, 500*time.Millisecond)
 		s.interval = 0 // the next interval begins with no demand, so that the series is exactly the peaks
 		out = append(out, s.wanted)
 	}
@@ -102,7 +102,6 @@ func TestConnectionPoolHoltPredictionIsAheadOfARampAndBehindReactiveAfterIt(t *t
 		ramp = append(ramp, 10*(i+1))
 	}
 	h, r := newSizer(PredictHolt, second, -1), newSizer(PredictReactive, second, -1)
-	h.dialTime.observe(500 * time.Millisecond)
 	wanted := wantedFor(&h, 1000, append(ramp, 150, 100, 50, 5, 5, 5, 5)...)
 	require.GreaterOrEqual(t, wanted[19], 215, "demand in an interval and a half")
 	require.LessOrEqual(t, wanted[19], 245)
@@ -123,12 +122,12 @@ func TestConnectionPoolPredictionSleepsWhenNothingIsExpected(t *testing.T) {
 			continue
 		}
 		require.Equal(t, second, s.due(0, 0, 0), way)
-		s.look(second, 5, 50)
+		s.look(second, 5, 50, 0)
 		require.NotZero(t, s.wanted)
 		n := 0
 		for now := 2 * second; s.due(now, 0, 0) != never; now += second {
 			s.see(now, 0, 0)
-			s.look(now, 0, 50)
+			s.look(now, 0, 50, 0)
 			n++
 			require.Less(t, n, 10, "%v does not fall asleep", way)
 		}
@@ -141,7 +140,7 @@ func TestConnectionPoolPredictionSleepsWhenNothingIsExpected(t *testing.T) {
 func TestConnectionPoolTrimDoesNotGoBelowThePrediction(t *testing.T) {
 	s := newSizer(PredictHolt, second, 5*second)
 	s.see(0, 10, 10)
-	s.look(second, 10, 50)
+	s.look(second, 10, 50, 0)
 	require.Equal(t, 11, s.wanted)
 	s.recent = recentPeak{present: 2}
 	require.Equal(t, 9, s.surplus(18, 2, 0), "eleven are wanted of twenty")
