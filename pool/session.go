@@ -214,6 +214,7 @@ func (p *Pool) giveStreamLocked(l *loan, now time.Duration) {
 		s.why, s.ending = ReasonExcess, true
 	}
 	if s.out == 0 && s.ending {
+		s.leaving = true // the upkeep must not find it idle meanwhile
 		p.unlock()
 		if p.drop(k, now, s.why) {
 			p.ready()
