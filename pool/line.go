@@ -155,6 +155,9 @@ func (p *Pool) serveLine(self *waiter) {
 		if w == nil || len(taken) < w.need {
 			p.unlock()
 			p.layBack(taken)
+			if w != nil {
+				p.begin() // what was counted on is not there
+			}
 			return
 		}
 		if p.soundLocked(taken, now) || p.sound(taken, now, w.since) {

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"sync"
@@ -294,11 +295,14 @@ func TestConnectionPoolCloseTakesThePaceBack(t *testing.T) {
 			failed <- err
 		}()
 		synctest.Wait()
-		go func() { held.Release() }()
+		go func() {
+			if errors.Is(<-failed, ErrClosed) { // and so Close has begun
+				held.Release()
+			}
+		}()
 		begun := now(p)
 		require.NotEqual(t, never, p.paceAt)
 		p.Close()
-		<-failed
 		require.Equal(t, begun, now(p))
 		require.Zero(t, p.running)
 	})

@@ -288,3 +288,61 @@ func TestConnectionPoolFreshMayGetASessionOfItsOwn(t *testing.T) {
 		ReleaseAll([]Conn{a, b, c, d})
 	})
 }
+
+// hooked is a session that calls a hook while it is being closed.
+type hooked struct {
+	*fakeSession
+	closing func()
+}
+
+func (s *hooked) Close() error {
+	s.closing()
+	return s.fakeSession.Close()
+}
+
+func TestConnectionPoolSessionThatIsBeingClosedIsNobodyElsesToRetire(t *testing.T) {
+	var p *Pool
+	var once sync.Once
+	setUp := func(_ context.Context, nc net.Conn) (Session, error) {
+		s := &hooked{&fakeSession{nc: nc}, func() { once.Do(p.Retire) }}
+		s.room.Store(2)
+		return s, nil
+	}
+	inBubble(t, Config{Setup: setUp, MaxLifetime: time.Second}, func(t *testing.T, made *Pool, f *fakeNet) {
+		p = made
+		c := lend(t, p)
+		p.clk.Sleep(time.Minute)
+		c.Release() // past its lifetime; meanwhile all idle ones are retired
+		s := p.Stats()
+		require.EqualValues(t, 1, s.RetiredTotal())
+		require.EqualValues(t, 1, s.Retired[ReasonMaxLifetime])
+		requireConserved(t, s)
+	})
+}
+
+// The line counts on a session's place, and finds that the session has ended, when nothing else is under way.
+func TestConnectionPoolLineDialsWhenTheSessionThatItCountedOnHasEnded(t *testing.T) {
+	ss := &sessions{n: 2}
+	cfg := Config{MaxConnections: 2, Setup: ss.setUp, MaxLifetime: 100 * time.Millisecond, LifetimeSpread: -1, Judge: func(error) {}}
+	inBubble(t, cfg, func(t *testing.T, p *Pool, f *fakeNet) {
+		held := lend(t, p) // its session ends 100 ms from now
+		f.setFail(true)
+		p.clk.Sleep(95 * time.Millisecond)
+		failed := make(chan error)
+		go func() {
+			_, err := p.GetN(t.Context(), 0, 2) // one place is there, for the other there is a dial
+			failed <- err
+		}()
+		synctest.Wait()
+		got := make(chan Conn)
+		go func() { got <- lend(t, p) }()
+		p.clk.Sleep(6 * time.Millisecond)
+		f.setFail(false)
+		begun := now(p)
+		require.ErrorIs(t, <-failed, errRefused)
+		c := <-got
+		require.Equal(t, 14*time.Millisecond, now(p).Sub(begun), "by a dial that began when that one had failed")
+		c.Release()
+		held.Release()
+	})
+}
