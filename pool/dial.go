@@ -68,9 +68,9 @@ func (p *Pool) reserveDialLocked() bool {
 	return true
 }
 
-// startDial begins a dial whose slot has been reserved. AfterFunc and not a go statement: see the locking law.
+// startDial begins a dial whose slot has been reserved.
 func (p *Pool) startDial(probe bool) {
-	p.clk.AfterFunc(0, func() { p.dial(&dialRun{parent: context.Background(), probe: probe}) })
+	p.launch(func() { p.dial(&dialRun{parent: context.Background(), probe: probe}) })
 }
 
 // dial makes one connection and gives it to the first waiter, or to the idle list.

@@ -121,6 +121,6 @@
 //
 // No lock is held over a dial, a close, a validation, a callback or a channel operation that could block. Goroutines that
 // are released in a group are released one by one in instants of their own; see apart, which is nothing on a real
-// clock. Work that needs its own goroutine (a dial) is started by AfterFunc(0), because that fixes its order of start
-// where a go statement would leave it to the scheduler.
+// clock. Work that needs its own goroutine (a dial) is started by launch, which on a simulated clock fixes its order of
+// start, where a go statement would leave it to the scheduler.
 package pool

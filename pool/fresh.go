@@ -12,7 +12,7 @@ func (p *Pool) Fresh(ctx context.Context, shard int) (Conn, error) {
 		return Conn{}, err
 	}
 	// In a goroutine of its own, because the dialer may not return.
-	p.clk.AfterFunc(0, func() { p.dialFresh(run) })
+	p.launch(func() { p.dialFresh(run) })
 	<-run.told
 	if run.failed != nil {
 		switch {

@@ -100,7 +100,7 @@ func (p *Pool) beginPingLocked(k *link) {
 		p.settleLocked()
 		p.unlock()
 	})
-	p.clk.AfterFunc(0, func() { p.runPing(run) })
+	p.launch(func() { p.runPing(run) })
 }
 
 // runPing is the goroutine of a ping.

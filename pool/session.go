@@ -254,7 +254,7 @@ func (p *Pool) discardStream(c Conn, now time.Duration, why Reason) {
 // from within a method of a Session.
 func (p *Pool) SessionChanged() {
 	if !p.over.Load() && p.rechecks.CompareAndSwap(false, true) {
-		p.clk.AfterFunc(0, p.recheck)
+		p.launch(p.recheck)
 	}
 }
 
