@@ -123,7 +123,7 @@ func callPing(ctx context.Context, ping func(context.Context, net.Conn) error, n
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("Ping panicked: %v", r)
+			err = fmt.Errorf("panic in Ping: %v", r)
 		}
 	}()
 	return ping(ctx, nc)

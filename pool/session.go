@@ -53,7 +53,7 @@ func (p *Pool) setUp(ctx context.Context, nc net.Conn) (s Session, err error) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			s, err = nil, fmt.Errorf("Setup panicked: %v", r)
+			s, err = nil, fmt.Errorf("panic in Setup: %v", r)
 		}
 	}()
 	// A Setup that waits for the peer without looking at its context ends with the connection's deadline.

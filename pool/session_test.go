@@ -197,7 +197,7 @@ func TestConnectionPoolSetupThatFailsIsTheWaitersErrorAndKeepsNoSlot(t *testing.
 		is    error
 	}{
 		"fails":  {func(context.Context, net.Conn) (Session, error) { return nil, errAuth }, "password is wrong", errAuth},
-		"panics": {func(context.Context, net.Conn) (Session, error) { panic("oh") }, "Setup panicked: oh", nil},
+		"panics": {func(context.Context, net.Conn) (Session, error) { panic("oh") }, "panic in Setup: oh", nil},
 		"hangs": {func(ctx context.Context, _ net.Conn) (Session, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
