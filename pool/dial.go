@@ -70,7 +70,7 @@ func (p *Pool) reserveDialLocked() bool {
 
 // startDial begins a dial whose slot has been reserved.
 func (p *Pool) startDial(probe bool) {
-	p.launch(func() { p.dial(&dialRun{parent: context.Background(), probe: probe}) })
+	p.launch(func() { p.dial(&dialRun{probe: probe}) })
 }
 
 // dial makes one connection and gives it to the first waiter, or to the idle list.
@@ -266,7 +266,7 @@ func (p *Pool) learnFailureLocked(run *dialRun, now time.Duration, ended error) 
 	if run.probe {
 		p.outage.probeEnded()
 	}
-	if p.closed || run.parent.Err() != nil {
+	if p.closed || run.left {
 		return false
 	}
 	if ended == context.DeadlineExceeded {

@@ -21,9 +21,8 @@ var errNilConn = errors.New("the dialer returned neither a connection nor an err
 
 // dialRun is one dial with its set-up.
 type dialRun struct {
-	parent context.Context // the dial ends with it
-	fresh  bool            // a caller of Fresh waits for it
-	probe  bool            // it is the one probe
+	fresh  bool // a caller of Fresh waits for it
+	probe  bool // it is the one probe
 	cancel context.CancelFunc
 	begun  time.Duration
 	limit  time.Duration // how long it may take; 0: for as long as it likes
@@ -40,7 +39,9 @@ type dialRun struct {
 	ended  time.Duration
 	failed *DialError
 	closed bool
-	told   chan struct{} // holds one; nil: nobody waits for this dial
+	told   signal // nil: nobody waits for this dial
+	ready  bool   // a caller of Fresh may have the connection; Pool.lock guards this and left
+	left   bool   // that caller has gone
 }
 
 // DialTimeout is how long a dial that begins now may take, its set-up included; 0: for as long as the dialer likes. It
@@ -55,9 +56,9 @@ func (p *Pool) DialTimeout() time.Duration {
 func (p *Pool) limitDial(run *dialRun) (ctx context.Context, cancel context.CancelFunc) {
 	run.begun, run.limit = p.now(), p.DialTimeout()
 	if run.limit > 0 {
-		ctx, cancel = p.clk.WithTimeout(run.parent, run.limit)
+		ctx, cancel = p.clk.WithTimeout(context.Background(), run.limit)
 	} else {
-		ctx, cancel = context.WithCancel(run.parent)
+		ctx, cancel = context.WithCancel(context.Background())
 	}
 	run.cancel = cancel
 	return ctx, cancel
@@ -87,11 +88,11 @@ func (p *Pool) callDialer(ctx context.Context, run *dialRun) (nc net.Conn, err e
 }
 
 // enter lists a dial among those that Close gives up, and sees to it that it is given up where the dialer takes no
-// notice of its time; false when the pool is closed already.
+// notice of its time; false when the pool is closed already, or its caller has gone.
 func (p *Pool) enter(run *dialRun) bool {
 	p.lock()
 	defer p.unlock()
-	if p.closed {
+	if p.closed || run.left {
 		return false
 	}
 	run.gen = p.gen

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/benbjohnson/clock"
 	"github.com/stretchr/testify/require"
 )
 
@@ -206,3 +207,40 @@ type lateSession struct{ closed *atomic.Bool }
 func (lateSession) Available() int { return 1 }
 func (lateSession) Err() error     { return nil }
 func (s lateSession) Close() error { s.closed.Store(true); return nil }
+
+// sleepy is a dialer that takes no notice of its context.
+type sleepy struct {
+	clk  clock.Clock
+	nap  time.Duration
+	made []*fakeConn
+}
+
+func (s *sleepy) DialContext(context.Context, string, string) (net.Conn, error) {
+	s.clk.Sleep(s.nap)
+	c := &fakeConn{}
+	s.made = append(s.made, c)
+	return c, nil
+}
+
+func TestConnectionPoolFreshEndsWithItsContextAndLeavesItsConnectionToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dialer := &sleepy{clk: clock.New(), nap: 3 * time.Second}
+		p, err := New(Config{Address: "a:1", Dialer: dialer})
+		require.NoError(t, err)
+		ctx, cancel := p.clk.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := now(p)
+		_, err = p.Fresh(ctx, 0)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, now(p).Sub(begun))
+		require.Equal(t, 1, p.Stats().Dialling)
+		p.clk.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 1, p.Stats().Idle)
+		c := lend(t, p)
+		require.Same(t, dialer.made[0], raw(c))
+		require.EqualValues(t, 1, c.Uses())
+		c.Release()
+		p.Close()
+	})
+}

@@ -1,26 +1,29 @@
 package pool
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Fresh dials a connection for this caller alone and waits for it: a borrower whose reused connection turned out to be
 // dead does not want another one of that age. Where the pool is full the connection that has been idle longest gives
 // way; MaxDials does not count. It returns ErrNoRoom when every connection is lent, ErrClosed after Close or Drain, ctx's
 // error when ctx ended first, a *DialError when the dial failed, and a *DownError as Lend does.
 func (p *Pool) Fresh(ctx context.Context, shard int) (Conn, error) {
-	run := &dialRun{parent: ctx, fresh: true, told: make(chan struct{}, 1)}
+	run := &dialRun{fresh: true, told: make(signal, 1)}
 	if err := p.reserveFresh(run); err != nil {
 		return Conn{}, err
 	}
 	// In a goroutine of its own, because the dialer may not return.
 	p.launch(func() { p.dialFresh(run) })
-	<-run.told
+	if !run.told.wait(ctx) || ctx.Err() != nil {
+		p.leaveFresh(run)
+		return Conn{}, ctx.Err()
+	}
+	if run.closed && run.failed != nil {
+		return Conn{}, ErrClosed
+	}
 	if run.failed != nil {
-		switch {
-		case ctx.Err() != nil:
-			return Conn{}, ctx.Err()
-		case run.closed:
-			return Conn{}, ErrClosed
-		}
 		return Conn{}, run.failed
 	}
 	now := p.now()
@@ -37,11 +40,42 @@ func (p *Pool) dialFresh(run *dialRun) {
 	if !p.connect(run) {
 		return
 	}
-	p.unlock()
+	run.ready = true
+	if run.left {
+		p.giveFreshLocked(run)
+	} else {
+		p.unlock()
+	}
 	p.judged(nil)
 	p.answer(run)
 	p.begin()
 	p.wakeWarmers(nil)
+}
+
+// leaveFresh is the end of a caller of Fresh whose context has ended. Its dial is given up; if it gives a connection all
+// the same, that is for others.
+func (p *Pool) leaveFresh(run *dialRun) {
+	p.lock()
+	run.left = true
+	if run.ready {
+		p.giveFreshLocked(run)
+		return
+	}
+	listed := slices.Contains(p.dials, run)
+	p.unlock()
+	if listed {
+		rest := p.apart()
+		run.cancel()
+		rest()
+	}
+}
+
+// giveFreshLocked gives away what a caller of Fresh has left. It unlocks.
+func (p *Pool) giveFreshLocked(run *dialRun) {
+	if s := run.loan.link.streams; s != nil {
+		s.taken-- // it was no loan
+	}
+	p.giveLocked(run.loan, p.now())
 }
 
 // reserveFresh takes a slot for a dial of Fresh, from the connection that has been idle longest if need be. That slot

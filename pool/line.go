@@ -294,24 +294,6 @@ func (p *Pool) outcome(w *waiter) (result, error) {
 	return result{}, w.ctx.Err()
 }
 
-// signal wakes one waiter, once. It holds one: giving it never blocks.
-type signal chan struct{}
-
-// wait waits for the signal; false when the context ended, which may have happened also when it is true.
-func (s signal) wait(ctx context.Context) bool {
-	done := ctx.Done()
-	if done == nil { // a receive is much cheaper than a select
-		<-s
-		return true
-	}
-	select {
-	case <-s:
-		return true
-	case <-done:
-		return false
-	}
-}
-
 // giveUp takes a waiter whose context has ended out of the line.
 func (p *Pool) giveUp(w *waiter) {
 	now := p.now()

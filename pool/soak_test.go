@@ -60,6 +60,12 @@ func newSoak(t *testing.T, seed uint64) *soak {
 		ValidateAfter: time.Duration(1 + rnd.IntN(int(200*time.Millisecond))),
 	}
 	s.cfg.MinIdle = rnd.IntN(s.cfg.MaxConnections + 1)
+	s.cfg.MaxDials, s.cfg.Predict = 1+rnd.IntN(8), Predict(rnd.IntN(numPredicts))
+	s.cfg.TrimEvery = []time.Duration{-1, time.Second, 0}[rnd.IntN(3)]
+	s.cfg.Patience = []float64{-1, 0, 1}[rnd.IntN(3)]
+	if rnd.IntN(2) == 0 {
+		s.cfg.Judge = func(error) {}
+	}
 	if rnd.IntN(3) == 0 {
 		s.cfg.LeakAfter = 20 * time.Second
 	}
@@ -361,6 +367,7 @@ func (n *roughNet) DialContext(ctx context.Context, _, _ string) (net.Conn, erro
 	n.mu.Unlock()
 	if odd && how == 0 {
 		<-ctx.Done()
+		n.clk.Sleep(delay) // and may be given up meanwhile: delay is up to a second and a half
 		return nil, ctx.Err()
 	}
 	select {
