@@ -15,6 +15,7 @@ import (
 // Errors are those of Lend, one failed dial included, and ErrTooLarge at once when n is more than the pool's limit, or
 // later when Resize makes it so. An n below 1 gives neither connections nor an error.
 func (p *Pool) GetN(ctx context.Context, shard, n int) ([]Conn, error) {
+	p.checkShard(shard)
 	if err := ctx.Err(); err != nil || n < 1 {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ type warmer struct {
 // WarmUp dials until n connections are open, lent ones included, and waits for that or for the end of ctx. After a
 // failed dial it pauses and tries again; when ctx ends, its error comes together with that of the last failed dial, and
 // errors.Is and errors.As find both. It returns ErrClosed once the pool drains or is closed, ErrTooLarge when n is
-// more than its limit, and a *DownError, as Lend does, when the backend is down already. Nothing keeps the connections
+// more than may lie idle, and a *DownError, as Lend does, when the backend is down already. Nothing keeps the connections
 // open afterwards: that is what Config.MinIdle is for.
 func (p *Pool) WarmUp(ctx context.Context, n int) error {
 	var last error
@@ -103,7 +104,7 @@ func (p *Pool) beginWarmUp(w *warmer, newcomer bool) (done bool, err error) {
 	switch {
 	case p.closed || p.draining:
 		err = ErrClosed
-	case w.n > p.limit:
+	case w.n > p.maxIdle:
 		err = ErrTooLarge
 	case newcomer && w.n > 0:
 		err = p.turnedAwayLocked(now)
@@ -143,6 +144,24 @@ func (p *Pool) rest(ctx context.Context, pause time.Duration) {
 	}
 }
 
+// wakeResting ends the pauses of the callers of WarmUp, one instant each.
+func (p *Pool) wakeResting() {
+	for {
+		p.lock()
+		i := slices.IndexFunc(p.warmers, func(w *warmer) bool { return w.n == restsOnly })
+		if i < 0 {
+			p.unlock()
+			return
+		}
+		w := p.warmers[i]
+		p.warmers = slices.Delete(p.warmers, i, i+1)
+		p.unlock()
+		rest := p.apart()
+		w.woke <- nil
+		rest()
+	}
+}
+
 // restsOnly marks a warmer that pauses after a failed dial, and that only the end of the pool may wake before.
 const restsOnly = -1
 
@@ -167,7 +186,7 @@ func (p *Pool) wakeWarmers(failed error) {
 func (p *Pool) nextWarmerLocked(failed error) *warmer {
 	for i, w := range p.warmers {
 		ended := p.closed || p.draining
-		moved := failed != nil || p.readyLocked() >= w.n || w.n > p.limit
+		moved := failed != nil || p.readyLocked() >= w.n || w.n > p.maxIdle
 		if ended || w.n != restsOnly && moved {
 			p.warmers = slices.Delete(p.warmers, i, i+1)
 			return w

@@ -110,10 +110,11 @@ type Config struct {
 	Shards int
 
 	// OnReady, if set, is called after a connection became idle or a slot became free while nobody waited in Lend, and
-	// after a dial ended that MaxDials had kept others from.
+	// after a dial ended that MaxDials had kept others from. It is called without a lock, by whoever made that happen, and
+	// may call the pool, but not Close or Drain, which may wait for that very caller.
 	OnReady func()
 	// OnDialFailed, if set, is called after a dial failed that no waiter in Lend and no caller of Fresh is told about.
-	// OnReady follows, for the slot.
+	// OnReady follows, for the slot. The same is allowed to it as to OnReady.
 	OnDialFailed func(error)
 	// Setup, if set, makes a dialled connection ready before its first loan: TLS, a PROXY header, a password, HTTP/2. It
 	// has what is left of DialTimeout, as the context's deadline and as the connection's, and the context ends when it
@@ -158,6 +159,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.fillNumbers()
 	c.fillPace()
+	c.bound()
 	c.fillDoors()
 	return c, nil
 }
@@ -229,6 +231,17 @@ func (c *Config) fillNumbers() {
 	c.PredictEvery = or(c.PredictEvery, defaultPredictEvery)
 	c.MaxWaiters = or(c.MaxWaiters, defaultMaxWaiters)
 	c.PingAfter, c.PingTimeout = or(c.PingAfter, defaultPingAfter), or(c.PingTimeout, defaultPingTimeout)
+}
+
+// longest is almost for ever, and so that an instant that is so far away is still a number.
+const longest = time.Duration(1) << 61
+
+// bound cuts durations that are longer than anybody lives.
+func (c *Config) bound() {
+	for _, d := range []*time.Duration{&c.IdleTimeout, &c.MaxLifetime, &c.DialTimeout, &c.MinDialTimeout, &c.RetryMin, &c.RetryMax,
+		&c.ValidateAfter, &c.PingAfter, &c.PingTimeout, &c.TrimEvery, &c.PredictEvery, &c.LeakAfter} {
+		*d = min(*d, longest)
+	}
 }
 
 // fillDoors puts the real clock, network and chance in place of those that are nil.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"fmt"
 	"net"
 	"sync/atomic"
 	"time"
@@ -115,6 +116,9 @@ func (c Conn) ReleaseAt(now time.Time) {
 // takes no more, and is closed when the last of them ends.
 func (c Conn) Discard(why Reason) {
 	p := c.use("Discard").link.pool
+	if int(why) >= NumReasons {
+		panic(fmt.Sprintf("pool: Discard for the unknown reason %d (pool %s)", why, p.cfg.Name))
+	}
 	p.discard(c, p.now(), why)
 }
 

@@ -125,7 +125,7 @@ func (p *Pool) connect(run *dialRun) bool {
 	}
 	if err != nil {
 		p.unlock()
-		p.dropUnmade(run)
+		p.dropUnmade(run, err)
 		p.dialFailed(run, &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Setup: true, Err: err}, ctx.Err())
 		return false
 	}
@@ -205,7 +205,7 @@ func (p *Pool) dialEndsLocked(fresh bool) {
 }
 
 // dropUnmade retires a connection whose set-up failed.
-func (p *Pool) dropUnmade(run *dialRun) {
+func (p *Pool) dropUnmade(run *dialRun, why error) {
 	k := run.made
 	k.close()
 	now := p.now()
@@ -213,7 +213,7 @@ func (p *Pool) dropUnmade(run *dialRun) {
 	p.setUpEndsLocked(run)
 	p.retireLocked(k, now, ReasonSetupFailed)
 	p.unlock()
-	p.event(Event{At: p.time(now), Kind: EventRetired, Conn: k.id, Reason: ReasonSetupFailed})
+	p.event(Event{At: p.time(now), Kind: EventRetired, Conn: k.id, Reason: ReasonSetupFailed, Err: why})
 }
 
 // dialFailed draws the consequences of a dial or a set-up that failed; ended is how its context had ended by then. Where
@@ -230,17 +230,19 @@ func (p *Pool) dialFailed(run *dialRun, err *DialError, ended error) {
 	evidence := p.learnFailureLocked(run, now, ended)
 	w := p.concernedLocked(run)
 	due := p.lineDueLocked(now)
-	if p.warm && p.outage.judged {
-		p.armUpkeepLocked(p.outage.retryAt)
+	if p.warm && !p.outage.holds() {
+		p.armUpkeepLocked(max(now, p.outage.refillAt()))
 	}
 	closed, free := p.closed, p.waiters.n == 0
-	p.settleLocked()
 	p.unlock()
+	if !err.Setup { // whose connection has been told of as retired
+		p.event(Event{At: p.time(now), Kind: EventDialFailed, Err: err.Err})
+	}
 	if closed {
 		p.answer(run)
+		p.settle()
 		return
 	}
-	p.event(Event{At: p.time(now), Kind: EventDialFailed, Err: err.Err})
 	if evidence {
 		p.judged(err)
 	}

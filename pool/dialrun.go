@@ -145,7 +145,7 @@ func (p *Pool) giveUpDial(run *dialRun) {
 	if mine {
 		if run.made != nil {
 			rest := p.apart()
-			p.dropUnmade(run) // which may well end the Setup that hangs on it
+			p.dropUnmade(run, errNotReturned) // which may well end the Setup that hangs on it
 			rest()
 		}
 		p.dialFailed(run, &DialError{Pool: p.cfg.Name, Address: p.cfg.Address, Setup: run.made != nil, Err: errNotReturned},

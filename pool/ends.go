@@ -77,7 +77,7 @@ func (p *Pool) trim() {
 	for {
 		p.lock()
 		var k *link
-		if p.openLocked() > p.limit || p.waiters.n == 0 && p.nIdle > p.maxIdle {
+		if p.tooManyLocked() || p.waiters.n == 0 && p.nIdle > p.maxIdle {
 			k = p.popOldestLocked()
 		}
 		p.unlock()
@@ -214,6 +214,13 @@ func (p *Pool) closeIdle() {
 		}
 		p.drop(k, p.now(), ReasonPoolClosed)
 	}
+}
+
+// settle is settleLocked without the lock.
+func (p *Pool) settle() {
+	p.lock()
+	p.settleLocked()
+	p.unlock()
 }
 
 // settleLocked lets Close return once a closed pool holds nothing any more.

@@ -46,6 +46,6 @@ type Event struct {
 	Conn uint64
 	// Reason is why a connection was retired; only with EventRetired.
 	Reason Reason
-	// Err is why a dial failed; only with EventDialFailed.
+	// Err is why a dial failed, or its set-up: with EventDialFailed, and with EventRetired for ReasonSetupFailed.
 	Err error
 }

@@ -10,6 +10,7 @@ import (
 // way; MaxDials does not count. It returns ErrNoRoom when every connection is lent, ErrClosed after Close or Drain, ctx's
 // error when ctx ended first, a *DialError when the dial failed, and a *DownError as Lend does.
 func (p *Pool) Fresh(ctx context.Context, shard int) (Conn, error) {
+	p.checkShard(shard)
 	run := &dialRun{fresh: true, told: make(signal, 1)}
 	if err := p.reserveFresh(run); err != nil {
 		return Conn{}, err
@@ -48,6 +49,7 @@ func (p *Pool) dialFresh(run *dialRun) {
 	}
 	p.judged(nil)
 	p.answer(run)
+	p.serveLine(nil) // a session has more than one place
 	p.begin()
 	p.wakeWarmers(nil)
 }
@@ -87,12 +89,14 @@ func (p *Pool) reserveFresh(run *dialRun) error {
 		p.unlock()
 		return ErrClosed
 	}
-	if err := p.turnedAwayLocked(now); err != nil {
+	if p.outage.holds() && !p.outage.probeDue(now) { // though something may be lent: this wants a dial, and only the probe may
+		p.askLocked()
+		err := p.downErrorLocked(now)
 		p.unlock()
 		return err
 	}
 	var old *link
-	if p.openLocked() >= p.limit {
+	if p.openLocked() >= p.limit && p.waiters.n == 0 { // what lies idle while somebody waits lies ready for a batch
 		old = p.popOldestLocked()
 	}
 	if old != nil {
@@ -101,13 +105,15 @@ func (p *Pool) reserveFresh(run *dialRun) error {
 		defer p.event(Event{At: p.time(now), Kind: EventRetired, Conn: old.id, Reason: ReasonExcess})
 		p.lock()
 		p.retireLocked(old, now, ReasonExcess)
-		p.settleLocked()
+		if p.closed || p.draining { // meanwhile: the slot is for those who wait already
+			p.settleLocked()
+			p.unlock()
+			p.begin()
+			return ErrClosed
+		}
 	}
 	defer p.unlock()
-	switch {
-	case p.closed || p.draining: // meanwhile
-		return ErrClosed
-	case p.openLocked() >= p.limit:
+	if p.openLocked() >= p.limit {
 		return ErrNoRoom
 	}
 	p.dialling++

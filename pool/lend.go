@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -9,6 +10,7 @@ import (
 // of Lend or GetN are waiting, or when the pool drains or is closed. Now is the present instant; shard is the caller's,
 // 0 to Config.Shards-1.
 func (p *Pool) TryLend(now time.Time, shard int) (Conn, bool) {
+	p.checkShard(shard)
 	l, freed := p.tryLend(p.at(now), shard)
 	if freed {
 		p.ready()
@@ -103,7 +105,15 @@ func (p *Pool) Lend(ctx context.Context) (Conn, error) { return p.lend(ctx, p.no
 // LendAt is Lend for a caller who has read the clock and has a shard of its own: now is the present instant, and shard,
 // 0 to Config.Shards-1, the list that it looks at first.
 func (p *Pool) LendAt(ctx context.Context, now time.Time, shard int) (Conn, error) {
+	p.checkShard(shard)
 	return p.lend(ctx, p.at(now), shard)
+}
+
+// checkShard panics for a shard that there is not, before any lock is taken.
+func (p *Pool) checkShard(shard int) {
+	if uint(shard) >= uint(len(p.shards)) {
+		panic(fmt.Sprintf("pool: shard %d of %d (pool %s)", shard, len(p.shards), p.cfg.Name))
+	}
 }
 
 // lend is Lend.
@@ -157,6 +167,7 @@ func (p *Pool) giveLocked(l *loan, now time.Duration) {
 		why, bad = ReasonExcess, true
 	}
 	if bad {
+		p.departLocked(k)
 		p.unlock()
 		if p.drop(k, now, why) {
 			p.ready()
@@ -201,7 +212,7 @@ func (p *Pool) endsLocked(k *link, now time.Duration) (Reason, bool) {
 		return ReasonOutdated, true
 	case p.cfg.MaxUses > 0 && k.uses >= uint64(p.cfg.MaxUses):
 		return ReasonMaxUses, true
-	case p.openLocked() > p.limit:
+	case p.tooManyLocked():
 		return ReasonExcess, true
 	case now >= k.ends:
 		return ReasonMaxLifetime, true
@@ -252,6 +263,7 @@ func (p *Pool) endLoan(c Conn, op string, now time.Duration) {
 		c.misused(op)
 	}
 	p.endLoanLocked(c.loan, now)
+	p.departLocked(c.loan.link)
 	p.unlock()
 }
 
@@ -264,6 +276,9 @@ func (p *Pool) retireLocked(k *link, now time.Duration, why Reason) {
 	p.conns[last] = nil
 	p.conns = p.conns[:last]
 	p.forgetSessionLocked(k)
+	if k.departing {
+		p.departing--
+	}
 	p.stats.Retired[why]++
 	age := now - k.born
 	p.stats.LifetimeSum += age
@@ -276,13 +291,16 @@ func (p *Pool) retire(k *link, now time.Duration, why Reason) (free bool) {
 	p.lock()
 	p.retireLocked(k, now, why)
 	due := p.dueLocked(now)
-	if p.warm && due.n == 0 && !p.outage.holds() {
+	if p.warm && !p.outage.holds() {
 		p.armUpkeepLocked(max(now, p.outage.refillAt()))
 	}
 	free = p.waiters.n == 0
-	p.settleLocked()
+	closed := p.closed
 	p.unlock()
 	p.event(Event{At: p.time(now), Kind: EventRetired, Conn: k.id, Reason: why})
+	if closed {
+		p.settle() // after the event: nothing is told once Close has returned
+	}
 	p.start(due)
 	p.wakeWarmers(nil)
 	return p.turnAway() || free

@@ -135,6 +135,11 @@ func (p *Pool) layBack(taken []*loan) {
 		case p.closed:
 			p.unlock()
 			p.drop(k, p.now(), ReasonPoolClosed)
+		case k.gen != p.gen: // Retire has been by meanwhile
+			p.unlock()
+			if p.drop(k, p.now(), ReasonOutdated) {
+				p.ready()
+			}
 		default:
 			p.lieDownLocked(k, k.since)
 			p.unlock()
@@ -314,6 +319,12 @@ func (p *Pool) giveUp(w *waiter) {
 	}
 	p.serveLine(nil) // what lay ready for a batch is the next one's, and Drain waits for the end of the line
 	p.trim()
+	p.lock()
+	free := p.waiters.n == 0 && p.nIdle > 0
+	p.unlock()
+	if free {
+		p.ready()
+	}
 }
 
 // passOn gives what a waiter got and cannot use to the next one.

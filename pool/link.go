@@ -33,6 +33,8 @@ type link struct {
 	at      int    // its place in Pool.conns
 	gen     uint32 // the pool's generation when its dial began
 	shard   int32  // the list where it lies, or to which it will go back
+	// departing says that it is about to be retired, and counts in Pool.departing.
+	departing bool
 	// rested says that it has been idle for at least restAfter at some time.
 	rested bool
 }

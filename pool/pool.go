@@ -32,6 +32,7 @@ type Pool struct {
 	// idleSessions counts those without loans. perConn is how many loans the last connection that was set up carries;
 	// zero as long as that is not known.
 	idleSessions, perConn int
+	departing             int // of the connections, those that are about to be retired: too many no longer
 	dialling              int
 	settingUp             int           // dials that have a connection, on which Setup runs; without those of Fresh
 	fresh                 int           // of the dials, the ones that callers of Fresh wait for: nobody else may count on them
@@ -145,6 +146,17 @@ func (p *Pool) Free() int {
 	return max(min(p.limit-p.lent-p.dialling, p.nIdle+slots), 0) + max(p.roomLocked(math.MaxInt)-p.nIdle, 0)
 }
 
+// tooManyLocked says that there are more connections than the limit allows, even without those that are going already.
+func (p *Pool) tooManyLocked() bool { return p.openLocked()-p.departing > p.limit }
+
+// departLocked notes that a connection is about to be retired.
+func (p *Pool) departLocked(k *link) {
+	if !k.departing {
+		k.departing = true
+		p.departing++
+	}
+}
+
 // comingLocked is the number of connections under way that will serve whoever comes first.
 func (p *Pool) comingLocked() int { return p.dialling - p.fresh + p.settingUp + len(p.pings) }
 
@@ -173,6 +185,7 @@ func (p *Pool) popIdleWhereLocked(fits func(*link) bool) *link {
 	for i := range p.shards {
 		for at, k := range p.shards[i].idle {
 			if fits(k) {
+				p.departLocked(k)
 				return p.popAtLocked(i, at)
 			}
 		}
@@ -187,6 +200,7 @@ func (p *Pool) popIdleWhereLocked(fits func(*link) bool) *link {
 
 // popIdleSessionLocked takes a session without loans, to be retired.
 func (p *Pool) popIdleSessionLocked(k *link) *link {
+	p.departLocked(k)
 	k.streams.ending, k.streams.leaving = true, true
 	p.idleSessions--
 	p.nIdle--

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -32,6 +33,12 @@ type exclusive struct{ net.Conn }
 
 func (exclusive) Available() int { return 1 }
 func (exclusive) Err() error     { return nil }
+
+// mostStreams is more than any session carries: one that says so many has no limit.
+const mostStreams = 1 << 20
+
+// errNoStreams is why a session that takes no loans from the start is of no use.
+var errNoStreams = errors.New("the session takes no loans")
 
 // streams are the loans of a session.
 type streams struct {
@@ -64,6 +71,10 @@ func (p *Pool) setUp(ctx context.Context, nc net.Conn) (s Session, err error) {
 		return nil, err
 	}
 	_ = nc.SetDeadline(time.Time{})
+	if s != nil && s.Err() == nil && s.Available() < 1 {
+		_ = s.Close()
+		return nil, errNoStreams
+	}
 	return s, nil
 }
 
@@ -82,7 +93,7 @@ func (k *link) install(s Session) {
 func (p *Pool) expectLocked(k *link) {
 	p.perConn = 1
 	if k.session != nil {
-		p.perConn = max(k.session.Available(), 1)
+		p.perConn = min(max(k.session.Available(), 1), mostStreams)
 	}
 }
 
@@ -130,10 +141,10 @@ func (p *Pool) roomLocked(enough int) int {
 
 // roomOn is how many loans may begin on a session now.
 func (p *Pool) roomOn(k *link) int {
-	if k.streams.ending {
+	if k.streams.ending || k.session.Err() != nil {
 		return 0
 	}
-	room := k.session.Available() - k.streams.out
+	room := min(k.session.Available(), mostStreams) - k.streams.out
 	if p.cfg.MaxUses > 0 {
 		room = min(room, p.cfg.MaxUses-k.streams.taken)
 	}
@@ -150,7 +161,7 @@ func (p *Pool) popStreamLocked(now time.Duration) *loan {
 		}
 		why, bad := p.sessionEnds(k, now)
 		if bad {
-			k.streams.ending, k.streams.why = true, why
+			p.endSessionLocked(k, why)
 		}
 		if bad && k.streams.out == 0 || !bad && p.roomOn(k) > 0 {
 			return p.takeStreamLocked(k)
@@ -195,23 +206,37 @@ func (p *Pool) sessionEnds(k *link, now time.Duration) (Reason, bool) {
 	return k.expired(now, now-k.since, p.idleFor)
 }
 
+// endSessionLocked lets a session take no more loans.
+func (p *Pool) endSessionLocked(k *link, why Reason) {
+	k.streams.ending, k.streams.why = true, why
+	p.departLocked(k)
+}
+
+// streamEndsLocked says why a session on which a loan has ended takes no more.
+func (p *Pool) streamEndsLocked(k *link, now time.Duration) (why Reason, bad bool) {
+	if why, bad = p.endsLocked(k, now); bad {
+		return why, true
+	}
+	k.since = now
+	if why, bad = p.sessionEnds(k, now); bad {
+		return why, true
+	}
+	switch {
+	case p.cfg.MaxUses > 0 && k.streams.taken >= p.cfg.MaxUses:
+		return ReasonMaxUses, true
+	case k.streams.out == 0 && p.fullLocked():
+		return ReasonExcess, true
+	}
+	return 0, false
+}
+
 // giveStreamLocked gives back a place on a session: for those in line, or for nobody. It unlocks.
 func (p *Pool) giveStreamLocked(l *loan, now time.Duration) {
 	k, s := l.link, l.link.streams
 	s.out--
 	s.spare = append(s.spare, l)
-	if !s.ending {
-		s.why, s.ending = p.endsLocked(k, now)
-	}
-	if !s.ending {
-		k.since = now
-		s.why, s.ending = p.sessionEnds(k, now)
-	}
-	if p.cfg.MaxUses > 0 && s.taken >= p.cfg.MaxUses && !s.ending {
-		s.why, s.ending = ReasonMaxUses, true
-	}
-	if s.out == 0 && !s.ending && p.fullLocked() {
-		s.why, s.ending = ReasonExcess, true
+	if why, bad := p.streamEndsLocked(k, now); bad && !s.ending {
+		p.endSessionLocked(k, why)
 	}
 	if s.out == 0 && s.ending {
 		s.leaving = true // the upkeep must not find it idle meanwhile
@@ -244,7 +269,7 @@ func (p *Pool) discardStream(c Conn, now time.Duration, why Reason) {
 	}
 	p.endLoanLocked(c.loan, now)
 	if !k.streams.ending {
-		k.streams.ending, k.streams.why = true, why
+		p.endSessionLocked(k, why)
 	}
 	p.giveStreamLocked(c.loan, now)
 }

@@ -111,6 +111,7 @@ func (s *soak) run(span time.Duration) {
 	ctx, cancel := s.clk.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	require.NoError(s.t, s.p.Drain(ctx))
+	s.clk.Sleep(time.Minute) // dialers that were given up return at last
 	st := s.p.Stats()
 	requireConserved(s.t, st)
 	require.Zero(s.t, st.Idle+st.Lent+st.Dialling+st.Waiting+st.Loans, "%+v", st)

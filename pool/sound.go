@@ -2,7 +2,9 @@ package pool
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"time"
 )
 
@@ -37,12 +39,22 @@ func (p *Pool) validate(k *link, now time.Duration) (why Reason, bad bool) {
 	return ReasonPeerClosed, true
 }
 
+// callValidate turns a panic of Config.Validate into its error.
+func callValidate(validate func(net.Conn) error, nc net.Conn) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic in Validate: %v", r)
+		}
+	}()
+	return validate(nc)
+}
+
 // lookAt looks at a connection and lets the learner know. How a peer treats a connection that nobody has used yet is
 // another matter, and so is what a look cannot see.
 func (p *Pool) lookAt(k *link, now time.Duration) (err error) {
 	told := k.uses > 0
 	if p.cfg.Validate != nil {
-		err = p.cfg.Validate(k.nc)
+		err = callValidate(p.cfg.Validate, k.nc)
 	} else {
 		err = k.look.look()
 		told = told && k.look.can() && k.look.n == 0

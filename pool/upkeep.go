@@ -38,18 +38,23 @@ func (p *Pool) refillLocked(now time.Duration) (due dials) {
 
 // lacksIdleLocked says whether MinIdle wants another connection.
 func (p *Pool) lacksIdleLocked() bool {
-	return p.warm && !p.draining && p.nIdle+p.comingLocked() < p.minIdle
+	return p.warm && !p.draining && p.nIdle+max(p.comingLocked()-p.waiters.need, 0) < p.minIdle
 }
 
 // Retry forgets earlier dial failures: whoever judges the backend (a health checker, say) has found it up again, so
 // what they held back is dialled now, MinIdle without waiting for the end of the pause.
 func (p *Pool) Retry() {
 	p.lock()
+	asked := p.outage.asked
 	p.outage.forget()
 	due := p.dueLocked(p.now())
 	p.unlock()
 	p.start(due)
 	p.refill(p.now())
+	p.wakeResting()
+	if asked {
+		p.ready() // an outer queue was refused dials meanwhile
+	}
 }
 
 // armUpkeepLocked makes sure that the upkeep runs at the given instant or before.
@@ -78,6 +83,7 @@ func (p *Pool) runUpkeep() {
 	if p.upkeep != nil && now >= p.upkeepAt {
 		p.upkeep, p.upkeepAt = nil, never
 	}
+	p.heedTimeoutLocked(now) // what was learned may have been forgotten
 	p.unlock()
 	for {
 		k, why := p.nextExpired(now)
