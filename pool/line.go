@@ -167,6 +167,8 @@ func (p *Pool) serveLine(self *waiter) {
 		}
 		if p.soundLocked(taken, now) || p.sound(taken, now, w.since) {
 			p.serveLocked(w, taken, now, w == self)
+		} else {
+			p.begin() // for those that were not good
 		}
 	}
 }
@@ -204,6 +206,7 @@ func (p *Pool) soundLocked(taken []*loan, now time.Duration) bool {
 // more it is retired, the others lie down again, and the lock is given up: the answer is false. So it is when one must be
 // pinged, for a waiter who asked at the given instant.
 func (p *Pool) sound(taken []*loan, now, asked time.Duration) bool {
+	p.looking += len(taken)
 	p.unlock()
 	good := slices.DeleteFunc(slices.Clone(taken), func(l *loan) bool {
 		why, bad, ping := p.inspect(l.link, now, asked)
@@ -216,6 +219,7 @@ func (p *Pool) sound(taken []*loan, now, asked time.Duration) bool {
 		return bad || ping
 	})
 	p.lock()
+	p.looking -= len(taken)
 	if len(good) == len(taken) {
 		return true
 	}

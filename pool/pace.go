@@ -103,7 +103,7 @@ func (p *Pool) beginForLineLocked(now time.Duration) (n int) {
 	if p.waiters.need == 0 || p.slotsLocked() == 0 {
 		return 0
 	}
-	lacking := p.carryingLocked(p.waiters.need-p.roomLocked(p.waiters.need)) - p.comingLocked()
+	lacking := p.carryingLocked(max(p.waiters.need-p.roomLocked(p.waiters.need)-p.looking, 0)) - p.comingLocked()
 	if lacking > 0 && p.perConn == 1 {
 		lacking = p.impatientLocked(now, lacking)
 	}

@@ -32,6 +32,7 @@ type Pool struct {
 	// idleSessions counts those without loans. perConn is how many loans the last connection that was set up carries;
 	// zero as long as that is not known.
 	idleSessions, perConn int
+	looking               int // taken for the line, and looked at
 	departing             int // of the connections, those that are about to be retired: too many no longer
 	dialling              int
 	settingUp             int           // dials that have a connection, on which Setup runs; without those of Fresh
