@@ -297,13 +297,21 @@ func TestConnectionPoolRetryDialsForTheOuterQueue(t *testing.T) {
 	})
 }
 
-func TestConnectionPoolSessionsBornDeadAreNotDialledWithoutPause(t *testing.T) {
-	ss := &sessions{n: 0}
-	inBubble(t, Config{Setup: ss.setUp, MinIdle: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
-		p.Warm()
-		time.Sleep(10 * time.Second)
-		require.Less(t, f.soFar(), 100)
-	})
+func TestConnectionPoolSessionsBornDeadOrBrokenAreNotDialledWithoutPause(t *testing.T) {
+	for _, room := range []int32{0, 3} {
+		ss := &sessions{n: room}
+		setUp := func(ctx context.Context, nc net.Conn) (Session, error) {
+			s, err := ss.setUp(ctx, nc)
+			s.(*fakeSession).broken.Store(room > 0)
+			return s, err
+		}
+		inBubble(t, Config{Setup: setUp, MinIdle: 1}, func(t *testing.T, p *Pool, f *fakeNet) {
+			p.Warm()
+			time.Sleep(10 * time.Second)
+			require.Less(t, f.soFar(), 100)
+			require.NotZero(t, p.Stats().Retired[ReasonSetupFailed])
+		})
+	}
 }
 
 func TestConnectionPoolEventsAgreeWithStats(t *testing.T) {
@@ -372,7 +380,7 @@ func TestConnectionPoolRetireFindsThoseInValidation(t *testing.T) {
 }
 
 func TestConnectionPoolLearnedTimeoutEndsNothingAfterItWasForgotten(t *testing.T) {
-	inBubble(t, Config{IdleTimeout: time.Hour, MaxLifetime: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
+	inBubble(t, Config{IdleTimeout: time.Hour, MinIdle: 1, MaxLifetime: -1}, func(t *testing.T, p *Pool, f *fakeNet) {
 		for range 3 { // three acts of the peer: 5 s of rest
 			c := lend(t, p)
 			c.Release()
@@ -381,6 +389,8 @@ func TestConnectionPoolLearnedTimeoutEndsNothingAfterItWasForgotten(t *testing.T
 			lend(t, p).Release()
 		}
 		require.NotZero(t, p.Stats().LearnedIdleTimeout)
+		lend(t, p).Discard(ReasonNotReusable)
+		p.Warm() // from here on there is only a connection that nobody uses, and whose looks teach nothing
 		time.Sleep(11 * time.Minute)
 		require.Zero(t, p.Stats().LearnedIdleTimeout)
 		before := p.Stats().Retired[ReasonPeerIdleTimeout]

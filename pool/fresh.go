@@ -50,6 +50,12 @@ func (p *Pool) dialFresh(run *dialRun) {
 	p.judged(nil)
 	p.answer(run)
 	p.serveLine(nil) // a session has more than one place
+	p.lock()
+	room := p.waiters.n == 0 && p.roomLocked(1) > 0 && len(p.sessions) > 0
+	p.unlock()
+	if room {
+		p.ready()
+	}
 	p.begin()
 	p.wakeWarmers(nil)
 }

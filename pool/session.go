@@ -71,9 +71,15 @@ func (p *Pool) setUp(ctx context.Context, nc net.Conn) (s Session, err error) {
 		return nil, err
 	}
 	_ = nc.SetDeadline(time.Time{})
-	if s != nil && s.Err() == nil && s.Available() < 1 {
+	if s == nil {
+		return nil, nil
+	}
+	if err = s.Err(); err == nil && s.Available() < 1 {
+		err = errNoStreams
+	}
+	if err != nil { // of no use from the start: a failure, after which there is a pause
 		_ = s.Close()
-		return nil, errNoStreams
+		return nil, err
 	}
 	return s, nil
 }
