@@ -425,7 +425,7 @@ func TestConnectionPoolNothingIsToldAfterClose(t *testing.T) {
 		f.deaf = true
 		var closed, late atomic.Bool
 		p, err := New(Config{Address: "a:1", Dialer: f, Observer: func(Event) {
-			time.Sleep(1) // stands for a goroutine that is not scheduled for a moment
+			time.Sleep(time.Nanosecond) // stands for a goroutine that is not scheduled for a moment
 			if closed.Load() {
 				late.Store(true)
 			}
