@@ -78,6 +78,8 @@ func (p *Pool) dial(run *dialRun) {
 	if !p.connect(run) {
 		return
 	}
+	p.running++ // Close waits for what follows
+	defer p.ran()
 	capped := p.dialsLocked() == p.cfg.MaxDials-1
 	p.giveLocked(run.loan, run.ended)
 	p.judged(nil)
@@ -131,6 +133,9 @@ func (p *Pool) connect(run *dialRun) bool {
 	}
 	p.setUpEndsLocked(run)
 	k.install(s)
+	if k.ends != never && p.cfg.Setup != nil { // its life begins when it is ready
+		k.ends += now - k.born
+	}
 	p.dialTimes.succeeded(now - run.begun)
 	p.dialSucceededLocked(run)
 	p.expectLocked(k)
@@ -234,13 +239,14 @@ func (p *Pool) dialFailed(run *dialRun, err *DialError, ended error) {
 		p.armUpkeepLocked(max(now, p.outage.refillAt()))
 	}
 	closed, free := p.closed, p.waiters.n == 0
+	p.running++ // Close waits for what follows
 	p.unlock()
+	defer p.ran()
 	if !err.Setup { // whose connection has been told of as retired
 		p.event(Event{At: p.time(now), Kind: EventDialFailed, Err: err.Err})
 	}
 	if closed {
 		p.answer(run)
-		p.settle()
 		return
 	}
 	if evidence {

@@ -162,7 +162,9 @@ func (p *Pool) dialReturned() {
 	p.lock()
 	p.abandoned--
 	closed := p.closed
+	p.running++
 	p.unlock()
+	defer p.ran()
 	if !closed {
 		p.begin()
 		p.ready()

@@ -216,9 +216,10 @@ func (p *Pool) closeIdle() {
 	}
 }
 
-// settle is settleLocked without the lock.
-func (p *Pool) settle() {
+// ran counts a run out, of whatever Close waits for.
+func (p *Pool) ran() {
 	p.lock()
+	p.running--
 	p.settleLocked()
 	p.unlock()
 }

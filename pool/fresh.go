@@ -41,6 +41,8 @@ func (p *Pool) dialFresh(run *dialRun) {
 	if !p.connect(run) {
 		return
 	}
+	p.running++ // Close waits for what follows
+	defer p.ran()
 	run.ready = true
 	if run.left {
 		p.giveFreshLocked(run)

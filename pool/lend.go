@@ -295,12 +295,10 @@ func (p *Pool) retire(k *link, now time.Duration, why Reason) (free bool) {
 		p.armUpkeepLocked(max(now, p.outage.refillAt()))
 	}
 	free = p.waiters.n == 0
-	closed := p.closed
+	p.running++ // Close waits for what follows
 	p.unlock()
+	defer p.ran()
 	p.event(Event{At: p.time(now), Kind: EventRetired, Conn: k.id, Reason: why})
-	if closed {
-		p.settle() // after the event: nothing is told once Close has returned
-	}
 	p.start(due)
 	p.wakeWarmers(nil)
 	return p.turnAway() || free
