@@ -102,7 +102,9 @@
 //
 // [Config.Setup] makes a dialled connection ready. Where it returns a [Session], the connection carries as many loans at a
 // time as the session allows, under the same laws: the streams of HTTP/2, say. Waiters are served from the oldest session
-// with room, so that younger ones can become idle; a session that takes no more ends with its last loan.
+// with room, so that younger ones can become idle; a session that takes no more ends with its last loan. Where its room
+// changes by itself, [Pool.SessionChanged] tells the pool. Set-up that only puts another connection in place of the dialled one
+// (TLS) returns [Exclusive].
 //
 // # Time, network and chance
 //
