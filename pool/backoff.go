@@ -37,8 +37,8 @@ func (o *outage) holds() bool { return o.failures > 0 && !o.judged }
 // open that a caller could wait for.
 func (o *outage) down(open int) bool { return open == 0 && o.holds() }
 
-// failed counts a failed dial that began at the given instant, other than one that was cancelled. Pause says that a pause is to begin (see rest): dials
-// that began before the last pause did are of the same round, and change nothing.
+// failed counts a failed dial that began at the given instant, other than one that was cancelled. Pause says that a
+// pause is to begin (see rest): dials that began before the last pause did are of the same round, and change nothing.
 func (o *outage) failed(now, begun time.Duration, err error) (pause bool) {
 	o.failures++
 	o.last = err

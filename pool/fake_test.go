@@ -188,3 +188,12 @@ func raw(c Conn) *fakeConn { return c.loan.link.nc.(*fakeConn) }
 
 // giveBack ends the present loan of the connection that an old handle was for.
 func giveBack(old Conn) { old.loan.handle().Release() }
+
+// popLive takes the first waiter whose context still runs.
+func (l *waiterList) popLive() *waiter {
+	w := l.firstLive()
+	if w != nil {
+		l.remove(w)
+	}
+	return w
+}

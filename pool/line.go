@@ -106,15 +106,6 @@ func (l *waiterList) firstLive() *waiter {
 	return l.head
 }
 
-// popLive takes the first waiter whose context still runs.
-func (l *waiterList) popLive() *waiter {
-	w := l.firstLive()
-	if w != nil {
-		l.remove(w)
-	}
-	return w
-}
-
 func (l *waiterList) pop() *waiter {
 	w := l.head
 	if w != nil {
