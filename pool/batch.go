@@ -38,10 +38,14 @@ func (p *Pool) GetN(ctx context.Context, shard, n int) ([]Conn, error) {
 
 // ReleaseAll gives several connections of one pool or of many back for the next borrowers, in their order. Loans that
 // have ended otherwise, and zero entries, are passed over.
+//
+//go:noinline
 func ReleaseAll(conns []Conn) {
+	at := callersPlace()
 	for _, c := range conns {
 		if c.Lent() {
-			c.Release()
+			p := c.loan.link.pool
+			p.release(c, p.now(), at)
 		}
 	}
 }

@@ -26,6 +26,7 @@ type loan struct {
 	since time.Duration // lent since
 	uses  uint64        // of the connection, when it was lent
 	shard int32         // the borrower's
+	ended place         // where the last loan here was ended
 	// held says that a borrower has it: it may also be in the pool's own hands. reported says that it has been told of
 	// as a leak.
 	held, reported bool
@@ -49,12 +50,22 @@ func (c Conn) misused(op string) {
 		panic("pool: " + op + " of the zero Conn, which is no loan")
 	}
 	p := c.loan.link.pool
-	where := " (Config.LeakAfter keeps the place where)"
+	p.lock()
+	at, whole := c.loan.ended, stack{}
 	if c.loan.places != nil {
-		p.lock()
-		ended := c.loan.places.ended
-		p.unlock()
-		where = ", here:\n" + ended.String()
+		whole = c.loan.places.ended
+	}
+	mine := c.loan.n.Load() == c.n+1 // no later loan has ended since, whose place it would be
+	p.unlock()
+	where := " (the place where has been overwritten by a later loan's)"
+	switch {
+	case !mine:
+	case whole.n > 0:
+		where = ", here:\n" + whole.String()
+	case at != 0:
+		where = ", here:\n" + at.String()
+	default:
+		where = " (Config.LeakAfter keeps the place where)"
 	}
 	panic("pool: " + op + " of a connection that is not lent (pool " + p.cfg.Name + "): its loan ended before" + where)
 }
@@ -99,31 +110,39 @@ func (c Conn) SetAux(v any) { c.use("SetAux").link.aux = v }
 
 // Release gives the connection back for the next borrower. Deadlines that the borrower set stay as they are; the next
 // borrower sets its own.
+//
+//go:noinline
 func (c Conn) Release() {
 	l := c.use("Release")
 	p := l.link.pool
-	p.release(c, p.now())
+	p.release(c, p.now(), callersPlace())
 }
 
 // ReleaseAt is Release for a caller who has read the clock: now is the present instant.
+//
+//go:noinline
 func (c Conn) ReleaseAt(now time.Time) {
 	l := c.use("Release")
 	p := l.link.pool
-	p.release(c, p.at(now))
+	p.release(c, p.at(now), callersPlace())
 }
 
 // Discard gives the connection back as unusable: it is closed, and its slot is free. A session that carries other loans
 // takes no more, and is closed when the last of them ends.
+//
+//go:noinline
 func (c Conn) Discard(why Reason) {
 	p := c.use("Discard").link.pool
 	if int(why) >= NumReasons {
 		panic(fmt.Sprintf("pool: Discard for the unknown reason %d (pool %s)", why, p.cfg.Name))
 	}
-	p.discard(c, p.now(), why)
+	p.discard(c, p.now(), why, callersPlace())
 }
 
 // Take removes the connection from the pool and leaves it open: from here on it belongs to the borrower, who closes
 // it. Its slot in the pool is free. A connection with a [Session] cannot be taken: that panics.
+//
+//go:noinline
 func (c Conn) Take() net.Conn {
 	k := c.use("Take").link
 	if k.session != nil {
@@ -131,7 +150,7 @@ func (c Conn) Take() net.Conn {
 	}
 	p, now := k.pool, k.pool.now()
 	nc := k.nc
-	p.endLoan(c, "Take", now)
+	p.endLoan(c, "Take", now, callersPlace())
 	if p.retire(k, now, ReasonTaken) {
 		p.ready()
 	}

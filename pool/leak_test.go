@@ -84,29 +84,6 @@ func TestConnectionPoolHoldersWithoutLeakAfterTellsWhoButNotWhere(t *testing.T) 
 	})
 }
 
-// hasty gives back what another one has given back before.
-func hasty(p *Pool, c Conn) { c.Release() }
-
-func TestConnectionPoolTheSecondReleaseNamesThePlaceOfTheFirst(t *testing.T) {
-	inBubble(t, Config{LeakAfter: time.Hour}, func(t *testing.T, p *Pool, f *fakeNet) {
-		c := lend(t, p)
-		hasty(p, c)
-		said := func(misuse func()) (said string) {
-			defer func() { said = recover().(string) }()
-			misuse()
-			return ""
-		}
-		for range 2 {
-			text := said(func() { c.Release() })
-			require.Contains(t, text, "its loan ended before, here:")
-			require.Contains(t, text, "pool.hasty")
-		}
-		gone := lend(t, p)
-		gone.Discard(ReasonBroken)
-		require.Contains(t, said(func() { gone.Take() }), "TestConnectionPoolTheSecondReleaseNamesThePlaceOfTheFirst")
-	})
-}
-
 func TestConnectionPoolTheWatchOverLeaksCostsNothingWhenItIsOffAndAllocatesNothingWhenOn(t *testing.T) {
 	for _, after := range []time.Duration{0, time.Hour} {
 		inBubble(t, Config{LeakAfter: after, IdleTimeout: -1, MaxLifetime: -1}, func(t *testing.T, p *Pool, f *fakeNet) {

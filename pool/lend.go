@@ -89,8 +89,8 @@ func (p *Pool) lendLocked(l *loan, now time.Duration, at int) {
 }
 
 // endLoanLocked makes the borrower's handle void and counts the loan's end.
-func (p *Pool) endLoanLocked(l *loan, now time.Duration) {
-	p.shards[l.shard].end(l, now)
+func (p *Pool) endLoanLocked(l *loan, now time.Duration, at place) {
+	p.shards[l.shard].end(l, now, at)
 	if l.places != nil {
 		l.places.ended.keep()
 	}
@@ -121,7 +121,7 @@ func (p *Pool) lend(ctx context.Context, now time.Duration, shard int) (Conn, er
 	if err := ctx.Err(); err != nil {
 		return Conn{}, err
 	}
-	if !p.waiters.stand.Load() {
+	if !p.stand.Load() {
 		l, freed := p.tryLend(now, shard)
 		if freed {
 			p.ready()
@@ -141,8 +141,8 @@ func (p *Pool) lend(ctx context.Context, now time.Duration, shard int) (Conn, er
 }
 
 // release is Conn.Release.
-func (p *Pool) release(c Conn, now time.Duration) {
-	if !p.owned.Load() && p.releaseFast(c, now) {
+func (p *Pool) release(c Conn, now time.Duration, at place) {
+	if !p.owned.Load() && p.releaseFast(c, now, at) {
 		p.ready()
 		return
 	}
@@ -151,7 +151,7 @@ func (p *Pool) release(c Conn, now time.Duration) {
 		p.unlock()
 		c.misused("Release")
 	}
-	p.endLoanLocked(c.loan, now)
+	p.endLoanLocked(c.loan, now, at)
 	p.giveLocked(c.loan, now)
 }
 
@@ -224,13 +224,13 @@ func (p *Pool) endsLocked(k *link, now time.Duration) (Reason, bool) {
 func (p *Pool) fullLocked() bool { return p.nIdle >= p.maxIdle && p.waiters.n == 0 }
 
 // discard is Conn.Discard: it retires the connection and closes it.
-func (p *Pool) discard(c Conn, now time.Duration, why Reason) {
+func (p *Pool) discard(c Conn, now time.Duration, why Reason, at place) {
 	k := c.loan.link
 	if k.session != nil {
-		p.discardStream(c, now, why)
+		p.discardStream(c, now, why, at)
 		return
 	}
-	p.endLoan(c, "Discard", now)
+	p.endLoan(c, "Discard", now, at)
 	p.heedDiscard(c.loan, now, why)
 	if p.drop(k, now, why) {
 		p.ready()
@@ -256,13 +256,13 @@ func (p *Pool) drop(k *link, now time.Duration, why Reason) (free bool) {
 }
 
 // endLoan makes the borrower's handle void. The connection counts as lent until it is retired.
-func (p *Pool) endLoan(c Conn, op string, now time.Duration) {
+func (p *Pool) endLoan(c Conn, op string, now time.Duration, at place) {
 	p.lock()
 	if c.loan.n.Load() != c.n {
 		p.unlock()
 		c.misused(op)
 	}
-	p.endLoanLocked(c.loan, now)
+	p.endLoanLocked(c.loan, now, at)
 	p.departLocked(c.loan.link)
 	p.unlock()
 }

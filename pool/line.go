@@ -54,9 +54,9 @@ func (w *waiter) serve(r result) {
 // waiterList is the line of waiters, first come first. Callers of Drain stand in it and are not counted.
 type waiterList struct {
 	head, tail *waiter
-	n          int         // callers of Lend and GetN
-	need       int         // what they need together
-	stand      atomic.Bool // n is above 0, for those who take no lock
+	n          int          // callers of Lend and GetN
+	need       int          // what they need together
+	stand      *atomic.Bool // n is above 0, for those who take no lock
 }
 
 func (l *waiterList) push(w *waiter) {

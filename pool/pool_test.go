@@ -230,10 +230,8 @@ func TestConnectionPoolMisuseOfAHandlePanicsAndIsNamed(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		c := lend(t, p)
 		c.Release()
-		require.PanicsWithValue(t,
-			"pool: Release of a connection that is not lent (pool 10.0.0.1:80): its loan ended before "+
-				"(Config.LeakAfter keeps the place where)",
-			func() { c.Release() })
+		text := panicText(func() { c.Release() })
+		require.Contains(t, text, "pool: Release of a connection that is not lent (pool 10.0.0.1:80): its loan ended before")
 		require.Panics(t, func() { c.Discard(ReasonBroken) })
 		require.Panics(t, func() { c.Take() })
 		requireConserved(t, p.Stats())

@@ -266,14 +266,14 @@ func (p *Pool) giveStreamLocked(l *loan, now time.Duration) {
 }
 
 // discardStream is Conn.Discard on a session: it takes no more loans, and the last one to end closes it.
-func (p *Pool) discardStream(c Conn, now time.Duration, why Reason) {
+func (p *Pool) discardStream(c Conn, now time.Duration, why Reason, at place) {
 	k := c.loan.link
 	p.lock()
 	if c.loan.n.Load() != c.n {
 		p.unlock()
 		c.misused("Discard")
 	}
-	p.endLoanLocked(c.loan, now)
+	p.endLoanLocked(c.loan, now, at)
 	if !k.streams.ending {
 		p.endSessionLocked(k, why)
 	}

@@ -124,10 +124,10 @@ func (s *shard) begin(l *loan, now time.Duration, at int) {
 	}
 }
 
-// end counts the end of a loan, which makes its handles void.
-func (s *shard) end(l *loan, now time.Duration) {
+// end counts the end of a loan, which makes its handles void. At is where it was ended.
+func (s *shard) end(l *loan, now time.Duration, at place) {
 	l.n.Add(1)
-	l.held = false
+	l.held, l.ended = false, at
 	s.rotation.loans--
 	s.lent.observe(now - l.since)
 }
@@ -148,7 +148,7 @@ func (s *shard) undo(l *loan) {
 }
 
 // releaseFast takes a connection back under no lock but its shard's; false when that cannot be.
-func (p *Pool) releaseFast(c Conn, now time.Duration) bool {
+func (p *Pool) releaseFast(c Conn, now time.Duration, at place) bool {
 	k := c.loan.link
 	s := &p.shards[k.shard]
 	acquire(&s.mu)
@@ -156,7 +156,7 @@ func (p *Pool) releaseFast(c Conn, now time.Duration) bool {
 		s.mu.Unlock()
 		return false
 	}
-	s.end(c.loan, now)
+	s.end(c.loan, now, at)
 	k.since = now
 	s.idle = append(s.idle, k)
 	s.mu.Unlock()

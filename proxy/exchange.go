@@ -258,5 +258,5 @@ func (c *httpConn) finish(up *upstream.Upstream, b *backend, o upstream.Outcome,
 	} else {
 		b.reader.Reset(nil)
 	}
-	up.Finish(&c.attempt, c.s.clk.Now(), o, keep, why)
+	up.Finish(&c.attempt, up.Now(), o, keep, why)
 }

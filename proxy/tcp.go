@@ -18,7 +18,7 @@ func (c *client) serveTCP(to *target) {
 	}
 	backend := a.Conn.NetConn()
 	if !c.hold(backend) {
-		to.up.Finish(&a, s.clk.Now(), upstream.OutcomeClientGone, false, pool.ReasonAborted)
+		to.up.Finish(&a, to.up.Now(), upstream.OutcomeClientGone, false, pool.ReasonAborted)
 		s.fail(c.l, FailShutdown, "")
 		return
 	}
@@ -29,14 +29,14 @@ func (c *client) serveTCP(to *target) {
 	s.counters.bytesOut.Add(uint64(res.BToA))
 	switch {
 	case c.cutOff():
-		to.up.Finish(&a, s.clk.Now(), upstream.OutcomeClientGone, false, pool.ReasonAborted)
+		to.up.Finish(&a, to.up.Now(), upstream.OutcomeClientGone, false, pool.ReasonAborted)
 		s.fail(c.l, FailShutdown, "")
 	case res.End == tunnel.EndB && res.BToA == 0:
 		// A backend that cannot be spoken to at all; one that resets later may have its reasons.
-		to.up.Finish(&a, s.clk.Now(), upstream.OutcomeReset, false, pool.ReasonBroken)
+		to.up.Finish(&a, to.up.Now(), upstream.OutcomeReset, false, pool.ReasonBroken)
 		s.fail(c.l, FailReset, res.Err.Error())
 	default:
-		to.up.Finish(&a, s.clk.Now(), upstream.OutcomeAnswered, false, pool.ReasonNotReusable)
+		to.up.Finish(&a, to.up.Now(), upstream.OutcomeAnswered, false, pool.ReasonNotReusable)
 		s.counters.answered.Add(1)
 		s.counters.answeredByClass[0].Add(1)
 	}

@@ -69,7 +69,7 @@ func (u *Upstream) Begin(ctx context.Context, a *Attempt) error {
 }
 
 func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
-	now := u.clk.Now()
+	now := u.Now()
 	a.since = now
 	a.Number++
 	u.mu.Lock()
@@ -142,7 +142,7 @@ func (u *Upstream) untriedLocked(a *Attempt) bool {
 // backend, or as Begin would where that cannot be had. It does not count against the policy of retries.
 func (u *Upstream) BeginFresh(ctx context.Context, a *Attempt) error {
 	b := u.backends[a.Backend]
-	a.since = u.clk.Now()
+	a.since = u.Now()
 	u.mu.Lock()
 	if err := u.admitLocked(ctx); err != nil {
 		u.mu.Unlock()
@@ -174,7 +174,7 @@ func (u *Upstream) freshFailed(a *Attempt, b *backend, err error) {
 		o = OutcomeConnectFailed
 		a.avoid(b.index)
 	}
-	now := u.clk.Now()
+	now := u.Now()
 	u.mu.Lock()
 	u.picker.Done(b.index, outcomes[o].lb, now.Sub(a.since))
 	u.mu.Unlock()
@@ -186,7 +186,7 @@ func (u *Upstream) freshFailed(a *Attempt, b *backend, err error) {
 // begun notes that the attempt has its connection.
 func (u *Upstream) begun(a *Attempt, b *backend, c pool.Conn) {
 	a.Backend, a.Address, a.Conn = b.index, b.address, c
-	a.Began = u.clk.Now()
+	a.Began = u.Now()
 	a.Waited = a.Began.Sub(a.since)
 	u.mu.Lock()
 	u.countLocked()

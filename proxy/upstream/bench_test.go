@@ -23,7 +23,7 @@ func benchUpstream(b *testing.B) *Upstream {
 		if err := u.Begin(ctx, a); err != nil {
 			b.Fatal(err)
 		}
-		u.Finish(a, u.clk.Now(), OutcomeAnswered, true, 0)
+		u.Finish(a, u.Now(), OutcomeAnswered, true, 0)
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -50,7 +50,7 @@ func BenchmarkConnectionPoolManager(b *testing.B) {
 		}
 	}
 	for i := range attempts {
-		u.Finish(&attempts[i], u.clk.Now(), OutcomeAnswered, true, 0)
+		u.Finish(&attempts[i], u.Now(), OutcomeAnswered, true, 0)
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -60,7 +60,7 @@ func BenchmarkConnectionPoolManager(b *testing.B) {
 		if err := u.Begin(ctx, a); err != nil {
 			b.Fatal(err)
 		}
-		u.Finish(a, u.clk.Now(), OutcomeAnswered, true, 0)
+		u.Finish(a, u.Now(), OutcomeAnswered, true, 0)
 	}
 	b.StopTimer()
 	u.Close()
@@ -75,7 +75,7 @@ func BenchmarkConnectionPoolManagerWithoutReuse(b *testing.B) {
 		if err := u.Begin(ctx, a); err != nil {
 			b.Fatal(err)
 		}
-		u.Finish(a, u.clk.Now(), OutcomeAnswered, false, pool.ReasonNotReusable)
+		u.Finish(a, u.Now(), OutcomeAnswered, false, pool.ReasonNotReusable)
 	}
 	b.StopTimer()
 	u.Close()
@@ -89,7 +89,7 @@ func BenchmarkConnectionPoolManagerWithReuse(b *testing.B) {
 		if err := u.Begin(ctx, a); err != nil {
 			b.Fatal(err)
 		}
-		u.Finish(a, u.clk.Now(), OutcomeAnswered, true, 0)
+		u.Finish(a, u.Now(), OutcomeAnswered, true, 0)
 	}
 	b.StopTimer()
 	u.Close()
@@ -106,7 +106,7 @@ func BenchmarkConnectionPoolManagerWithReuseParallel(b *testing.B) {
 				b.Error(err)
 				return
 			}
-			u.Finish(a, u.clk.Now(), OutcomeAnswered, true, 0)
+			u.Finish(a, u.Now(), OutcomeAnswered, true, 0)
 		}
 	})
 	b.StopTimer()

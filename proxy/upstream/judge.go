@@ -96,7 +96,7 @@ func (u *Upstream) ejectionsEnd() {
 		return
 	}
 	// Cloned because the judge may reuse the memory once the lock is gone.
-	changes := slices.Clone(u.judge.Tick(u.clk.Now()))
+	changes := slices.Clone(u.judge.Tick(u.Now()))
 	for _, ch := range changes {
 		u.picker.SetAvailable(ch.Backend, ch.Available)
 	}
@@ -122,7 +122,7 @@ func (u *Upstream) changed(ch health.Change) {
 // dialFailed is a pool's word that a dial failed. Where fewer are left than waiters count on, the first of these goes to
 // the next backend, or fails when it has tried them all. (The pool's word that the slot is free follows.)
 func (u *Upstream) dialFailed(b *backend, err error) {
-	now := u.clk.Now()
+	now := u.Now()
 	var w *waiter
 	var give error
 	u.mu.Lock()

@@ -130,7 +130,7 @@ func (u *Upstream) leaveLocked(w *waiter) {
 // unpickLocked ends a queued waiter's counting on its backend.
 func (u *Upstream) unpickLocked(w *waiter, o lb.Outcome) {
 	if w.pick != noPick {
-		u.picker.Done(w.pick, o, u.clk.Now().Sub(w.a.since))
+		u.picker.Done(w.pick, o, u.Now().Sub(w.a.since))
 		u.queue.repick(w, noPick)
 	}
 }

@@ -35,7 +35,7 @@ func (u *Upstream) aim(w *waiter) *backend {
 		return nil
 	}
 	if w.pick == noPick {
-		i := u.picker.Pick(u.clk.Now(), w.a.query())
+		i := u.picker.Pick(u.Now(), w.a.query())
 		if i < 0 {
 			return nil
 		}
@@ -124,7 +124,7 @@ func (u *Upstream) hand(b *backend) {
 		if w == nil {
 			return
 		}
-		c, ok := b.pool.TryLend(u.clk.Now(), shard)
+		c, ok := b.pool.TryLend(u.Now(), shard)
 		if !ok {
 			return
 		}

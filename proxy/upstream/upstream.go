@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/benbjohnson/clock"
 
@@ -16,6 +17,7 @@ import (
 type Upstream struct {
 	cfg      Config
 	clk      clock.Clock
+	epoch    time.Time // when it was made: see Now
 	backends []*backend
 	waiting  atomic.Int32 // requests in the queue, for a look without the lock
 
@@ -31,6 +33,11 @@ type Upstream struct {
 	closed   bool
 	work     sync.WaitGroup // checks, and ends of ejections that are due
 }
+
+// Now is the present instant by the upstream's clock, for Finish and for the attempts' own durations. It asks only for
+// the time that has passed since New, which costs half of a reading of the clock: when somebody sets the machine's clock,
+// it goes on as if nobody had.
+func (u *Upstream) Now() time.Time { return u.epoch.Add(u.clk.Since(u.epoch)) }
 
 // backend is one server with its pool.
 type backend struct {
@@ -53,7 +60,7 @@ func New(cfg Config) (*Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Upstream{cfg: cfg, clk: cfg.Clock}
+	u := &Upstream{cfg: cfg, clk: cfg.Clock, epoch: cfg.Clock.Now()}
 	u.queue.on = make([]int, len(cfg.Backends))
 	weights := make([]lb.Backend, len(cfg.Backends))
 	for i, b := range cfg.Backends {

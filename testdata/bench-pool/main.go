@@ -33,7 +33,7 @@ type settings struct {
 func main() {
 	var s settings
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds; each case is measured once in each, and medians are shown")
-	flag.Float64Var(&s.scale, "scale", 1, "multiplies the fixed number of operations of each measurement")
+	flag.Float64Var(&s.scale, "scale", 1, "multiplies the time of each measurement")
 	flag.IntVar(&s.idle, "idle", 10_000, "idle connections in the table of sizes")
 	flag.Parse()
 	if err := run(os.Stdout, s); err != nil {

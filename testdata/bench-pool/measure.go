@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -15,7 +16,6 @@ import (
 type workload struct {
 	name    string
 	callers int
-	ops     int // of all callers together; what one caller does is fixed
 	work    work
 }
 
@@ -28,15 +28,24 @@ const (
 	yielding512 = "512 callers, yielding"
 )
 
-// Callers that hold a connection for no time at all seldom find the pool empty; those that yield while they hold one
-// always do, so that what is measured there is the line of waiters.
+// Callers that hold a connection for no time at all seldom find the pool empty, until the scheduler ends the time slice
+// of some that hold one: a measurement lasts for many slices, because otherwise each caller would be done within its
+// own and never meet another. Callers that yield while they hold one always find the pool empty, so that what is measured
+// there is the line of waiters.
 var workloads = []workload{
-	{oneCaller, 1, 400_000, work{}},
-	{callers32, 32, 320_000, work{}},
-	{callers512, 512, 256_000, work{}},
-	{yielding32, 32, 160_000, work{yield: true}},
-	{yielding512, 512, 128_000, work{yield: true}},
+	{oneCaller, 1, work{}},
+	{callers32, 32, work{}},
+	{callers512, 512, work{}},
+	{yielding32, 32, work{yield: true}},
+	{yielding512, 512, work{yield: true}},
 }
+
+// lasting is how long one measurement takes at scale 1, some forty slices of the scheduler; chunk is how many times a
+// caller lends and returns before it looks whether that time is over.
+const (
+	lasting = 400 * time.Millisecond
+	chunk   = 500
+)
 
 // sample is one measurement, each number for one lend and return.
 type sample struct {
@@ -53,8 +62,7 @@ func measureAll(rounds int, scale float64) ([][][]sample, error) {
 		out[i] = make([][]sample, len(peers))
 		for r := range rounds {
 			for _, j := range order(r) {
-				ops := max(int(float64(wl.ops)*scale), wl.callers)
-				s, err := measure(peers[j], wl, ops)
+				s, err := measure(peers[j], wl, time.Duration(float64(lasting)*scale))
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", peers[j].name, wl.name, err)
 				}
@@ -77,22 +85,34 @@ func order(round int) []int {
 	return out
 }
 
-// measure opens a pool, lets all callers warm it up, and measures them.
-func measure(p peer, wl workload, ops int) (sample, error) {
+// measure opens a pool, lets all callers warm it up, and measures them for some time.
+func measure(p peer, wl workload, d time.Duration) (sample, error) {
 	l, err := p.open(new(maker), connections)
 	if err != nil {
 		return sample{}, err
 	}
 	defer l.close()
-	each := ops / wl.callers
-	if err := crowd(l, wl.callers, min(each, 50), wl.work, nil); err != nil {
+	if err := crowd(l, wl.callers, 50, wl.work, nil); err != nil {
 		return sample{}, err
 	}
 	runtime.GC()
 	var before, after reading
-	err = crowd(l, wl.callers, each, wl.work, &before)
+	var done atomic.Int64
+	var over atomic.Bool
+	timed := l
+	timed.run = func(ctx context.Context, n int, w work) error {
+		for !over.Load() {
+			if err := l.run(ctx, n, w); err != nil {
+				return err
+			}
+			done.Add(int64(n))
+		}
+		return nil
+	}
+	time.AfterFunc(d, func() { over.Store(true) })
+	err = crowd(timed, wl.callers, chunk, wl.work, &before)
 	after.take()
-	return after.per(before, float64(each*wl.callers)), err
+	return after.per(before, float64(done.Load())), err
 }
 
 // crowd starts callers that lend and return n times each and waits for them. Start, if not nil, is taken when all of
