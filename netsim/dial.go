@@ -113,7 +113,7 @@ func asConnectError(err error) error {
 // send lets a SYN go and sets the timer for the next one.
 func (d *dialing) send(now int64) {
 	f := d.flow
-	verdict, delay := d.s.judge(&f.up, PacketSYN, 0, now)
+	verdict, delay := d.s.judgeBare(&f.up, PacketSYN, now)
 	switch verdict {
 	case Pass:
 		d.s.schedule(&d.syn, now+delay, now)
@@ -177,7 +177,7 @@ func (d *dialing) arrived(now int64) {
 		f.half = l
 		l.halfOpen++
 	}
-	verdict, delay := d.s.judge(&f.down, kind, 0, now)
+	verdict, delay := d.s.judgeBare(&f.down, kind, now)
 	if verdict != Pass {
 		d.s.trace.add(now, &f.server.actor, "drop", kind.String(), 0)
 		return

@@ -3,8 +3,8 @@ package netsim
 import "syscall"
 
 // pipe is one direction of a connection, with the sender's and the receiver's part of its state. A segment
-// lives in one of four queues on its way: held (the window is shut, or an earlier one is lost), flight,
-// lost (waits to be sent again), recv. Acknowledgements and window updates need no event of their own: they
+// lives in one of five queues on its way: held (the window is shut, or an earlier one is lost), entering (a
+// shared bottleneck), flight, lost (waits to be sent again), recv. Acknowledgements and window updates need no event of their own: they
 // are noted with the instant at which they take effect and looked at when the sender wants to know; only
 // when somebody waits for one it becomes an event. Sim.mu guards everything.
 type pipe struct {
@@ -12,8 +12,10 @@ type pipe struct {
 	src, dst *Conn
 	link     Link
 	linkGen  int
-	packets  uint64 // counts what was judged, and so places the draws
-	busy     int64  // until when the bandwidth is used up
+	neck     *bottleneck // that it shares with others, or nil
+	own      bottleneck  // of bandwidth that it need not share
+	packets  uint64      // counts what was judged, and so places the draws
+	exact    bool        // the last verdict was Deliver: no link counts
 
 	// The sender's part.
 	held     segQueue
@@ -25,9 +27,11 @@ type pipe struct {
 	acked    event
 
 	// On the way.
-	flight segQueue
-	lastAt int64 // arrival of the last one in flight
-	arrive event
+	entering segQueue // before a shared bottleneck, for some hundred nanoseconds
+	turn     event
+	flight   segQueue
+	lastAt   int64 // arrival of the last one in flight
+	arrive   event
 
 	// Recovery: see recover.go.
 	lost     segQueue
@@ -58,6 +62,7 @@ func (p *pipe) init(s *Sim, src, dst *Conn) {
 	p.linkGen = -1 // not looked up yet
 	p.sendCap, p.window = s.cfg.SendBuffer, s.cfg.RecvBuffer
 	key := src.actor.hash
+	p.turn.init(p, evTurn, key)
 	p.arrive.init(p, evArrive, key)
 	p.acked.init(p, evAcked, key)
 	p.retry.init(p, evRetransmit, key)
@@ -84,6 +89,8 @@ func (p *pipe) fire(k eventKind, now int64) {
 		p.expectAck(now)
 	case evRetransmit:
 		p.retransmit(now)
+	case evTurn:
+		p.pass(now)
 	}
 }
 
@@ -202,7 +209,11 @@ func (p *pipe) send(g *segment, now int64) {
 	verdict, delay := p.s.judge(p, g.kind, g.size(), now)
 	switch verdict {
 	case Pass:
-		p.fly(g, now+delay)
+		if shared := p.neck != nil && !p.exact; shared || !p.entering.empty() {
+			p.enter(g, delay, shared, now)
+		} else {
+			p.fly(g, now+delay)
+		}
 	case Reset:
 		// Until the RST arrives the sender takes the segment for lost, and nothing after it may overtake it.
 		p.bounce(g.kind, g.size(), delay, now)
@@ -279,7 +290,7 @@ func (p *pipe) deliver(g *segment, now int64) {
 
 // acknowledge sends the receiver's acknowledgement of n bytes, or of a mark.
 func (p *pipe) acknowledge(n int, now int64) {
-	verdict, delay := p.s.judge(p.reverse(), PacketACK, 0, now)
+	verdict, delay := p.s.judgeBare(p.reverse(), PacketACK, now)
 	if verdict != Pass {
 		p.noAck++
 		p.noAckLen += n
@@ -306,7 +317,7 @@ func (p *pipe) read(b []byte, now int64) int {
 	if p.src.dead {
 		return n
 	}
-	verdict, delay := p.s.judge(p.reverse(), PacketACK, 0, now)
+	verdict, delay := p.s.judgeBare(p.reverse(), PacketACK, now)
 	if verdict != Pass {
 		p.noCredit += n
 		p.probeIfNeeded(now)

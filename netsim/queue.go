@@ -15,6 +15,8 @@ const (
 	evSYNAgain                        // the dialer's SYN timer
 	evRelease                         // the next of several goroutines is let go
 	evReset                           // the next of several connections is reset
+	evTurn                            // a direction's segments enter a shared bottleneck
+	evKeepAlive                       // the keep-alive timer of a connection's end
 )
 
 // receiver is whatever events happen to. fire runs with Sim.mu held and must not wait.

@@ -24,16 +24,23 @@ func (p *pipe) startRetry(now int64) {
 	}
 	if p.wait == 0 {
 		p.since = now
-		p.wait = p.firstRTO()
+		p.wait = p.firstRTO(now)
 	}
 	p.s.schedule(&p.retry, now+p.wait, now)
 }
 
-// firstRTO is the timeout of an undisturbed connection: two round trips, but never less than the configured
-// least.
-func (p *pipe) firstRTO() int64 {
-	there, back := p.s.linkOf(p.src.host, p.dst.host), p.s.linkOf(p.dst.host, p.src.host)
-	return max(int64(p.s.cfg.RTO), 2*int64(there.Latency+back.Latency))
+// firstRTO is the timeout of an undisturbed connection: two round trips, with what waits at shared
+// bottlenecks, but never less than the configured least.
+func (p *pipe) firstRTO(now int64) int64 {
+	there, ahead := p.s.linkOf(p.src.host, p.dst.host)
+	back, behind := p.s.linkOf(p.dst.host, p.src.host)
+	trip := there.typical() + back.typical()
+	for _, n := range []*bottleneck{ahead, behind} {
+		if n != nil {
+			trip += n.waits(now)
+		}
+	}
+	return max(int64(p.s.cfg.RTO), 2*trip)
 }
 
 // probeIfNeeded sets the timer when the sender has something to send, the window is shut, and the news that
@@ -73,7 +80,7 @@ func (p *pipe) retransmit(now int64) {
 		return
 	}
 	if p.wait == 0 {
-		p.wait, p.since = p.firstRTO(), now
+		p.wait, p.since = p.firstRTO(now), now
 	} else {
 		p.wait = min(2*p.wait, int64(p.s.cfg.MaxRTO))
 	}
@@ -95,7 +102,7 @@ func (p *pipe) retransmit(now int64) {
 
 // probe repeats something that has arrived already, to be told so: it needs both directions.
 func (p *pipe) probe(now int64) {
-	verdict, there := p.s.judge(p, PacketData, 0, now)
+	verdict, there := p.s.judgeBare(p, PacketData, now)
 	switch {
 	case verdict == Reset:
 		p.bounce(PacketData, 0, there, now)
@@ -106,7 +113,7 @@ func (p *pipe) probe(now int64) {
 		if p.dst.dead {
 			reply = PacketRST
 		}
-		verdict, back := p.s.judge(p.reverse(), reply, 0, now)
+		verdict, back := p.s.judgeBare(p.reverse(), reply, now)
 		switch {
 		case verdict != Pass:
 		case p.dst.dead:

@@ -1,9 +1,6 @@
 package netsim
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // PacketKind says what a packet is for.
 type PacketKind uint8
@@ -17,9 +14,10 @@ const (
 	PacketACK                          // acknowledges or opens the window; is not subject to random loss
 	PacketFIN                          // ends a direction
 	PacketRST                          // ends the connection
+	PacketProbe                        // asks whether the other end is still there: TCP keep-alive
 )
 
-var packetNames = [...]string{"", "syn", "synack", "open", "data", "ack", "fin", "rst"}
+var packetNames = [...]string{"", "syn", "synack", "open", "data", "ack", "fin", "rst", "probe"}
 
 // String gives the word that the trace uses.
 func (k PacketKind) String() string { return packetNames[k] }
@@ -54,7 +52,7 @@ const (
 type Verdict struct {
 	Action Action        // what is to be done
 	Delay  time.Duration // for Deliver
-	Add    Link          // for Pass: latency, jitter and loss on top of the link's; Bandwidth is ignored
+	Add    Link          // for Pass: latency, jitter, delay and loss on top of the link's; the rest is ignored
 }
 
 // matchPath tells whether a packet goes between a and b, in either direction.
@@ -71,26 +69,19 @@ func (s *Sim) judge(p *pipe, kind PacketKind, size int, now int64) (Action, int6
 		// Acknowledgements draw nothing, and how many there are depends on how the application reads.
 		p.packets++
 	}
-	if p.linkGen != s.linkGen {
-		p.link, p.linkGen = s.linkOf(p.src.host, p.dst.host), s.linkGen
-	}
-	delay, loss := int64(p.link.Latency), p.link.Loss
-	if kind != PacketACK && p.link.Jitter > 0 {
-		delay += p.drawUpTo(p.link.Jitter, drawJitter)
-	}
+	p.look()
+	p.exact = false
+	delay, loss := p.wayOf(&p.link, kind, drawJitter), p.link.Loss
 	if len(s.rules) > 0 {
 		s.describe(p, kind, size, now)
 		for _, f := range s.rules {
 			v := f.rule(&s.packet)
 			switch v.Action {
 			case Pass:
-				delay += int64(v.Add.Latency)
-				if v.Add.Jitter > 0 && kind != PacketACK {
-					delay += p.drawUpTo(v.Add.Jitter, f.key)
-				}
+				delay += p.wayOf(&v.Add, kind, f.key)
 				loss = 1 - (1-loss)*(1-v.Add.Loss)
 			case Deliver:
-				p.flow().last = now
+				p.flow().last, p.exact = now, true
 				return Pass, int64(v.Delay)
 			default:
 				return v.Action, delay
@@ -100,13 +91,48 @@ func (s *Sim) judge(p *pipe, kind PacketKind, size int, now int64) (Action, int6
 	if loss > 0 && kind != PacketACK && p.draw(drawLoss) < loss {
 		return Drop, delay
 	}
-	if p.link.Bandwidth > 0 && size > 0 {
-		took := int64(math.Ceil(float64(size) / float64(p.link.Bandwidth) * 1e9))
-		p.busy = max(p.busy, now) + took
-		delay += p.busy - now
+	if p.neck == nil && p.link.Bandwidth > 0 && size > 0 {
+		if p.own.full(&p.link, now) {
+			return Drop, delay
+		}
+		delay += p.own.take(size, &p.link, now)
 	}
 	p.flow().last = now
 	return Pass, delay
+}
+
+// judgeBare judges a packet that is no segment of the stream and carries nothing. At a shared bottleneck it
+// waits for what is there, and leaves no trace of itself; acknowledgements always find room.
+func (s *Sim) judgeBare(p *pipe, kind PacketKind, now int64) (Action, int64) {
+	verdict, delay := s.judge(p, kind, 0, now)
+	if verdict != Pass || p.neck == nil || p.exact {
+		return verdict, delay
+	}
+	if kind != PacketACK && p.neck.full(&p.link, now) {
+		return Drop, delay
+	}
+	return Pass, delay + p.neck.waits(now)
+}
+
+// look finds the link of the direction, if links have changed.
+func (p *pipe) look() {
+	if p.linkGen != p.s.linkGen {
+		p.link, p.neck = p.s.linkOf(p.src.host, p.dst.host)
+		p.linkGen = p.s.linkGen
+	}
+}
+
+// wayOf is how long a packet is under way on a link, bandwidth aside. One draw decides.
+func (p *pipe) wayOf(l *Link, kind PacketKind, purpose uint64) int64 {
+	switch {
+	case kind == PacketACK:
+		return l.typical()
+	case l.Jitter > 0:
+		return int64(l.Latency) + p.drawUpTo(l.Jitter, purpose)
+	case l.Delay != (Delay{}):
+		return int64(l.Latency + l.Delay.Quantile(p.draw(purpose)))
+	}
+	return int64(l.Latency)
 }
 
 // Purposes of draws; rules use the keys of their faults.

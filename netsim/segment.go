@@ -10,6 +10,10 @@ type segment struct {
 	seq  uint64 // place in the stream; 0 for a RST, which has none
 	at   int64  // when it arrives
 	tie  uint64
+
+	// Before a shared bottleneck.
+	delay  int64 // of the rest of its way
+	shared bool  // it has to go through
 }
 
 func (g *segment) size() int { return len(g.buf) }
