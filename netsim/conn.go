@@ -37,6 +37,10 @@ type Conn struct {
 	sentFIN bool
 	linger0 bool
 	errno   syscall.Errno // the next operation gets it, as with SO_ERROR
+
+	heard       int64      // when something came from the other end, as far as the pipes have looked
+	keep        *keepAlive // nil until it is asked for
+	userTimeout int64      // 0 = none
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -48,6 +52,7 @@ func (c *Conn) init(s *Sim, f *flow, h *Host, local, remote *net.TCPAddr, name s
 	if c == &f.server {
 		c.in, c.out = c.out, c.in
 	}
+	c.userTimeout = int64(s.cfg.UserTimeout)
 	c.rel.init(s, c.actor.hash)
 	c.readDue.init(c, evReadDue, c.actor.hash)
 	c.writeDue.init(c, evWriteDue, c.actor.hash)

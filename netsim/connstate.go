@@ -3,7 +3,6 @@ package netsim
 import (
 	"net"
 	"syscall"
-	"time"
 )
 
 // This file is the life of a connection's end: how it closes, and what the other end can do to it. Sim.mu
@@ -18,6 +17,8 @@ func (c *Conn) fire(k eventKind, now int64) {
 		c.writeExpired = true
 		c.rel.all(&c.space, now)
 		c.rel.all(&c.writers, now)
+	case evKeepAlive:
+		c.keepAliveDue(now)
 	}
 }
 
@@ -43,6 +44,7 @@ func (c *Conn) end(now int64, how endKind) {
 		return
 	}
 	c.closed = true
+	c.endKeepAlive()
 	c.s.cancel(&c.readDue)
 	c.s.cancel(&c.writeDue)
 	c.s.trace.add(now, &c.actor, "close", "", 0)
@@ -147,12 +149,6 @@ func (c *Conn) SetReadBuffer(int) error { return c.noOption() }
 // SetNoDelay has no effect: Nagle's algorithm is not modelled, every Write is sent at once.
 func (c *Conn) SetNoDelay(bool) error { return c.noOption() }
 
-// SetKeepAlive has no effect: TCP keep-alive is not modelled.
-func (c *Conn) SetKeepAlive(bool) error { return c.noOption() }
-
-// SetKeepAlivePeriod has no effect: TCP keep-alive is not modelled.
-func (c *Conn) SetKeepAlivePeriod(time.Duration) error { return c.noOption() }
-
 func (c *Conn) noOption() error {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
@@ -210,6 +206,7 @@ func (c *Conn) die(now int64) {
 		return
 	}
 	c.dead = true
+	c.endKeepAlive()
 	c.out.purge()
 	if c == &c.flow.client {
 		c.flow.established()

@@ -205,6 +205,7 @@ func (d *dialing) finish(err error, now int64) {
 	} else {
 		d.s.trace.add(now, &f.client.actor, "open", "", 0)
 		d.h.addConn(&f.client)
+		f.client.heard = now
 		f.up.sendOpen(now)
 	}
 	if !d.w.gone {

@@ -43,6 +43,8 @@ type pipe struct {
 	noAckLen int   // their bytes
 	noCredit int   // window updates that were lost, in bytes
 	soft     syscall.Errno
+	shut     event // only with a user timeout
+	moved    int64 // when a segment left, or had to stay
 
 	// The receiver's part.
 	recv  segQueue
@@ -63,6 +65,7 @@ func (p *pipe) init(s *Sim, src, dst *Conn) {
 	p.sendCap, p.window = s.cfg.SendBuffer, s.cfg.RecvBuffer
 	key := src.actor.hash
 	p.turn.init(p, evTurn, key)
+	p.shut.init(p, evShut, key)
 	p.arrive.init(p, evArrive, key)
 	p.acked.init(p, evAcked, key)
 	p.retry.init(p, evRetransmit, key)
@@ -91,6 +94,8 @@ func (p *pipe) fire(k eventKind, now int64) {
 		p.retransmit(now)
 	case evTurn:
 		p.pass(now)
+	case evShut:
+		p.windowShut(now)
 	}
 }
 
@@ -106,6 +111,7 @@ func (p *pipe) settle(now int64) {
 	for n < len(p.acks) && p.acks[n].at <= now {
 		p.buffered -= p.acks[n].bytes
 		p.window += p.acks[n].credit
+		p.src.heard = max(p.src.heard, p.acks[n].at)
 		n++
 	}
 	if n > 0 {
@@ -197,10 +203,12 @@ func (p *pipe) push(now int64) {
 		g := p.held.pop()
 		p.window -= g.size()
 		p.send(g, now)
+		p.moved = now
 	}
 	if !p.held.empty() && p.lost.empty() {
 		p.expectAck(now)
 		p.probeIfNeeded(now)
+		p.watchWindow(now)
 	}
 }
 
@@ -256,6 +264,7 @@ func (p *pipe) deliver(g *segment, now int64) {
 		p.lose(g, now)
 		return
 	}
+	dst.heard = now
 	if g.kind == PacketRST {
 		p.s.segments.put(g)
 		dst.onReset(now)
@@ -344,5 +353,6 @@ func (p *pipe) purge() {
 	p.s.segments.putAll(&p.lost)
 	p.s.cancel(&p.retry)
 	p.s.cancel(&p.acked)
+	p.s.cancel(&p.shut)
 	p.acks = nil
 }

@@ -16,6 +16,7 @@ const (
 	evRelease                         // the next of several goroutines is let go
 	evReset                           // the next of several connections is reset
 	evTurn                            // a direction's segments enter a shared bottleneck
+	evShut                            // the window of a direction has been shut for too long
 	evKeepAlive                       // the keep-alive timer of a connection's end
 )
 

@@ -26,7 +26,11 @@ func (p *pipe) startRetry(now int64) {
 		p.since = now
 		p.wait = p.firstRTO(now)
 	}
-	p.s.schedule(&p.retry, now+p.wait, now)
+	at := now + p.wait
+	if limit := p.src.userTimeout; limit > 0 && p.tries > 0 {
+		at = min(at, p.since+limit) // the last try is the user timeout's, as in Linux since 4.19
+	}
+	p.s.schedule(&p.retry, at, now)
 }
 
 // firstRTO is the timeout of an undisturbed connection: two round trips, with what waits at shared
@@ -70,7 +74,7 @@ func (p *pipe) retransmit(now int64) {
 		return
 	}
 	p.tries++
-	limit := int64(p.s.cfg.UserTimeout)
+	limit := p.src.userTimeout
 	if p.tries > p.s.cfg.Retries || limit > 0 && now-p.since >= limit {
 		errno := syscall.ETIMEDOUT
 		if p.soft != 0 {
@@ -126,4 +130,29 @@ func (p *pipe) probe(now int64) {
 		}
 	}
 	p.startRetry(now)
+}
+
+// watchWindow begins to count the user timeout when segments are held back. Linux counts data that cannot be
+// sent as it counts data that nobody acknowledges.
+func (p *pipe) watchWindow(now int64) {
+	if limit := p.src.userTimeout; limit > 0 && !p.shut.queued() {
+		p.moved = now
+		p.s.schedule(&p.shut, now+limit, now)
+	}
+}
+
+// windowShut looks whether the window has been shut all the time. While something is under way it is not
+// known to be shut, and while something is lost the retransmission timer counts.
+func (p *pipe) windowShut(now int64) {
+	limit := p.src.userTimeout
+	switch {
+	case limit <= 0 || p.held.empty() || !p.lost.empty():
+	case !p.flight.empty() || !p.entering.empty():
+		p.s.schedule(&p.shut, now+limit, now)
+	case now < p.moved+limit:
+		p.s.schedule(&p.shut, p.moved+limit, now)
+	default:
+		p.src.fail(syscall.ETIMEDOUT, "timed-out", now)
+		p.sendRST(now)
+	}
 }
