@@ -208,8 +208,8 @@ func (c *Conn) die(now int64) {
 	c.dead = true
 	c.endKeepAlive()
 	c.out.purge()
-	if c == &c.flow.client {
-		c.flow.established()
+	if c == &c.flow.client && !c.out.opening() {
+		c.flow.established() // what is under way opens the other end all the same, before it ends it
 	}
 	c.releaseAll(now)
 	c.forget()

@@ -347,6 +347,21 @@ func (p *pipe) peek(b []byte) int {
 	return n
 }
 
+// opening tells whether the end of the handshake is under way.
+func (p *pipe) opening() bool {
+	if p.flow().half == nil {
+		return false
+	}
+	for _, q := range []*segQueue{&p.entering, &p.flight} {
+		for g := q.head; g != nil; g = g.next {
+			if g.kind == PacketOpen {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // purge forgets what the sender has not sent. What is in flight stays in flight.
 func (p *pipe) purge() {
 	p.s.segments.putAll(&p.held)

@@ -10,6 +10,9 @@ import "syscall"
 // lose takes in a segment that did not arrive.
 func (p *pipe) lose(g *segment, now int64) {
 	if g.kind == PacketRST || p.src.dead {
+		if g.kind == PacketOpen {
+			p.flow().established()
+		}
 		p.s.segments.put(g)
 		return
 	}
