@@ -28,6 +28,7 @@ func uploads(s *Sim, clients, conns, size int, l Link) (ended []time.Duration, h
 	begin := make(chan struct{})
 	n := clients * conns
 	ended, half = make([]time.Duration, n), make([]int, n)
+	var mu sync.Mutex
 	counts := make([]int, n)
 	for i := range n {
 		c, err := s.Host(fmt.Sprint("client", i%clients), "").DialContext(context.Background(), "tcp", "server:80")
@@ -48,7 +49,9 @@ func uploads(s *Sim, clients, conns, size int, l Link) (ended []time.Duration, h
 			b := make([]byte, 64<<10)
 			for {
 				n, err := d.Read(b)
+				mu.Lock()
 				counts[i] += n
+				mu.Unlock()
 				if err != nil {
 					ended[i] = s.Elapsed()
 					return
@@ -60,7 +63,9 @@ func uploads(s *Sim, clients, conns, size int, l Link) (ended []time.Duration, h
 	start := s.Elapsed()
 	close(begin)
 	s.Clock().Sleep(time.Duration(n*size) * time.Second / megabyte / 2)
+	mu.Lock()
 	copy(half, counts)
+	mu.Unlock()
 	wg.Wait()
 	_ = listener.Close()
 	for i := range ended {
