@@ -291,3 +291,44 @@ func TestParityOfEmptyIOOnConnectionsThatHaveEnded(t *testing.T) {
 		wantOp(t, err, "read", os.ErrDeadlineExceeded)
 	})
 }
+
+// setUserTimeout sets TCP_USER_TIMEOUT in either world.
+func setUserTimeout(t *testing.T, c net.Conn, d time.Duration) {
+	t.Helper()
+	if c, ok := c.(interface{ SetUserTimeout(time.Duration) error }); ok {
+		require.NoError(t, c.SetUserTimeout(d))
+		return
+	}
+	const tcpUserTimeout = 18 // of linux/tcp.h
+	raw, err := c.(syscall.Conn).SyscallConn()
+	require.NoError(t, err)
+	var set error
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		set = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(d.Milliseconds()))
+	}))
+	require.NoError(t, set)
+}
+
+func TestParityOfAUserTimeoutBeforeAShutWindow(t *testing.T) {
+	inBothWorlds(t, func(t *testing.T, w *world) {
+		a, b := w.pair(t)
+		setUserTimeout(t, a, 250*time.Millisecond)
+		start := time.Now()
+		var err error
+		for err == nil { // nobody reads
+			_, err = a.Write(make([]byte, 1<<20))
+		}
+		wantOp(t, err, "write", syscall.ETIMEDOUT)
+		require.GreaterOrEqual(t, time.Since(start), 250*time.Millisecond)
+		_, err = a.Write([]byte("x"))
+		wantOp(t, err, "write", syscall.EPIPE)
+		_, err = a.Read(make([]byte, 1))
+		require.Equal(t, io.EOF, err)
+
+		t.Log("the reader is told when its news of an open window finds nobody")
+		require.NoError(t, b.SetReadDeadline(time.Now().Add(time.Minute)))
+		n, err := io.Copy(io.Discard, struct{ io.Reader }{b})
+		require.Positive(t, n)
+		wantOp(t, err, "read", syscall.ECONNRESET)
+	})
+}

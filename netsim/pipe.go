@@ -45,6 +45,7 @@ type pipe struct {
 	soft     syscall.Errno
 	shut     event // only with a user timeout
 	moved    int64 // when a segment left, or had to stay
+	starved  bool  // the sender gave up before a shut window
 
 	// The receiver's part.
 	recv  segQueue
@@ -324,6 +325,9 @@ func (p *pipe) read(b []byte, now int64) int {
 	}
 	p.ready -= n
 	if p.src.dead {
+		if p.starved {
+			p.refuseUpdate(now)
+		}
 		return n
 	}
 	verdict, delay := p.s.judgeBare(p.reverse(), PacketACK, now)

@@ -144,9 +144,9 @@ func (s *Sim) scheduleExactly(e *event, at int64, tie uint64) {
 	}
 }
 
-// cancel takes e out of the queue if it is there.
+// cancel takes e out of the queue if it is there. After the end of the simulation there is no queue.
 func (s *Sim) cancel(e *event) {
-	if e.queued() {
+	if e.queued() && !s.closed {
 		s.queue.remove(e)
 	}
 }

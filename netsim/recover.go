@@ -155,7 +155,20 @@ func (p *pipe) windowShut(now int64) {
 	case now < p.moved+limit:
 		p.s.schedule(&p.shut, p.moved+limit, now)
 	default:
-		p.src.fail(syscall.ETIMEDOUT, "timed-out", now)
-		p.sendRST(now)
+		p.starved = true
+		p.src.fail(syscall.ETIMEDOUT, "timed-out", now) // the other end is not told, as in Linux
+	}
+}
+
+// refuseUpdate is what becomes of the news that the window of a starved sender is open at last: nobody is
+// there any more, and the receiver is told so.
+func (p *pipe) refuseUpdate(now int64) {
+	p.starved = false
+	verdict, there := p.s.judgeBare(p.reverse(), PacketACK, now)
+	if verdict != Pass || p.src.host.state == hostCrashed {
+		return
+	}
+	if verdict, back := p.s.judgeBare(p, PacketRST, now); verdict == Pass {
+		p.fly(p.newRST(), now+there+back)
 	}
 }
