@@ -8,6 +8,9 @@ import "math"
 // direction at an instant of its own, in an order that the seed decides, as deliveries have. What only looks
 // (SYN, acknowledgement, probe) need not wait for that, because what it sees changes at those instants alone.
 
+// queueFull is why a segment is dropped, in the trace.
+const queueFull = "queue full"
+
 // bottleneck is one queue before one line: when the last of what waits will have left. Sim.mu guards it.
 type bottleneck struct{ busy int64 }
 
@@ -71,7 +74,7 @@ func (p *pipe) pass(now int64) {
 		case !g.shared || p.neck == nil:
 			p.fly(g, now+g.delay)
 		case p.neck.full(&p.link, now):
-			p.s.trace.add(now, &p.src.actor, "drop", "queue full", int64(g.size()))
+			p.s.trace.add(now, &p.src.actor, "drop", queueFull, int64(g.size()))
 			p.lose(g, now)
 		default:
 			p.fly(g, now+g.delay+p.neck.take(g.size(), &p.link, now))

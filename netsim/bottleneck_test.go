@@ -149,6 +149,11 @@ func TestASegmentThatFindsMoreThanTheQueueIsLostAndSentAgain(t *testing.T) {
 					_, err := io.ReadFull(x.b, make([]byte, 3000))
 					require.NoError(t, err)
 				})
+				for _, e := range x.Trace().Events {
+					if e.Kind == "drop" {
+						require.Equal(t, queueFull, e.Detail)
+					}
+				}
 			})
 		}
 	}
@@ -251,7 +256,7 @@ func TestWhoPassesABottleneckFirstIsDecidedByTheSeedAndNotByTheScheduler(t *test
 		require.NoError(t, first.Err)
 		lost := 0
 		for _, e := range first.Trace.Events {
-			if e.Kind == "drop" && e.Detail == "queue full" {
+			if e.Kind == "drop" && e.Detail == queueFull {
 				lost++
 			}
 		}

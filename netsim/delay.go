@@ -10,7 +10,7 @@ import (
 // Delay is a distribution of delays, for Link.Delay. Each is an inverse transform: one number from 0 up to 1
 // decides about one packet, and a larger number never means a shorter delay. The zero value is no delay at
 // all. Make others by ConstantDelay, UniformDelay, NormalDelay, LognormalDelay, ParetoDelay, EmpiricalDelay.
-// A Delay never changes and may be shared and compared.
+// A Delay never changes and may be shared.
 type Delay struct{ shape *delayShape }
 
 type delayShape struct {

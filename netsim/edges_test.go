@@ -82,8 +82,6 @@ func TestOptionsWithoutAModelAreAcceptedWhileTheConnectionIsOpen(t *testing.T) {
 	inLab(t, Config{Seed: 6}, func(x *lab) {
 		options := []func() error{
 			func() error { return x.a.SetReadBuffer(1) },
-			func() error { return x.a.SetKeepAlive(true) },
-			func() error { return x.a.SetKeepAlivePeriod(1) },
 			func() error { return x.a.SetNoDelay(false) },
 			func() error { return x.a.SetWriteBuffer(1) },
 		}

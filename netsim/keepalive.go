@@ -18,6 +18,7 @@ type keepAlive struct {
 	probes         int    // that nobody has answered
 	asked          uint64 // all of them; places their draws
 	looked         int64  // when the timer fired last
+	moved          bool   // idle was set, so the timer moves
 	due            event
 }
 
@@ -32,7 +33,8 @@ const (
 
 // SetKeepAlive turns keep-alive on or off: probes on a connection that has heard nothing from its peer for a
 // while. Unlike connections that the net package makes, one of netsim has it off until it is asked for. On, it
-// has Go's defaults unless others were set: see SetKeepAliveConfig.
+// has Go's defaults unless others were set: see SetKeepAliveConfig. As in Linux the first probe comes a whole
+// Idle after it was turned on. After Close it gives net.ErrClosed.
 func (c *Conn) SetKeepAlive(keepalive bool) error {
 	return c.setKeepAlive(func(k *keepAlive) bool {
 		k.on = keepalive
@@ -43,7 +45,7 @@ func (c *Conn) SetKeepAlive(keepalive bool) error {
 // SetKeepAlivePeriod sets how long the connection must have heard nothing before the first probe, as
 // KeepAliveConfig.Idle does, and leaves the rest as it is.
 func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
-	return c.setKeepAlive(func(k *keepAlive) bool { return setSeconds(&k.idle, d, keepAliveIdle) })
+	return c.setKeepAlive(func(k *keepAlive) bool { return k.setIdle(d) })
 }
 
 // SetKeepAliveConfig sets all of it as *net.TCPConn does on Linux. After Idle without a sign of the peer a
@@ -51,13 +53,14 @@ func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
 // ends with ETIMEDOUT (or EHOSTUNREACH, if a router said so) one Interval later; a peer that has restarted
 // answers with RST. Idle and Interval are rounded up to whole seconds and count from 1 s to 32,767 s, Count
 // from 1 to 127: else the error is EINVAL. Zero values mean 15 s, 15 s and 9; negative ones leave what is. With
-// a user timeout the connection ends at the first timer after it, and Count is ignored.
+// a user timeout the connection ends at the first timer after it, and Count is ignored. After Close it gives
+// net.ErrClosed.
 func (c *Conn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
 	// One after the other, as the kernel gets them: what was set before an error stays.
 	return c.setKeepAlive(func(k *keepAlive) bool {
 		k.on = config.Enable
-		return setSeconds(&k.idle, config.Idle, keepAliveIdle) &&
-			setSeconds(&k.interval, config.Interval, keepAliveInterval) && k.setCount(config.Count)
+		return k.setIdle(config.Idle) && setSeconds(&k.interval, config.Interval, keepAliveInterval) &&
+			k.setCount(config.Count)
 	})
 }
 
@@ -74,12 +77,28 @@ func (c *Conn) setKeepAlive(change func(k *keepAlive) bool) error {
 		k.due.init(c, evKeepAlive, c.actor.hash)
 		c.keep = k
 	}
+	before, now := k.on, c.s.now()
 	taken := change(k)
-	c.startKeepAlive()
+	c.out.settle(now)
+	switch {
+	case !k.on || c.dead:
+		c.s.cancel(&k.due)
+	case k.moved:
+		c.s.schedule(&k.due, c.heard+k.idle, now)
+	case !before:
+		c.s.schedule(&k.due, now+k.idle, now)
+	}
+	k.moved = false
 	if !taken {
 		return c.callError("set", "setsockopt", syscall.EINVAL)
 	}
 	return nil
+}
+
+func (k *keepAlive) setIdle(d time.Duration) (ok bool) {
+	ok = setSeconds(&k.idle, d, keepAliveIdle)
+	k.moved = ok && d >= 0
+	return ok
 }
 
 func (k *keepAlive) setCount(n int) (ok bool) {
@@ -107,17 +126,6 @@ func setSeconds(field *int64, d, zero time.Duration) (ok bool) {
 	}
 	*field = int64((d + time.Second - 1).Truncate(time.Second))
 	return true
-}
-
-// startKeepAlive sets the timer by what is set now. Sim.mu is held.
-func (c *Conn) startKeepAlive() {
-	k, now := c.keep, c.s.now()
-	if !k.on || c.dead {
-		c.s.cancel(&k.due)
-		return
-	}
-	c.out.settle(now)
-	c.s.schedule(&k.due, c.heard+k.idle, now)
 }
 
 func (c *Conn) endKeepAlive() {

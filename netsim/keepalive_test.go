@@ -2,6 +2,7 @@ package netsim
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -20,6 +21,12 @@ var keepAlive20 = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Inte
 func keepAliveOf(idle, interval time.Duration, count int) net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: idle, Interval: interval, Count: count}
 }
+
+// A connection offers what package pool looks for.
+var _ interface {
+	SetKeepAliveConfig(net.KeepAliveConfig) error
+	SetUserTimeout(time.Duration) error
+} = (*Conn)(nil)
 
 // probes counts the keep-alive probes so far.
 func (x *lab) probes() (n int) {
@@ -145,6 +152,83 @@ func TestKeepAliveIsOffUntilItIsAskedForAndAfterItIsTurnedOff(t *testing.T) {
 		x.write(x.a, "alive")
 		x.read(x.b, "alive")
 	})
+}
+
+func TestKeepAliveCountsFromWhenItIsTurnedOnOrItsIdleTimeIsSet(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		set  func(c *Conn) error
+		want time.Duration
+	}{
+		{"turned on", func(c *Conn) error { return c.SetKeepAlive(true) }, 165 * time.Second},
+		{"turned on again", func(c *Conn) error {
+			_ = c.SetKeepAlive(true)
+			return c.SetKeepAlive(true)
+		}, 165 * time.Second},
+		{"configured", func(c *Conn) error { return c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true}) }, 150 * time.Second},
+		{"configured late", func(c *Conn) error { return c.SetKeepAliveConfig(keepAliveOf(10*time.Second, 0, 0)) }, 150 * time.Second},
+	} {
+		inLab(t, Config{}, func(x *lab) {
+			x.write(x.b, "x")
+			x.read(x.a, "x")
+			x.server.Crash()
+			start := x.Elapsed()
+			x.sleep(15 * time.Second)
+			require.NoError(t, c.set(x.a), c.name)
+			x.readError(x.a, syscall.ETIMEDOUT)
+			require.InDelta(t, c.want, x.Elapsed()-start, float64(ms), c.name)
+		})
+	}
+}
+
+func TestManyConnectionsThatKeepAliveEndsEndOneByOneInTheOrderOfTheSeed(t *testing.T) {
+	const n = 30
+	program := func(s *Sim) {
+		var servers, wg sync.WaitGroup
+		server := s.Host("server", "10.0.0.1")
+		l := echoServer(server, &servers)
+		begin := make(chan struct{})
+		for i := range n {
+			c, err := s.Host(fmt.Sprint("client", i), "").DialContext(context.Background(), "tcp", "server:80")
+			if err != nil {
+				panic(err)
+			}
+			wg.Go(func() {
+				<-begin // all in one instant
+				_ = c.(*Conn).SetKeepAliveConfig(keepAlive20)
+				_, _ = c.Read(make([]byte, 1))
+				s.Note(fmt.Sprint("reader", i), "ended", "")
+				_ = c.Close()
+			})
+		}
+		s.Clock().Sleep(time.Second)
+		server.Crash()
+		close(begin)
+		wg.Wait()
+		_ = l.Close()
+		servers.Wait()
+	}
+	orders := map[uint64]bool{}
+	for seed := range uint64(3) {
+		cfg := Config{Seed: seed, KeepTrace: true, Latency: ms}
+		first := Run(cfg, program)
+		require.NoError(t, first.Err)
+		at := map[int64]bool{}
+		for _, e := range first.Trace.Events {
+			if e.Kind == "ended" {
+				require.False(t, at[e.At], "two goroutines at %d", e.At)
+				at[e.At] = true
+			}
+		}
+		require.Len(t, at, n)
+		for range 10 {
+			again := Run(cfg, program)
+			require.NoError(t, again.Err)
+			require.Empty(t, Diff(first.Trace, again.Trace), "seed %d", seed)
+		}
+		orders[first.Hash] = true
+	}
+	require.Len(t, orders, 3)
 }
 
 func TestKeepAliveHasGosDefaultsAndNegativeValuesLeaveWhatIs(t *testing.T) {

@@ -16,6 +16,7 @@ type pipe struct {
 	own      bottleneck  // of bandwidth that it need not share
 	packets  uint64      // counts what was judged, and so places the draws
 	exact    bool        // the last verdict was Deliver: no link counts
+	overflow bool        // the last verdict was Drop, as its queue is full
 
 	// The sender's part.
 	held     segQueue
@@ -228,7 +229,11 @@ func (p *pipe) send(g *segment, now int64) {
 		p.bounce(g.kind, g.size(), delay, now)
 		p.lose(g, now)
 	default:
-		p.s.trace.add(now, &p.src.actor, "drop", g.kind.String(), int64(g.size()))
+		why := g.kind.String()
+		if p.overflow {
+			why = queueFull
+		}
+		p.s.trace.add(now, &p.src.actor, "drop", why, int64(g.size()))
 		if verdict == Unreachable {
 			p.soft = syscall.EHOSTUNREACH
 		}

@@ -70,7 +70,7 @@ func (s *Sim) judge(p *pipe, kind PacketKind, size int, now int64) (Action, int6
 		p.packets++
 	}
 	p.look()
-	p.exact = false
+	p.exact, p.overflow = false, false
 	delay, loss := p.wayOf(&p.link, kind, drawJitter), p.link.Loss
 	if len(s.rules) > 0 {
 		s.describe(p, kind, size, now)
@@ -92,7 +92,7 @@ func (s *Sim) judge(p *pipe, kind PacketKind, size int, now int64) (Action, int6
 		return Drop, delay
 	}
 	if p.neck == nil && p.link.Bandwidth > 0 && size > 0 {
-		if p.own.full(&p.link, now) {
+		if p.overflow = p.own.full(&p.link, now); p.overflow {
 			return Drop, delay
 		}
 		delay += p.own.take(size, &p.link, now)

@@ -34,8 +34,8 @@ type Config struct {
 	MaxRTO time.Duration
 	// Retries is how often a segment is sent again before the sender gives up with ETIMEDOUT. Default 15.
 	Retries int
-	// UserTimeout, if positive, gives up earlier: when data have been unacknowledged for that long (RFC
-	// 5482). Default 0.
+	// UserTimeout, if positive, gives up earlier: when data have been unacknowledged, or held back by a shut
+	// window, for that long (RFC 5482). Conn.SetUserTimeout sets it for one connection. Default 0.
 	UserTimeout time.Duration
 	// SYNRetries is how often a dial's SYN is sent again, after 1 s, 2 s, 4 s and so on. Default 6:
 	// ETIMEDOUT after 127 s.
