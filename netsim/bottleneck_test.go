@@ -192,6 +192,21 @@ func TestAFullQueueMakesOthersWaitForAllOfItAndLosesTheirSYNs(t *testing.T) {
 	})
 }
 
+func TestTheRetransmissionTimerKnowsTheQueue(t *testing.T) {
+	inLab(t, Config{}, func(x *lab) {
+		x.SetLink("client", "server", Link{Bandwidth: 100_000, Queue: 50_000, Sharing: ShareByLink})
+		// 51 segments wait, together for 510 ms; the next one is lost and goes again after twice that.
+		x.took(1030*ms, func() {
+			for range 52 {
+				_, err := x.a.Write(make([]byte, 1000))
+				require.NoError(t, err)
+			}
+			_, err := io.ReadFull(x.b, make([]byte, 52_000))
+			require.NoError(t, err)
+		})
+	})
+}
+
 func TestAcknowledgementsWaitBehindWhatGoesTheirWay(t *testing.T) {
 	inLab(t, Config{}, func(x *lab) {
 		c, d := x.connect()
