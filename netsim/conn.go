@@ -115,6 +115,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	for {
+		c.host.stopHere()
 		n, err, now := c.readNow(b)
 		if now {
 			c.passOn()
@@ -134,7 +135,7 @@ func (c *Conn) readNow(b []byte) (n int, err error, ok bool) {
 		return 0, nil, true
 	case c.readExpired:
 		return 0, c.opError("read", os.ErrDeadlineExceeded), true
-	case c.in.ready > 0:
+	case c.in.ready > 0 && !c.host.stalled:
 		return c.in.read(b, c.s.now()), nil, true
 	case !c.readable():
 		return 0, nil, false
@@ -144,7 +145,7 @@ func (c *Conn) readNow(b []byte) (n int, err error, ok bool) {
 
 // readable tells whether a read would not wait, deadlines aside.
 func (c *Conn) readable() bool {
-	return c.closed || c.in.ready > 0 || c.in.fin || c.readEnd || c.dead
+	return c.closed || c.readEnd || !c.host.stalled && (c.in.ready > 0 || c.in.fin || c.dead)
 }
 
 // takeReadError is the result of a read when nothing is left to read. A FIN hides a later RST from readers,
@@ -174,7 +175,7 @@ func (c *Conn) Peek(p []byte) (int, error) {
 	switch {
 	case c.closed:
 		return 0, c.opError("read", net.ErrClosed)
-	case len(p) == 0:
+	case len(p) == 0 || c.host.stalled || c.host.stopped():
 		return 0, nil
 	case c.in.ready > 0:
 		return c.in.peek(p), nil
@@ -190,6 +191,7 @@ func (c *Conn) WaitReadable() error {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	for {
+		c.host.stopHere()
 		switch {
 		case c.closed:
 			return c.opError("read", net.ErrClosed)
@@ -219,6 +221,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 		}
 		if c.writing && !turn {
 			c.park(&c.writers, nil)
+			c.host.stopHere()
 			continue
 		}
 		c.writing, turn = true, true
@@ -228,6 +231,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 			return done, nil
 		}
 		c.park(&c.space, &c.parkW)
+		c.host.stopHere()
 	}
 }
 
@@ -273,6 +277,7 @@ func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
 	if c.closed {
 		return c.setError(net.ErrClosed)
 	}
+	t = c.host.trueTime(t)
 	if read {
 		c.s.setDeadline(&c.readDue, &c.readExpired, t, &c.rel, &c.readers)
 	}

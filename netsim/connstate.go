@@ -58,7 +58,7 @@ func (c *Conn) end(now int64, how endKind) {
 	case c.linger0 || unread:
 		c.s.trace.add(now, &c.actor, "rst", "", 0)
 		c.die(now)
-		c.out.sendRST(now)
+		c.sendRST(now)
 	case !c.sentFIN:
 		c.sentFIN = true
 		c.out.sendFIN(now)

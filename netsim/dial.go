@@ -12,8 +12,9 @@ import (
 // flow is one connection as the network sees it: both ends and both directions, in one allocation.
 type flow struct {
 	client, server Conn
-	up, down       pipe // client to server, server to client
-	last           int64
+	up, down       pipe      // client to server, server to client
+	last           int64     // when a packet went through last
+	asked          int64     // when the last SYN went out
 	half           *Listener // where it counts as half open
 }
 
@@ -55,19 +56,79 @@ type dialing struct {
 	syn, answer, again event
 }
 
-// DialContext connects to "host:port", where host is the name or the address of a simulated host. It costs
-// one round trip. Its errors are those of the net package, in a *net.OpError: ECONNREFUSED when the host
-// answers and nobody listens, ETIMEDOUT when all SYNs meet silence, EHOSTUNREACH under an Unreachable
-// fault, the context's end as net.Dialer tells it, *net.DNSError for an unknown name, ErrHostDown when this
-// host is down, net.ErrClosed when it goes down meanwhile.
+// DialContext connects to "host:port", where host is an address, or a name as Resolver knows it: that of a
+// simulated host or of SetDNS. It costs one round trip. A name with several addresses has them tried in
+// order, one after the other, as net.Dialer does for those of one family: each gets its part of what is left
+// of the context's time, but not less than 2 s, and when all fail the first one's error counts. (There is no
+// second family to race with, RFC 8305.) Its errors are those of the net package, in a *net.OpError:
+// ECONNREFUSED when the host answers and nobody listens, ETIMEDOUT when all SYNs meet silence, EHOSTUNREACH
+// under an Unreachable fault, the context's end as net.Dialer tells it, *net.DNSError for a name without an
+// address, ErrHostDown when this host is down, net.ErrClosed when it goes down meanwhile.
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	s := h.s
-	s.mu.Lock()
-	addr, to, err := h.resolve(network, address)
+	h.s.mu.Lock()
+	h.stopHere()
+	ips, port, err := h.targets(ctx, network, address)
+	h.s.mu.Unlock()
 	if err != nil {
-		s.mu.Unlock()
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
+	var first error
+	for i, ip := range ips {
+		part, cancel := h.partOf(ctx, len(ips)-i)
+		c, err := h.dial(part, network, ip, port)
+		cancel()
+		if err == nil {
+			return c, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, first
+}
+
+// targets finds the addresses to be dialled. Sim.mu is held, but not while it waits.
+func (h *Host) targets(ctx context.Context, network, address string) ([]net.IP, int, error) {
+	name, port, err := parseAddress(network, address)
+	if err != nil {
+		return nil, 0, err
+	}
+	ip := net.ParseIP(name)
+	switch {
+	case name == "":
+		return []net.IP{h.ip}, port, nil
+	case ip != nil:
+		return []net.IP{ip}, port, nil
+	}
+	found, err := h.lookup(ctx, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	ips := ofFamily(found, network)
+	if len(ips) == 0 {
+		return nil, 0, &net.AddrError{Err: "no suitable address found", Addr: name}
+	}
+	return ips, port, nil
+}
+
+// partOf gives the time for one of the addresses that are left: net.Dialer's partialDeadline.
+func (h *Host) partOf(ctx context.Context, left int) (context.Context, context.CancelFunc) {
+	rest, ok := h.clk.left(ctx)
+	if !ok || left == 1 {
+		return ctx, func() {}
+	}
+	const leastTime = 2 * time.Second
+	return h.clk.WithTimeout(ctx, max(rest/time.Duration(left), min(rest, leastTime)))
+}
+
+// dial connects to one address.
+func (h *Host) dial(ctx context.Context, network string, ip net.IP, port int) (net.Conn, error) {
+	s := h.s
+	s.mu.Lock()
+	addr, to := h.at(ip, port)
 	if err := ctx.Err(); err != nil {
 		s.mu.Unlock()
 		return nil, dialError(network, addr, contextError(err))
@@ -93,6 +154,7 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	h.stopHere()
 	if !d.done {
 		d.w.gone = true
 		d.finish(contextError(ctx.Err()), s.now())
@@ -113,6 +175,7 @@ func asConnectError(err error) error {
 // send lets a SYN go and sets the timer for the next one.
 func (d *dialing) send(now int64) {
 	f := d.flow
+	f.asked = now
 	verdict, delay := d.s.judgeBare(&f.up, PacketSYN, now)
 	switch verdict {
 	case Pass:
@@ -122,7 +185,7 @@ func (d *dialing) send(now int64) {
 	case Unreachable:
 		d.answerWith(syscall.EHOSTUNREACH, now+2*delay, now)
 	default:
-		d.s.trace.add(now, &f.client.actor, "drop", "syn", 0)
+		d.s.trace.add(now, &f.client.actor, verdict.lost(), "syn", 0)
 	}
 	d.s.schedule(&d.again, now+d.backoff(), now)
 }
@@ -179,7 +242,7 @@ func (d *dialing) arrived(now int64) {
 	}
 	verdict, delay := d.s.judgeBare(&f.down, kind, now)
 	if verdict != Pass {
-		d.s.trace.add(now, &f.server.actor, "drop", kind.String(), 0)
+		d.s.trace.add(now, &f.server.actor, verdict.lost(), kind.String(), 0)
 		return
 	}
 	d.answerWith(reply, now+delay, now)

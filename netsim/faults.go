@@ -14,21 +14,32 @@ type Fault struct {
 	key     uint64
 	actor   actor
 	stopped bool
+	held    held            // what it has been told to Hold
+	ended   func(now int64) // what else its end brings; may be nil
 }
 
 // Name returns the fault's name in the trace, such as "fault1:partition(a,b)".
 func (f *Fault) Name() string { return f.actor.name }
 
-// Stop ends the fault. What it held back goes on at the next retransmission. It may be called again.
+// Stop ends the fault. What it dropped goes again at the next retransmission; what it held goes on now. It
+// may be called again.
 func (f *Fault) Stop() {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
+	f.end(f.s.now())
+}
+
+func (f *Fault) end(now int64) {
 	if f.stopped {
 		return
 	}
 	f.stopped = true
 	f.s.rules = slices.DeleteFunc(f.s.rules, func(g *Fault) bool { return g == f })
-	f.s.note(&f.actor, "fault-ends", "", 0)
+	f.s.trace.add(now, &f.actor, "fault-ends", "", 0)
+	if f.ended != nil {
+		f.ended(now)
+	}
+	f.letGo(now)
 }
 
 func (s *Sim) addFault(what string, rule func(p *Packet) Verdict) *Fault {

@@ -36,6 +36,15 @@ type Host struct {
 	dials     []*dialing
 	ports     map[string]int // for each remote address, how many local ports were given out
 	nextPort  int            // for Listen on port 0
+	processes []*process     // of Go
+	lookups   []*lookup      // under way
+	clk       *hostClock
+
+	// What service faults keep from happening: see fault_service.go.
+	unserved, stalled, pausing bool
+	gate                       waitList // who waits for the end of a pause
+	gateway                    releaser
+	resets                     []*Conn // closed by a RST during a pause
 }
 
 // Host returns the host of that name, and makes it if it is new. addr is an IP address such as "10.0.0.1";
@@ -67,6 +76,8 @@ func (s *Sim) Host(name, addr string) *Host {
 	}
 	h := &Host{s: s, name: name, addr: addr, ip: ip, actor: newActor(name), listeners: make(map[int]*Listener),
 		ports: make(map[string]int), nextPort: firstListenPort}
+	h.clk = &hostClock{s.clk, h}
+	h.gateway.init(s, h.actor.hash)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	if s.closing {
 		h.state = hostCrashed
@@ -74,6 +85,7 @@ func (s *Sim) Host(name, addr string) *Host {
 	}
 	s.hosts = append(s.hosts, h)
 	s.byName[name], s.byAddr[addr] = h, h
+	h.applyServices(s.now())
 	return h
 }
 
@@ -144,12 +156,7 @@ func (h *Host) end(now int64, how endKind) {
 	}
 	// What happens in one instant must not depend on the order in which maps and goroutines filled these
 	// lists.
-	ports := make([]int, 0, len(h.listeners))
-	for port := range h.listeners {
-		ports = append(ports, port)
-	}
-	slices.Sort(ports)
-	for _, port := range ports {
+	for _, port := range h.sortedPorts() {
 		h.listeners[port].end(now, how)
 	}
 	for _, d := range slices.SortedFunc(slices.Values(h.dials), func(a, b *dialing) int {
@@ -157,11 +164,16 @@ func (h *Host) end(now int64, how endKind) {
 	}) {
 		d.finish(net.ErrClosed, now)
 	}
-	conns := slices.Clone(h.conns)
-	slices.SortFunc(conns, func(a, b *Conn) int { return cmp.Compare(a.actor.name, b.actor.name) })
+	conns := h.sortedConns()
 	for _, c := range conns {
 		c.end(now, how)
 	}
+	h.endLookups(now)
+	if how == endSilent {
+		h.resets = nil
+	}
+	h.proceed(now)
+	h.mourn(now)
 	h.s.lastly.run(h.cancel, now)
 }
 
@@ -198,34 +210,48 @@ func (h *Host) dropConn(c *Conn) {
 	c.place = 0
 }
 
-// resolve turns an address into host, IP and port. A name must be that of a host; an IP address may belong
-// to nobody.
-func (h *Host) resolve(network, address string) (*net.TCPAddr, *Host, error) {
+// parseAddress takes "host:port" apart.
+func parseAddress(network, address string) (name string, port int, err error) {
 	switch network {
 	case "tcp", "tcp4", "tcp6":
 	default:
-		return nil, nil, net.UnknownNetworkError(network)
+		return "", 0, net.UnknownNetworkError(network)
 	}
 	name, service, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, nil, err
+		return "", 0, err
 	}
-	port, err := strconv.Atoi(service)
+	port, err = strconv.Atoi(service)
 	if err != nil || port < 0 || port > 65535 {
-		return nil, nil, &net.AddrError{Err: "invalid port", Addr: address}
+		return "", 0, &net.AddrError{Err: "invalid port", Addr: address}
+	}
+	return name, port, nil
+}
+
+// at gives the address and the host of an IP, which may belong to nobody. Loopback is the host itself.
+func (h *Host) at(ip net.IP, port int) (*net.TCPAddr, *Host) {
+	if ip.IsLoopback() || ip.IsUnspecified() {
+		return &net.TCPAddr{IP: h.ip, Port: port}, h
+	}
+	return &net.TCPAddr{IP: ip, Port: port}, h.s.byAddr[ip.String()]
+}
+
+// own turns an address to listen at into IP and host, without asking DNS: a name must be that of a host.
+func (h *Host) own(network, address string) (*net.TCPAddr, *Host, error) {
+	name, port, err := parseAddress(network, address)
+	if err != nil {
+		return nil, nil, err
 	}
 	if name == "" || name == "localhost" {
 		return &net.TCPAddr{IP: h.ip, Port: port}, h, nil
 	}
-	if to := h.s.byName[name]; to != nil {
-		return &net.TCPAddr{IP: to.ip, Port: port}, to, nil
-	}
 	ip := net.ParseIP(name)
-	switch {
-	case ip == nil:
-		return nil, nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
-	case ip.IsLoopback() || ip.IsUnspecified():
-		return &net.TCPAddr{IP: h.ip, Port: port}, h, nil
+	if to := h.s.byName[name]; to != nil {
+		ip = to.ip
 	}
-	return &net.TCPAddr{IP: ip, Port: port}, h.s.byAddr[ip.String()], nil
+	if ip == nil {
+		return nil, nil, noSuchHost(name)
+	}
+	addr, at := h.at(ip, port)
+	return addr, at, nil
 }

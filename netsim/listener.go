@@ -38,7 +38,7 @@ var _ net.Listener = (*Listener)(nil)
 func (h *Host) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	addr, at, err := h.resolve(network, address)
+	addr, at, err := h.own(network, address)
 	fail := func(err error) (net.Listener, error) {
 		e := &net.OpError{Op: "listen", Net: network, Err: err}
 		if addr != nil {
@@ -79,6 +79,7 @@ func (h *Host) Listen(ctx context.Context, network, address string) (net.Listene
 func (l *Listener) Accept() (net.Conn, error) {
 	l.s.mu.Lock()
 	for {
+		l.host.stopHere()
 		switch {
 		case l.closed:
 			l.s.mu.Unlock()
@@ -86,7 +87,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		case l.expired:
 			l.s.mu.Unlock()
 			return nil, l.acceptError(os.ErrDeadlineExceeded)
-		case len(l.queue) > 0:
+		case len(l.queue) > 0 && !l.host.unserved:
 			c := l.queue[0]
 			l.queue[0] = nil
 			l.queue = l.queue[1:]
@@ -120,7 +121,7 @@ func (l *Listener) SetDeadline(t time.Time) error {
 	if l.closed {
 		return &net.OpError{Op: "set", Net: "tcp", Addr: l.addr, Err: net.ErrClosed}
 	}
-	l.s.setDeadline(&l.due, &l.expired, t, &l.rel, &l.accepters)
+	l.s.setDeadline(&l.due, &l.expired, l.host.trueTime(t), &l.rel, &l.accepters)
 	return nil
 }
 

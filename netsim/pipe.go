@@ -26,8 +26,13 @@ type pipe struct {
 	window   int // bytes that the receiver has room for, as the sender knows
 	acks     []ack
 	acked    event
+	allowed  uint64 // of a paused host: the last segment that was written before the pause
 
 	// On the way.
+	drip     *Fault   // whose rule lets bytes drip; nil = none
+	rate     int64    // of drip, in bytes per second
+	dripAt   int64    // when the next piece is through; 0 = none is under way
+	flip     uint64   // of the packet that was judged last: a draw that says which bit turns; 0 = none
 	entering segQueue // before a shared bottleneck, for some hundred nanoseconds
 	turn     event
 	flight   segQueue
@@ -81,6 +86,9 @@ func (p *pipe) reverse() *pipe { return p.dst.out }
 func (p *pipe) fire(k eventKind, now int64) {
 	switch k {
 	case evArrive:
+		if p.drip != nil && p.dripping(now) {
+			return
+		}
 		g := p.flight.pop()
 		if next := p.flight.head; next != nil {
 			p.s.scheduleExactly(&p.arrive, next.at, next.tie)
@@ -201,7 +209,7 @@ func (p *pipe) push(now int64) {
 		return
 	}
 	p.settle(now)
-	for p.lost.empty() && !p.held.empty() && p.held.head.size() <= p.window {
+	for p.lost.empty() && !p.held.empty() && p.held.head.size() <= p.window && !p.paused(p.held.head) {
 		g := p.held.pop()
 		p.window -= g.size()
 		p.send(g, now)
@@ -219,6 +227,9 @@ func (p *pipe) send(g *segment, now int64) {
 	verdict, delay := p.s.judge(p, g.kind, g.size(), now)
 	switch verdict {
 	case Pass:
+		if p.flip != 0 {
+			p.corrupt(g, now)
+		}
 		if shared := p.neck != nil && !p.exact; shared || !p.entering.empty() {
 			p.enter(g, delay, shared, now)
 		} else {
@@ -233,7 +244,7 @@ func (p *pipe) send(g *segment, now int64) {
 		if p.overflow {
 			why = queueFull
 		}
-		p.s.trace.add(now, &p.src.actor, "drop", why, int64(g.size()))
+		p.s.trace.add(now, &p.src.actor, verdict.lost(), why, int64(g.size()))
 		if verdict == Unreachable {
 			p.soft = syscall.EHOSTUNREACH
 		}

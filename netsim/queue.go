@@ -18,6 +18,9 @@ const (
 	evTurn                            // a direction's segments enter a shared bottleneck
 	evShut                            // the window of a direction has been shut for too long
 	evKeepAlive                       // the keep-alive timer of a connection's end
+	evSwizzle                         // the next step of a swizzle
+	evLookup                          // the answer to a lookup, or the end of waiting for it
+	evGrace                           // a goroutine should have ended by now
 )
 
 // receiver is whatever events happen to. fire runs with Sim.mu held and must not wait.

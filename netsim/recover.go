@@ -96,6 +96,11 @@ func (p *pipe) retransmit(now int64) {
 		p.probe(now)
 		return
 	}
+	p.resend(now)
+}
+
+// resend sends everything lost again, oldest first, until one is lost again.
+func (p *pipe) resend(now int64) {
 	again := p.lost
 	p.lost = segQueue{}
 	for !again.empty() && p.lost.empty() && !p.src.dead {
@@ -150,7 +155,7 @@ func (p *pipe) windowShut(now int64) {
 	limit := p.src.userTimeout
 	switch {
 	case limit <= 0 || p.held.empty() || !p.lost.empty():
-	case !p.flight.empty() || !p.entering.empty():
+	case !p.flight.empty() || !p.entering.empty() || p.paused(p.held.head):
 		p.s.schedule(&p.shut, now+limit, now)
 	case now < p.moved+limit:
 		p.s.schedule(&p.shut, p.moved+limit, now)

@@ -33,6 +33,7 @@ type Packet struct {
 	Kind     PacketKind    // what it is for
 	Size     int           // bytes of data
 	Idle     time.Duration // since the last packet of the same connection that went through, either way
+	Age      time.Duration // since the last SYN of the same connection; 0 for the SYN itself
 	from, to *Host
 }
 
@@ -46,6 +47,7 @@ const (
 	Drop                      // it vanishes
 	Reset                     // it vanishes, and its sender gets a RST (for a SYN: connection refused)
 	Unreachable               // it vanishes, and its sender gets an ICMP "host unreachable"
+	Hold                      // it waits until the rule's fault stops, and is judged again then
 )
 
 // Verdict is a rule's answer.
@@ -53,6 +55,12 @@ type Verdict struct {
 	Action Action        // what is to be done
 	Delay  time.Duration // for Deliver
 	Add    Link          // for Pass: latency, jitter, delay and loss on top of the link's; the rest is ignored
+	// Drip, for Pass, lets bytes through at this many a second, in pieces of a tenth of a second and of at
+	// least one byte; see Sim.Drip. Default 0: as they come.
+	Drip int64
+	// Corrupt, for Pass, is the probability, 0 to 1, that one bit of a data segment is flipped; see
+	// Sim.Corrupt. Default 0.
+	Corrupt float64
 }
 
 // matchPath tells whether a packet goes between a and b, in either direction.
@@ -61,7 +69,7 @@ func matchPath(a, b string, p *Packet) bool {
 }
 
 // judge asks all rules and the link about a packet that leaves now, and returns Pass with its delay or one
-// of Drop, Reset and Unreachable with the delay of the path. Every draw depends on the direction, the
+// of Drop, Hold, Reset and Unreachable with the delay of the path. Every draw depends on the direction, the
 // number of its packet and the rule that asks, so a rule that goes away takes only its own draws with it.
 // Sim.mu is held.
 func (s *Sim) judge(p *pipe, kind PacketKind, size int, now int64) (Action, int64) {
@@ -72,7 +80,11 @@ func (s *Sim) judge(p *pipe, kind PacketKind, size int, now int64) (Action, int6
 	p.look()
 	p.exact, p.overflow = false, false
 	delay, loss := p.wayOf(&p.link, kind, drawJitter), p.link.Loss
+	p.flip = 0
 	if len(s.rules) > 0 {
+		if kind == PacketData {
+			p.drip = nil
+		}
 		s.describe(p, kind, size, now)
 		for _, f := range s.rules {
 			v := f.rule(&s.packet)
@@ -80,6 +92,10 @@ func (s *Sim) judge(p *pipe, kind PacketKind, size int, now int64) (Action, int6
 			case Pass:
 				delay += p.wayOf(&v.Add, kind, f.key)
 				loss = 1 - (1-loss)*(1-v.Add.Loss)
+				p.alter(f, &v, kind, size)
+			case Hold:
+				f.held.add(p, kind)
+				return Hold, delay
 			case Deliver:
 				p.flow().last, p.exact = now, true
 				return Pass, int64(v.Delay)
@@ -154,7 +170,7 @@ func (p *pipe) drawUpTo(d time.Duration, purpose uint64) int64 {
 // describe fills the packet that rules look at.
 func (s *Sim) describe(p *pipe, kind PacketKind, size int, now int64) {
 	k := &s.packet
-	*k = Packet{At: duration(now), Kind: kind, Size: size, Idle: duration(now - p.flow().last),
+	*k = Packet{At: duration(now), Kind: kind, Size: size, Idle: duration(now - p.flow().last), Age: duration(now - p.flow().asked),
 		FromAddr: p.src.addr(), ToAddr: p.dst.addr(), FromPort: p.src.local.Port, ToPort: p.dst.local.Port,
 		from: p.src.host, to: p.dst.host}
 	if k.from != nil {

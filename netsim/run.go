@@ -31,6 +31,9 @@ func Test(t *testing.T, cfg Config, body func(s *Sim)) {
 				panic(fmt.Sprintf("%v\n%s", r, s.report()))
 			}
 			s.Close()
+			if err := s.leftover(); err != nil {
+				bubble.Error(err)
+			}
 			if !finished || t.Failed() || bubble.Failed() {
 				t.Log(s.report())
 			}
@@ -65,7 +68,7 @@ type Result struct {
 	Events  uint64        // in the trace
 	Virtual time.Duration // how much time the run simulated
 	Trace   *Trace        // as kept by Config.KeepTrace
-	Err     error         // *PanicError, ErrDeadlock, ErrLeft or ErrFailed; nil when all went well
+	Err     error         // *PanicError, ErrDeadlock, ErrLeft, ErrOutlived or ErrFailed; nil when all went well
 }
 
 // ErrDeadlock is Run's verdict when every goroutine waits and nothing can wake one.
@@ -127,6 +130,9 @@ func (r *run) inBubble() {
 		switch p := recover(); {
 		case p != nil && r.returned:
 			r.verdict = fmt.Errorf("%w: %v", ErrLeft, p)
+			if err := r.s.leftover(); err != nil {
+				r.verdict = errors.Join(r.verdict, err)
+			}
 		case p != nil:
 			r.verdict = fmt.Errorf("%w: %v", ErrDeadlock, p)
 		case !finished && r.verdict == nil:
@@ -148,6 +154,9 @@ func (r *run) inBubble() {
 		r.returned = true
 		r.res.Virtual = r.s.Elapsed()
 		r.s.Close()
+		if r.verdict == nil {
+			r.verdict = r.s.leftover()
+		}
 		r.res.take(r.s)
 	})
 	finished = true

@@ -40,6 +40,9 @@ type Config struct {
 	// SYNRetries is how often a dial's SYN is sent again, after 1 s, 2 s, 4 s and so on. Default 6:
 	// ETIMEDOUT after 127 s.
 	SYNRetries int
+	// CrashGrace is how long a goroutine of Host.Go may go on after its host crashed or was killed, or the
+	// simulation was closed, in virtual time. Default 10 s.
+	CrashGrace time.Duration
 	// KeepTrace keeps every event of the trace. Without it only the rolling hash and the last events are
 	// kept.
 	KeepTrace bool
@@ -57,7 +60,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	for _, d := range []time.Duration{c.Latency, c.Jitter, c.RTO, c.MaxRTO, c.UserTimeout, c.StuckAfter} {
+	for _, d := range []time.Duration{c.Latency, c.Jitter, c.RTO, c.MaxRTO, c.UserTimeout, c.CrashGrace, c.StuckAfter} {
 		if d < 0 {
 			panic("netsim: negative duration in Config")
 		}
@@ -75,6 +78,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Retries, 15)
 	setDefault(&c.SYNRetries, 6)
 	setDefault(&c.LastEvents, 256)
+	setDefault(&c.CrashGrace, 10*time.Second)
 	setDefault(&c.StuckAfter, 10*time.Second)
 	if c.progress == nil {
 		c.progress = new(atomic.Uint64)
@@ -119,6 +123,14 @@ type Sim struct {
 	faults   int
 	packet   Packet // scratch of judge
 	segments segmentPool
+
+	services    []*service    // in force
+	clocks      []*clockFault // in force
+	wrongClocks atomic.Int32  // how many, for those who do not hold mu
+	names       dns
+	living      int     // processes of Host.Go that have neither ended nor been reported
+	mourner     *waiter // Close, while it waits for them
+	outlived    []error
 
 	trace  recorder
 	actors map[string]*actor
@@ -231,7 +243,8 @@ func (s *Sim) runUnlocked(fn func()) {
 
 // Close ends every connection, listener and dial, wakes the goroutines that are blocked in them one by one
 // (they get net.ErrClosed), ends the hosts' contexts, and returns when all of them have been let go.
-// Nothing of netsim is left afterwards, neither a timer nor a goroutine. It may be called again.
+// It waits for the goroutines of Host.Go too, for Config.CrashGrace at most. Nothing of netsim is left
+// afterwards, neither a timer nor a goroutine. It may be called again.
 func (s *Sim) Close() {
 	s.mu.Lock()
 	if s.closed {
@@ -249,6 +262,12 @@ func (s *Sim) Close() {
 	<-w.ch
 
 	s.mu.Lock()
+	if s.living > 0 {
+		s.mourner = newWaiter()
+		s.mu.Unlock()
+		<-s.mourner.ch
+		s.mu.Lock()
+	}
 	s.closed = true
 	s.timer.Stop()
 	s.queue = eventQueue{}
