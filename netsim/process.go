@@ -76,12 +76,12 @@ func (p *process) bury() {
 
 // mourn begins the time that the host's goroutines have to end. Sim.mu is held.
 func (h *Host) mourn(now int64) {
-	why := "kill"
+	why := "its kill"
 	switch {
 	case h.s.closing:
-		why = "simulation"
+		why = "the simulation"
 	case h.state == hostCrashed:
-		why = "crash"
+		why = "its crash"
 	}
 	for _, p := range h.processes {
 		if p.dying == "" {
@@ -95,7 +95,7 @@ func (h *Host) mourn(now int64) {
 func (p *process) fire(_ eventKind, now int64) {
 	s := p.h.s
 	s.trace.add(now, &p.actor, "outlived", p.dying, 0)
-	s.outlived = append(s.outlived, fmt.Errorf("netsim: seed %d: %w: goroutine %q of host %q outlived its %s by %v",
+	s.outlived = append(s.outlived, fmt.Errorf("netsim: seed %d: %w: goroutine %q of host %q outlived %s by %v",
 		s.cfg.Seed, ErrOutlived, p.name, p.h.name, p.dying, s.cfg.CrashGrace))
 	p.bury()
 }

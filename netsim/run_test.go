@@ -52,6 +52,10 @@ func TestChild(t *testing.T) {
 		Test(t, Config{Seed: 77}, func(*Sim) { panic("planted") })
 	case "race":
 		verdict(Run(Config{}, plantedRace), ErrFailed)
+	case "outlived and left":
+		verdict(Run(Config{}, outlivingTheSimulation), ErrOutlived)
+	case "outlived":
+		Test(t, Config{Seed: 77}, outlivingItsHost)
 	default:
 		t.Fatal("unknown work ", what)
 	}
