@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Fault is something wrong with the network, until Stop.
+// Fault is something wrong with the network, its hosts or its names, until Stop.
 type Fault struct {
 	s       *Sim
 	rule    func(p *Packet) Verdict

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -299,5 +302,28 @@ func TestEveryKindOfFaultAloneKeepsThePromisesOfFaultSchedules(t *testing.T) {
 			}
 			require.True(t, found, "the trace does not tell of it")
 		})
+	}
+}
+
+const fuzzCorpus = "testdata/fuzz/FuzzFaultSchedules"
+
+func TestTheCorpusOfFaultSchedulesHoldsEveryKind(t *testing.T) {
+	files, err := os.ReadDir(fuzzCorpus)
+	require.NoError(t, err)
+	seen := map[string]bool{}
+	for _, f := range files {
+		text, err := os.ReadFile(filepath.Join(fuzzCorpus, f.Name()))
+		require.NoError(t, err)
+		_, quoted, ok := strings.Cut(strings.TrimSuffix(strings.TrimSpace(string(text)), ")"), "[]byte(")
+		require.True(t, ok, f.Name())
+		in, err := strconv.Unquote(quoted)
+		require.NoError(t, err)
+		_, steps := fuzzSchedule([]byte(in))
+		for _, step := range steps {
+			seen[step.kind.name] = true
+		}
+	}
+	for _, kind := range fuzzKinds {
+		require.True(t, seen[kind.name], kind.name)
 	}
 }

@@ -172,7 +172,9 @@ func (h *Host) end(now int64, how endKind) {
 	if how == endSilent {
 		h.resets = nil
 	}
-	h.proceed(now)
+	if h.pausing {
+		h.proceed(now)
+	}
 	h.mourn(now)
 	h.s.lastly.run(h.cancel, now)
 }

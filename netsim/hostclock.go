@@ -93,7 +93,9 @@ func (h *Host) trueTime(t time.Time) time.Time {
 //     between Now and the setting shows. Deadline of a context shows the end on the clock as it is when asked.
 //   - The times that After and a Timer's channel deliver are true ones.
 //
-// Under Pause, Sleep and the functions of AfterFunc wait for the fault's end.
+// Code of a host uses this clock, and not Sim.Clock, for all that it hands to the host's connections. Under
+// Pause, Sleep and the functions of AfterFunc wait for the fault's end; a Timer whose function waits so is no
+// longer stopped by Stop.
 func (h *Host) Clock() clock.Clock { return h.clk }
 
 // hostClock is the simulation's clock on one host.

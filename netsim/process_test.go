@@ -104,6 +104,21 @@ func TestCloseWaitsForTheGoroutinesOfHosts(t *testing.T) {
 	})
 }
 
+func TestGoroutinesOfHostsWorkOnTheRealClock(t *testing.T) {
+	s := New(Config{})
+	h := s.Host("web", "")
+	began, ended := make(chan struct{}), false
+	h.Go("drain", func(ctx context.Context) {
+		close(began)
+		<-ctx.Done()
+		ended = true
+	})
+	<-began
+	s.Close()
+	require.True(t, ended)
+	require.NoError(t, s.leftover())
+}
+
 func TestAGoroutineOfAPausedHostBeginsWhenItGoesOn(t *testing.T) {
 	inLab(t, Config{}, func(x *lab) {
 		pause := x.Pause("server")
