@@ -194,6 +194,6 @@ func TestSwizzleRefusesArgumentsThatMeanNothing(t *testing.T) {
 		require.Panics(t, func() { s.Swizzle([]string{"a"}, 1, -1) })
 		s.Swizzle([]string{"a"}, 1, 0)
 		s.Clock().Sleep(ms)
-		require.Empty(t, s.rules, "it has ended by itself")
+		s.locked(func() { require.Empty(t, s.rules, "it has ended by itself") })
 	})
 }

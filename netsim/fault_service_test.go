@@ -14,6 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// locked looks into the simulation.
+func (s *Sim) locked(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
 // later starts f at an instant of its own; the returned function waits for its end and tells when it came.
 func (x *lab) later(f func()) (ended func() time.Duration) {
 	done := make(chan time.Duration, 1)
@@ -69,7 +76,7 @@ func TestAStalledServiceHearsNothingWhileItsKernelAcknowledges(t *testing.T) {
 		accepted := x.later(func() { _, _ = x.l.Accept() })
 		x.write(x.a, "0123456789")
 		x.sleep(5 * ms)
-		require.Equal(t, 10, x.a.out.space(x.a.s.now()), "all is acknowledged")
+		x.locked(func() { require.Equal(t, 10, x.a.out.space(x.now()), "all is acknowledged") })
 		_, err := x.dial()
 		require.NoError(t, err)
 		n, err := x.b.Peek(make([]byte, 5))
@@ -211,16 +218,16 @@ func TestACrashLetsGoWhatIsPausedAndARestartedHostIsPausedStill(t *testing.T) {
 	inLab(t, Config{}, func(x *lab) {
 		fault := x.Pause("*")
 		late := x.Host("late", "")
-		require.True(t, late.stopped(), "a host that is made later too")
+		x.locked(func() { require.True(t, late.stopped(), "a host that is made later too") })
 		var err error
 		ended := x.later(func() { _, err = x.b.Read(make([]byte, 1)) })
 		x.server.Crash()
 		ended()
 		require.ErrorIs(t, err, net.ErrClosed)
 		x.server.Restart()
-		require.True(t, x.server.stopped())
+		x.locked(func() { require.True(t, x.server.stopped()) })
 		fault.Stop()
-		require.False(t, x.server.stopped())
+		x.locked(func() { require.False(t, x.server.stopped()) })
 		x.l = x.listen()
 		x.connect()
 	})
@@ -232,7 +239,7 @@ func TestServiceFaultsOverlap(t *testing.T) {
 		x.write(x.a, "x")
 		one.Stop()
 		x.sleep(10 * ms)
-		require.False(t, x.b.readable())
+		x.locked(func() { require.False(t, x.b.readable()) })
 		two.Stop()
 		x.read(x.b, "x")
 		one, two = x.Pause("server"), x.Stall("server")
