@@ -25,7 +25,7 @@ func (s *Sim) AcceptWithoutService(host string) *Fault {
 
 // Stall has the host's service hang without closing anything: nothing that arrives is handed to it, neither
 // new connections nor data, ends or resets of old ones, until Stop. Its own deadlines still pass, and what it
-// writes of its own accord still leaves. Peers are acknowledged until the window is full and get no answer.
+// writes of its own accord still leaves (and a Write learns of a reset). Peers are acknowledged until the window is full and get no answer.
 func (s *Sim) Stall(host string) *Fault {
 	return s.serviceFault("stall", service{host: host, accept: true, arrive: true})
 }

@@ -289,3 +289,39 @@ func TestAPauseOfManyRepeatsExactly(t *testing.T) {
 	}
 	require.Greater(t, first.Virtual, 150*ms)
 }
+
+func TestWhatWasWrittenBeforeAPauseLeavesDuringIt(t *testing.T) {
+	inLab(t, Config{RecvBuffer: 10}, func(x *lab) {
+		x.write(x.b, "0123456789abcdefghij") // the window takes the half of it
+		x.sleep(5 * ms)
+		fault := x.Pause("server")
+		x.write(x.b, "after")
+		x.took(2*ms, func() { x.read(x.a, "0123456789abcdefghij") })
+		x.sleep(time.Second)
+		n, err := x.a.Peek(make([]byte, 1))
+		require.NoError(t, err)
+		require.Zero(t, n)
+		fault.Stop()
+		x.took(ms, func() { x.read(x.a, "after") })
+	})
+}
+
+func TestAKillEndsAPauseForWhatTheProcessHasWritten(t *testing.T) {
+	inLab(t, Config{}, func(x *lab) {
+		c, d := x.connect()
+		x.Pause("server")
+		x.write(x.b, "last words")
+		require.NoError(t, d.SetLinger(0))
+		require.NoError(t, d.Close())
+		dialled := x.later(func() {
+			_, err := x.server.DialContext(context.Background(), "tcp", "client:80")
+			require.ErrorIs(t, err, ErrHostDown)
+		})
+		x.sleep(time.Second)
+		x.server.Kill()
+		x.read(x.a, "last words")
+		x.readError(x.a, io.EOF)
+		x.readError(c, syscall.ECONNRESET)
+		require.GreaterOrEqual(t, dialled(), time.Second)
+	})
+}

@@ -301,6 +301,7 @@ func TestEveryKindOfFaultAloneKeepsThePromisesOfFaultSchedules(t *testing.T) {
 				found = found || told(e)
 			}
 			require.True(t, found, "the trace does not tell of it")
+			t.Logf("trace %016x", res.Hash)
 		})
 	}
 }

@@ -265,3 +265,27 @@ func TestLookupsRepeatExactlyAndWithoutLatencyLeaveNoTrace(t *testing.T) {
 	require.True(t, slices.ContainsFunc(first.Trace.Events, func(e Event) bool { return e.Actor == "h?z" }))
 	require.Equal(t, first.Hash, run(5*ms).Hash)
 }
+
+func TestACrashEndsLookupsOneByOneInTheOrderOfTheirAnswers(t *testing.T) {
+	inLab(t, Config{KeepTrace: true}, func(x *lab) {
+		for _, name := range []string{"c", "a", "b"} {
+			x.SetDNS(name, "10.0.0.2")
+			x.SetDNSLatency(time.Minute - x.Elapsed()/2)
+			x.later(func() {
+				_, err := x.client.Resolver().LookupHost(background, name)
+				require.Equal(t, &net.DNSError{Err: net.ErrClosed.Error(), Name: name, UnwrapErr: net.ErrClosed}, err)
+				x.Note(name, "ended", "")
+			})
+		}
+		x.client.Crash()
+		x.sleep(ms)
+		order, last := "", int64(0)
+		for _, e := range x.Trace().Events {
+			if e.Kind == "ended" {
+				require.Greater(t, e.At, last)
+				order, last = order+e.Actor, e.At
+			}
+		}
+		require.Equal(t, "cab", order)
+	})
+}
