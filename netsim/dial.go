@@ -67,7 +67,8 @@ type dialing struct {
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	h.s.mu.Lock()
 	h.stopHere()
-	ips, port, err := h.targets(ctx, network, address)
+	var usual [1]net.IP // nearly always there is one
+	ips, port, err := h.targets(ctx, network, address, usual[:0])
 	h.s.mu.Unlock()
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
@@ -90,8 +91,8 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 	return nil, first
 }
 
-// targets finds the addresses to be dialled. Sim.mu is held, but not while it waits.
-func (h *Host) targets(ctx context.Context, network, address string) ([]net.IP, int, error) {
+// targets adds the addresses to be dialled to ips. Sim.mu is held, but not while it waits.
+func (h *Host) targets(ctx context.Context, network, address string, ips []net.IP) ([]net.IP, int, error) {
 	name, port, err := parseAddress(network, address)
 	if err != nil {
 		return nil, 0, err
@@ -99,15 +100,19 @@ func (h *Host) targets(ctx context.Context, network, address string) ([]net.IP, 
 	ip := net.ParseIP(name)
 	switch {
 	case name == "":
-		return []net.IP{h.ip}, port, nil
+		return append(ips, h.ip), port, nil
 	case ip != nil:
-		return []net.IP{ip}, port, nil
+		return append(ips, ip), port, nil
 	}
-	found, err := h.lookup(ctx, name)
-	if err != nil {
-		return nil, 0, err
+	if to := h.s.byName[name]; to != nil && h.s.names.plain() {
+		ips = ofFamily(ips, network, to.ip)
+	} else {
+		found, err := h.lookup(ctx, name)
+		if err != nil {
+			return nil, 0, err
+		}
+		ips = ofFamily(ips, network, asIPs(found)...)
 	}
-	ips := ofFamily(found, network)
 	if len(ips) == 0 {
 		return nil, 0, &net.AddrError{Err: "no suitable address found", Addr: name}
 	}

@@ -22,6 +22,9 @@ type dns struct {
 	faults  []*dnsFault
 }
 
+// plain tells whether a host's name is just its address, at once.
+func (d *dns) plain() bool { return d.latency == 0 && len(d.records) == 0 && len(d.faults) == 0 }
+
 // Resolver looks up names for the code of one host. Its methods have the signatures of those of
 // *net.Resolver, and its errors are *net.DNSError with the same fields set; Server is empty, as with the
 // system's own resolver. A name is that of SetDNS or, if it has no such record, that of a host; "localhost"
@@ -109,7 +112,7 @@ func (r *Resolver) LookupIP(ctx context.Context, network, host string) ([]net.IP
 	if err != nil {
 		return nil, err
 	}
-	ips := ofFamily(found, network)
+	ips := ofFamily(nil, network, asIPs(found)...)
 	if len(ips) == 0 {
 		return nil, &net.AddrError{Err: "no suitable address found", Addr: host}
 	}
@@ -129,15 +132,24 @@ func (r *Resolver) LookupNetIP(ctx context.Context, network, host string) ([]net
 	return out, err
 }
 
-// ofFamily keeps the addresses that fit a network: all, or those of one family for one that ends in 4 or 6.
-func ofFamily(found []netip.Addr, network string) []net.IP {
-	var out []net.IP
-	for _, a := range found {
-		four := a.Unmap().Is4()
+// ofFamily adds to out the addresses that fit a network: all, or those of one family for one that ends in 4
+// or 6.
+func ofFamily(out []net.IP, network string, found ...net.IP) []net.IP {
+	for _, ip := range found {
+		four := ip.To4() != nil
 		if strings.HasSuffix(network, "4") && !four || strings.HasSuffix(network, "6") && four {
 			continue
 		}
-		out = append(out, net.IP(a.AsSlice()).To16())
+		out = append(out, ip)
+	}
+	return out
+}
+
+// asIPs gives addresses in the 16-byte form of the net package.
+func asIPs(found []netip.Addr) []net.IP {
+	out := make([]net.IP, len(found))
+	for i, a := range found {
+		out[i] = net.IP(a.AsSlice()).To16()
 	}
 	return out
 }
