@@ -72,11 +72,13 @@ func (p *pipe) alter(f *Fault, v *Verdict, kind PacketKind, size int) {
 	}
 }
 
-// corrupt turns the bit that was drawn when the segment was judged.
-func (p *pipe) corrupt(g *segment, now int64) {
-	bit := p.flip % uint64(8*g.size())
+// corrupt turns the bit that was drawn when the segment was judged, now that nothing can keep it from
+// arriving: what is sent again is sent whole.
+func (p *pipe) corrupt(g *segment) {
+	bit := g.flip % uint64(8*g.size())
 	g.buf[bit/8] ^= 1 << (bit % 8)
-	p.s.trace.add(now, &p.src.actor, "corrupt", "", int64(bit))
+	g.flip = 0
+	p.s.trace.add(p.s.now(), &p.src.actor, "corrupt", "", int64(bit))
 }
 
 // dripping hands out the next piece of the segment that is due and tells whether there is more to wait for;

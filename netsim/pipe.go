@@ -32,7 +32,7 @@ type pipe struct {
 	drip     *Fault   // whose rule lets bytes drip; nil = none
 	rate     int64    // of drip, in bytes per second
 	dripAt   int64    // when the next piece is through; 0 = none is under way
-	flip     uint64   // of the packet that was judged last: a draw that says which bit turns; 0 = none
+	flip     uint64   // of the packet that was judged last: see segment
 	entering segQueue // before a shared bottleneck, for some hundred nanoseconds
 	turn     event
 	flight   segQueue
@@ -227,9 +227,7 @@ func (p *pipe) send(g *segment, now int64) {
 	verdict, delay := p.s.judge(p, g.kind, g.size(), now)
 	switch verdict {
 	case Pass:
-		if p.flip != 0 {
-			p.corrupt(g, now)
-		}
+		g.flip = p.flip
 		if shared := p.neck != nil && !p.exact; shared || !p.entering.empty() {
 			p.enter(g, delay, shared, now)
 		} else {
@@ -255,6 +253,9 @@ func (p *pipe) send(g *segment, now int64) {
 // fly puts a segment on its way. Its instant is nudged here, as only the first in flight stands in the
 // event queue.
 func (p *pipe) fly(g *segment, at int64) {
+	if g.flip != 0 {
+		p.corrupt(g)
+	}
 	shift, tie := nudge(p.s.cfg.Seed, p.arrive.key, at)
 	p.lastAt = max(at+shift, p.lastAt)
 	g.at, g.tie = p.lastAt, tie

@@ -9,6 +9,7 @@ type segment struct {
 	kind PacketKind
 	seq  uint64 // place in the stream; 0 for a RST, which has none
 	at   int64  // when it arrives
+	flip uint64 // not 0: one bit of it is to turn on the way, and this draw says which
 	tie  uint64
 
 	// Before a shared bottleneck.
