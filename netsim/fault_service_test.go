@@ -325,3 +325,19 @@ func TestAKillEndsAPauseForWhatTheProcessHasWritten(t *testing.T) {
 		require.GreaterOrEqual(t, dialled(), time.Second)
 	})
 }
+
+func TestTheKernelOfAPausedHostEndsTheHandshakeOfItsDial(t *testing.T) {
+	inLab(t, Config{}, func(x *lab) {
+		accepted := x.later(func() { _, _ = x.l.Accept() })
+		at := x.Elapsed()
+		x.Clock().AfterFunc(ms/2, func() {
+			pause := x.Pause("client")
+			x.Clock().AfterFunc(time.Second, pause.Stop)
+		})
+		x.took(time.Second+ms/2, func() {
+			_, err := x.dial()
+			require.NoError(t, err)
+		})
+		require.InDelta(t, at+3*ms, accepted(), float64(10*time.Microsecond))
+	})
+}

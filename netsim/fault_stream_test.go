@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"io"
 	"math/bits"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -150,6 +152,18 @@ func TestADialDuringConntrackLossSucceedsWithItsNextSYN(t *testing.T) {
 		x.took(time.Second+2*ms, func() { // the SYN-ACK of the first SYN is dropped
 			_, err := x.dial()
 			require.NoError(t, err)
+		})
+	})
+}
+
+func TestConntrackLossForgetsWhatWasAskedForInItsOwnInstant(t *testing.T) {
+	inLab(t, Config{}, func(x *lab) {
+		x.took(time.Second+2*ms, func() {
+			var wg sync.WaitGroup
+			wg.Go(func() { _, _ = x.dial() })
+			synctest.Wait() // the SYN has left
+			x.ConntrackLoss("client", "server", false)
+			wg.Wait()
 		})
 	})
 }

@@ -146,3 +146,20 @@ func TestTheClockOfAHostReservesInstantsAndWorksOutsideABubble(t *testing.T) {
 	require.InDelta(t, time.Hour, h.Clock().Now().Sub(s.Clock().Now()), float64(time.Minute))
 	h.Clock().(*hostClock).Reserve()()
 }
+
+func TestAShorterTimeoutCountsWhicheverWayTheClockIsWrong(t *testing.T) {
+	for _, by := range []time.Duration{-time.Hour, time.Hour} {
+		inLab(t, Config{}, func(x *lab) {
+			clk := x.server.Clock()
+			x.SkewClock("server", by)
+			long, cancelLong := clk.WithTimeout(context.Background(), time.Minute)
+			defer cancelLong()
+			short, cancel := clk.WithTimeout(long, time.Second)
+			defer cancel()
+			longer, cancelLonger := clk.WithTimeout(long, time.Hour)
+			defer cancelLonger()
+			x.took(time.Second, func() { <-short.Done() })
+			x.took(59*time.Second, func() { <-longer.Done() })
+		})
+	}
+}

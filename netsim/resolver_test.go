@@ -289,3 +289,28 @@ func TestACrashEndsLookupsOneByOneInTheOrderOfTheirAnswers(t *testing.T) {
 		require.Equal(t, "cab", order)
 	})
 }
+
+func TestOfSeveralDNSFaultsTheLastOneCountsButSilenceComesFirst(t *testing.T) {
+	inLab(t, Config{}, func(x *lab) {
+		look := func() string {
+			_, err := x.client.Resolver().LookupHost(background, "server")
+			if err != nil {
+				return err.(*net.DNSError).Err
+			}
+			return ""
+		}
+		silent := x.TimeoutDNS("server")
+		fails := x.FailDNS("*")
+		none := x.NoSuchHost("server")
+		changed := x.ChangeDNS("server", "10.0.0.9")
+		require.Equal(t, "i/o timeout", look())
+		silent.Stop()
+		require.Empty(t, look())
+		changed.Stop()
+		require.Equal(t, "no such host", look())
+		none.Stop()
+		require.Equal(t, "server misbehaving", look())
+		fails.Stop()
+		require.Empty(t, look())
+	})
+}
