@@ -197,3 +197,22 @@ func TestSwizzleRefusesArgumentsThatMeanNothing(t *testing.T) {
 		s.locked(func() { require.Empty(t, s.rules, "it has ended by itself") })
 	})
 }
+
+func TestAClogOfASwizzleLeavesTheHostsOwnConnectionsAlone(t *testing.T) {
+	inLab(t, Config{}, func(x *lab) {
+		own, err := x.server.DialContext(context.Background(), "tcp", "localhost:80")
+		require.NoError(t, err)
+		served, err := x.l.Accept()
+		require.NoError(t, err)
+		fault := x.Swizzle([]string{"server"}, time.Hour, time.Hour)
+		x.write(own, "to itself")
+		x.took(0, func() { x.read(served, "to itself") })
+		x.write(x.a, "held")
+		x.sleep(time.Second)
+		n, err := x.b.Peek(make([]byte, 1))
+		require.NoError(t, err)
+		require.Zero(t, n)
+		fault.Stop()
+		x.read(x.b, "held")
+	})
+}

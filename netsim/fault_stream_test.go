@@ -167,3 +167,15 @@ func TestConntrackLossForgetsWhatWasAskedForInItsOwnInstant(t *testing.T) {
 		})
 	})
 }
+
+func TestOfTwoDripsTheSlowerCounts(t *testing.T) {
+	inLab(t, Config{}, func(x *lab) {
+		slow := x.Drip("client", "server", 10)
+		x.Drip("*", "*", 1000)
+		x.write(x.a, "0123456789")
+		x.took(time.Second+ms, func() { x.read(x.b, "0123456789") })
+		slow.Stop()
+		x.write(x.a, "0123456789")
+		x.took(11*ms, func() { x.read(x.b, "0123456789") })
+	})
+}

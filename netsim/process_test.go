@@ -55,6 +55,11 @@ func outliving(end func(h *Host), after time.Duration) Result {
 		s.Clock().Sleep(time.Second)
 		end(h)
 		s.Clock().Sleep(time.Minute)
+		s.locked(func() {
+			if s.living != 0 {
+				panic("a goroutine that was reported and then returned counts twice")
+			}
+		})
 	})
 }
 
