@@ -341,3 +341,30 @@ func TestTheKernelOfAPausedHostEndsTheHandshakeOfItsDial(t *testing.T) {
 		require.InDelta(t, at+3*ms, accepted(), float64(10*time.Microsecond))
 	})
 }
+
+func TestAPauseIsNoReasonForTheKernelsToGiveUp(t *testing.T) {
+	inLab(t, Config{UserTimeout: 5 * time.Second}, func(x *lab) {
+		require.NoError(t, x.a.SetKeepAlive(true))
+		require.NoError(t, x.b.SetKeepAlive(true))
+		fault := x.Pause("server")
+		x.write(x.b, "held for longer than the user timeout")
+		x.sleep(time.Hour)
+		fault.Stop()
+		x.read(x.a, "held for longer than the user timeout")
+		stall := x.Stall("server")
+		x.sleep(time.Hour) // its kernel answers the probes
+		stall.Stop()
+		x.write(x.a, "alive")
+		x.read(x.b, "alive")
+	})
+}
+
+func TestKeepAliveFindsAClogThatStays(t *testing.T) {
+	inLab(t, Config{}, func(x *lab) {
+		require.NoError(t, x.a.SetKeepAlive(true))
+		fault := x.Clog("client", "server")
+		x.readError(x.a, syscall.ETIMEDOUT)
+		fault.Stop()
+		x.connect()
+	})
+}
