@@ -36,6 +36,7 @@ type Conn struct {
 	readEnd bool // CloseRead
 	sentFIN bool
 	linger0 bool
+	eager   *eager        // see eager.go
 	errno   syscall.Errno // the next operation gets it, as with SO_ERROR
 
 	heard       int64      // when something came from the other end, as far as the pipes have looked
@@ -213,6 +214,9 @@ func (c *Conn) WaitReadable() error {
 func (c *Conn) Write(b []byte) (int, error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
+	if c.eager != nil {
+		return c.writeEagerly(b)
+	}
 	done, turn := 0, false
 	for {
 		if err := c.writeError(); err != nil {

@@ -19,6 +19,8 @@ func (c *Conn) fire(k eventKind, now int64) {
 		c.rel.all(&c.writers, now)
 	case evKeepAlive:
 		c.keepAliveDue(now)
+	case evFlush:
+		c.sendQueued(now)
 	}
 }
 
@@ -42,6 +44,9 @@ func (c *Conn) end(now int64, how endKind) {
 			c.die(now) // an orphan that still had something to send
 		}
 		return
+	}
+	if how == endKill {
+		c.sendQueued(now)
 	}
 	c.closed = true
 	c.endKeepAlive()
@@ -83,6 +88,7 @@ func (c *Conn) CloseWrite() error {
 	}
 	if !c.sentFIN {
 		now := c.s.now()
+		c.sendQueued(now)
 		c.sentFIN = true
 		c.out.sendFIN(now)
 		c.rel.all(&c.space, now)

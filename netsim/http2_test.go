@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -29,10 +28,8 @@ func http2Load(s *Sim) {
 		s.Note("server "+r.URL.Path, fmt.Sprint(n, " bytes"), r.Proto)
 	})}
 	var serving, wg sync.WaitGroup
-	serving.Go(func() { _ = srv.Serve(bigBuffers{l}) })
-	tr := &http.Transport{Protocols: &h2, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		return withBigBuffer(client.DialContext(ctx, network, address))
-	}}
+	serving.Go(func() { _ = srv.Serve(EagerListener(l, 0)) })
+	tr := &http.Transport{Protocols: &h2, DialContext: EagerDial(client.DialContext, 0)}
 	for i := range 5 {
 		s.Clock().Sleep(100 * time.Millisecond)
 		wg.Go(func() {
@@ -54,18 +51,7 @@ func http2Load(s *Sim) {
 	s.Clock().Sleep(10 * time.Second)
 }
 
-type bigBuffers struct{ net.Listener }
-
-func (l bigBuffers) Accept() (net.Conn, error) { return withBigBuffer(l.Listener.Accept()) }
-
-func withBigBuffer(c net.Conn, err error) (net.Conn, error) {
-	if err != nil {
-		return nil, err
-	}
-	return c, c.(*Conn).SetWriteBuffer(1 << 30)
-}
-
-func TestHTTP2OfTheStandardLibraryRunsWhenItsWritesNeverWait(t *testing.T) {
+func TestHTTP2OfTheStandardLibraryRunsOverEagerWrites(t *testing.T) {
 	res := Run(Config{Seed: 1, Latency: 20 * time.Millisecond, Jitter: 5 * time.Millisecond, KeepTrace: true}, http2Load)
 	require.NoError(t, res.Err)
 	notes := 0

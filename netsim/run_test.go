@@ -43,6 +43,8 @@ func TestChild(t *testing.T) {
 		Run(Config{Seed: 99, StuckAfter: 400 * time.Millisecond}, lockOverAWait)
 	case "stuck in a test":
 		Test(t, Config{Seed: 99, StuckAfter: 400 * time.Millisecond}, lockOverAWait)
+	case "write under a lock":
+		Run(Config{Seed: 99, StuckAfter: 400 * time.Millisecond}, func(s *Sim) { writesUnderALock(s, 0) })
 	case "failing test":
 		Test(t, Config{Seed: 77}, func(s *Sim) {
 			s.Note("room", "event", "the last one")

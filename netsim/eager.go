@@ -1,0 +1,145 @@
+package netsim
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net"
+)
+
+// This file is what connections need that are given to a library which writes while it holds a lock, or
+// whose goroutines race within one instant for who writes first: net/http's HTTP/2 does both. A connection
+// with eager writes never lets Write wait, and joins all that is written in one instant. There is no goroutine
+// behind it: the queue is emptied by an event.
+
+// DefaultEagerLimit is the limit of SetEagerWrites(0), in bytes.
+const DefaultEagerLimit = 16 << 20
+
+// ErrEagerFull is what Write gives, in a *net.OpError, when the bytes would go over the limit of
+// SetEagerWrites. Nothing of them was taken. Who gets it has a peer that does not read, or needs a larger
+// limit.
+var ErrEagerFull = errors.New("netsim: the peer has not acknowledged as much as the limit of eager writes allows")
+
+// eager is the state of one end with eager writes. A nil one is that of an ordinary end. Sim.mu guards it.
+type eager struct {
+	limit int
+	queue []byte // written and not sent yet
+	flush event
+}
+
+// SetEagerWrites has Write take everything at once and never wait, as a library needs that holds a lock over
+// its Writes (law 4 of the design): in a bubble such a Write, waiting for room, would hang all others for ever.
+// What is written within one instant leaves together at an instant of its own right after, so that the order in
+// which a library's goroutines race for the connection does not show. From then on the trace takes the lengths
+// of both ends of the connection for rough ones (Event.Rough), because a library that writes so often decides
+// by the same race how many TLS records or HTTP/2 frames of its own it makes.
+//
+// limit bounds the bytes that the peer has not acknowledged: a Write that would exceed it gets ErrEagerFull. It
+// takes the place of SetWriteBuffer. 0 means DefaultEagerLimit; a negative one panics. Close and CloseWrite
+// send what was written before. Errors of the network come with the next Write, as they do when a send buffer
+// has room. It must be called before a Write waits, best before the first one; it cannot be undone, and calling
+// it again changes the limit. After Close it gives net.ErrClosed.
+func (c *Conn) SetEagerWrites(limit int) error {
+	checkEagerLimit(limit)
+	setDefault(&limit, DefaultEagerLimit)
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	switch {
+	case c.closed:
+		return c.optionError()
+	case c.writing:
+		panic("netsim: SetEagerWrites while a Write waits")
+	case c.eager == nil:
+		c.eager = &eager{}
+		c.eager.flush.init(c, evFlush, c.actor.hash)
+		c.actor.rough, c.in.src.actor.rough = true, true
+	}
+	c.eager.limit = limit
+	return nil
+}
+
+// DialFunc is the shape of DialContext.
+type DialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// EagerDial gives a dial function whose connections have eager writes: see Conn.SetEagerWrites, also for
+// limit. dial must dial connections of this package, as Host.DialContext does; it panics on others. It fits
+// below crypto/tls.
+func EagerDial(dial DialFunc, limit int) DialFunc {
+	checkEagerLimit(limit)
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		return madeEager(limit)(dial(ctx, network, address))
+	}
+}
+
+// EagerListener gives a listener whose connections have eager writes: see Conn.SetEagerWrites, also for limit.
+// l must accept connections of this package, as those of Host.Listen do; it panics on others. It fits below
+// tls.NewListener.
+func EagerListener(l net.Listener, limit int) net.Listener {
+	checkEagerLimit(limit)
+	return eagerListener{l, limit}
+}
+
+func checkEagerLimit(limit int) {
+	if limit < 0 {
+		panic("netsim: the limit of eager writes is 0 or more")
+	}
+}
+
+type eagerListener struct {
+	net.Listener
+	limit int
+}
+
+func (l eagerListener) Accept() (net.Conn, error) { return madeEager(l.limit)(l.Listener.Accept()) }
+
+// madeEager makes connections eager. One that was closed meanwhile, by the end of its host, says so itself.
+func madeEager(limit int) func(c net.Conn, err error) (net.Conn, error) {
+	return func(c net.Conn, err error) (net.Conn, error) {
+		if err != nil {
+			return nil, err
+		}
+		conn, ok := c.(*Conn)
+		if !ok {
+			panic("netsim: eager writes need a connection of this package")
+		}
+		_ = conn.SetEagerWrites(limit)
+		return conn, nil
+	}
+}
+
+// writeEagerly is Write. Sim.mu is held.
+func (c *Conn) writeEagerly(b []byte) (int, error) {
+	if err := c.writeError(); err != nil {
+		return 0, err
+	}
+	e, now := c.eager, c.s.now()
+	c.out.settle(now)
+	if len(b) > e.limit-c.out.buffered-len(e.queue) {
+		return 0, c.opError("write", ErrEagerFull)
+	}
+	if len(b) == 0 {
+		return 0, nil
+	}
+	e.queue = append(e.queue, b...)
+	if !e.flush.queued() {
+		c.s.schedule(&e.flush, now, now)
+	}
+	return len(b), nil
+}
+
+// sendQueued lets go what eager writes have queued. Sim.mu is held.
+func (c *Conn) sendQueued(now int64) {
+	e := c.eager
+	if e == nil || len(e.queue) == 0 {
+		return
+	}
+	c.s.cancel(&e.flush)
+	if !c.dead {
+		// The limit has taken the place of the send buffer's size.
+		size := c.out.sendCap
+		c.out.sendCap = math.MaxInt
+		c.out.write(e.queue, now)
+		c.out.sendCap = size
+	}
+	e.queue = e.queue[:0]
+}
