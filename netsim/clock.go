@@ -34,7 +34,12 @@ func (c *simClock) claim(d time.Duration) (at int64, off time.Duration) {
 	if target < now && d > 0 {
 		target = 1 << 62 // the sum overflows: practically never
 	}
-	at = s.claims.claim(s.cfg.Seed, target, now, s.armed)
+	at = s.claims.claim(s.cfg.Seed, target, now)
+	if at == s.armed {
+		// The network gives way, so that it does not matter who of one instant was first to ask.
+		s.armed = 0
+		s.arm(now)
+	}
 	return at, duration(at - now)
 }
 

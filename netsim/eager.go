@@ -3,7 +3,6 @@ package netsim
 import (
 	"context"
 	"errors"
-	"math"
 	"net"
 )
 
@@ -18,7 +17,7 @@ const DefaultEagerLimit = 16 << 20
 // ErrEagerFull is what Write gives, in a *net.OpError, when the bytes would go over the limit of
 // SetEagerWrites. Nothing of them was taken. Who gets it has a peer that does not read, or needs a larger
 // limit.
-var ErrEagerFull = errors.New("netsim: the peer has not acknowledged as much as the limit of eager writes allows")
+var ErrEagerFull = errors.New("netsim: the peer has not taken as much as the limit of eager writes allows")
 
 // eager is the state of one end with eager writes. A nil one is that of an ordinary end. Sim.mu guards it.
 type eager struct {
@@ -32,10 +31,12 @@ type eager struct {
 // What is written within one instant leaves together at an instant of its own right after, so that the order in
 // which a library's goroutines race for the connection does not show. From then on the trace takes the lengths
 // of both ends of the connection for rough ones (Event.Rough), because a library that writes so often decides
-// by the same race how many TLS records or HTTP/2 frames of its own it makes.
+// by the same race how many TLS records or HTTP/2 frames of its own it makes. For the same reason nothing else
+// depends on these lengths: what leaves together is one segment however long it is, and the peer's receive window
+// does not hold it up. Only a Link.Bandwidth still counts bytes, and such a run may not repeat exactly.
 //
-// limit bounds the bytes that the peer has not acknowledged: a Write that would exceed it gets ErrEagerFull. It
-// takes the place of SetWriteBuffer. 0 means DefaultEagerLimit; a negative one panics. Close and CloseWrite
+// limit bounds the bytes that the peer has not acknowledged or not read: a Write that would exceed it gets
+// ErrEagerFull. It takes the place of the send buffer and of the window. 0 means DefaultEagerLimit; a negative one panics. Close and CloseWrite
 // send what was written before. Errors of the network come with the next Write, as they do when a send buffer
 // has room. It must be called before a Write waits, best before the first one; it cannot be undone, and calling
 // it again changes the limit. After Close it gives net.ErrClosed.
@@ -53,6 +54,7 @@ func (c *Conn) SetEagerWrites(limit int) error {
 		c.eager = &eager{}
 		c.eager.flush.init(c, evFlush, c.actor.hash)
 		c.actor.rough, c.in.src.actor.rough = true, true
+		c.out.window += 1 << 40 // out of the way: the limit bounds what is under way
 	}
 	c.eager.limit = limit
 	return nil
@@ -114,7 +116,7 @@ func (c *Conn) writeEagerly(b []byte) (int, error) {
 	}
 	e, now := c.eager, c.s.now()
 	c.out.settle(now)
-	if len(b) > e.limit-c.out.buffered-len(e.queue) {
+	if len(b) > e.limit-c.out.buffered-c.out.ready-len(e.queue) {
 		return 0, c.opError("write", ErrEagerFull)
 	}
 	if len(b) == 0 {
@@ -135,11 +137,15 @@ func (c *Conn) sendQueued(now int64) {
 	}
 	c.s.cancel(&e.flush)
 	if !c.dead {
-		// The limit has taken the place of the send buffer's size.
-		size := c.out.sendCap
-		c.out.sendCap = math.MaxInt
-		c.out.write(e.queue, now)
-		c.out.sendCap = size
+		c.out.writeWhole(e.queue, now)
 	}
 	e.queue = e.queue[:0]
+}
+
+// writeWhole sends b as one segment, however long it is, because the number of segments would show its exact length.
+func (p *pipe) writeWhole(b []byte, now int64) {
+	p.buffered += len(b)
+	p.hold(p.s.segments.get(PacketData, b))
+	p.s.trace.add(now, &p.src.actor, "send", "", int64(len(b)))
+	p.push(now)
 }

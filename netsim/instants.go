@@ -56,8 +56,8 @@ func (c *instants) free(x int64) bool {
 
 // claim hands out a free instant at or a little after target, and always after now. Ties are ordered by the
 // seed: the first few candidates are drawn from it, and only when all of those are taken the next free
-// nanosecond is used. armed is the instant for which the pump has set its timer; it counts as taken.
-func (c *instants) claim(seed uint64, target, now, armed int64) int64 {
+// nanosecond is used. Where the pump has set its timer does not matter: the pump gives way.
+func (c *instants) claim(seed uint64, target, now int64) int64 {
 	if target <= now {
 		target = now + 1
 	}
@@ -71,12 +71,12 @@ func (c *instants) claim(seed uint64, target, now, armed int64) int64 {
 	x := target
 	for n := uint64(0); n < 4; n++ {
 		shift, _ := nudge(seed, n, target)
-		if x = target + shift; x != armed && c.free(x) {
+		if x = target + shift; c.free(x) {
 			c.taken[x] = struct{}{}
 			return x
 		}
 	}
-	for x = target + nudgeMask + 1; x == armed || !c.free(x); x++ {
+	for x = target + nudgeMask + 1; !c.free(x); x++ {
 	}
 	c.taken[x] = struct{}{}
 	return x

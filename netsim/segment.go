@@ -92,6 +92,9 @@ func (p *segmentPool) get(kind PacketKind, b []byte) *segment {
 		g.kind = kind
 		return g
 	}
+	if len(b) > maxSegment {
+		return &segment{kind: kind, buf: append([]byte(nil), b...)} // of eager writes; not kept for later
+	}
 	class, size := classOf(len(b))
 	g := p.free[class].pop()
 	if g == nil {
@@ -107,6 +110,9 @@ func (p *segmentPool) get(kind PacketKind, b []byte) *segment {
 func (p *segmentPool) put(g *segment) {
 	if cap(g.buf) == 0 {
 		p.marks.push(g)
+		return
+	}
+	if cap(g.buf) > maxSegment {
 		return
 	}
 	class, _ := classOf(cap(g.buf))
