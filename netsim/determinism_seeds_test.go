@@ -42,8 +42,12 @@ func TestEveryWorkloadGivesItsGoldenTraceForEverySeed(t *testing.T) {
 	defer runtime.GOMAXPROCS(before)
 	var b strings.Builder
 	hashes := map[uint64]string{}
+	seeds := uint64(workloadSeeds)
+	if raceEnabled && *repeat == 1 {
+		seeds = 5 // the others take long; .ci/determinism runs all
+	}
 	for _, w := range workloads {
-		for seed := range uint64(workloadSeeds) {
+		for seed := range seeds {
 			var first Result
 			for n := range 2 * *repeat {
 				runtime.GOMAXPROCS(1 + n%2)
@@ -61,12 +65,18 @@ func TestEveryWorkloadGivesItsGoldenTraceForEverySeed(t *testing.T) {
 			b.WriteString(line)
 		}
 	}
-	if *rewrite {
+	if *rewrite && seeds == workloadSeeds {
 		require.NoError(t, os.WriteFile(seedsFile, []byte(b.String()), 0o644))
 	}
 	want, err := os.ReadFile(seedsFile)
 	require.NoError(t, err)
-	require.Equal(t, string(want), b.String(), "if the change is meant: go test ./netsim -run EverySeed -rewrite")
+	var lines strings.Builder
+	for i, line := range strings.SplitAfter(string(want), "\n") {
+		if uint64(i)%workloadSeeds < seeds {
+			lines.WriteString(line)
+		}
+	}
+	require.Equal(t, lines.String(), b.String(), "if the change is meant: go test ./netsim -run EverySeed -rewrite")
 }
 
 // massReleases crashes a host on which 100 goroutines wait in reads, 20 in writes, 10 in dials and 10 in Accept, then
