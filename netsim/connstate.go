@@ -45,9 +45,6 @@ func (c *Conn) end(now int64, how endKind) {
 		}
 		return
 	}
-	if how == endKill {
-		c.sendQueued(now)
-	}
 	c.closed = true
 	c.endKeepAlive()
 	c.s.cancel(&c.readDue)
@@ -66,7 +63,7 @@ func (c *Conn) end(now int64, how endKind) {
 		c.sendRST(now)
 	case !c.sentFIN:
 		c.sentFIN = true
-		c.out.sendFIN(now)
+		c.sendLast(now)
 	}
 	c.releaseAll(now)
 	c.forget()
@@ -88,9 +85,8 @@ func (c *Conn) CloseWrite() error {
 	}
 	if !c.sentFIN {
 		now := c.s.now()
-		c.sendQueued(now)
 		c.sentFIN = true
-		c.out.sendFIN(now)
+		c.sendLast(now)
 		c.rel.all(&c.space, now)
 		c.rel.all(&c.writers, now)
 	}

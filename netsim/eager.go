@@ -36,10 +36,11 @@ type eager struct {
 // does not hold it up. Only a Link.Bandwidth still counts bytes, and such a run may not repeat exactly.
 //
 // limit bounds the bytes that the peer has not acknowledged or not read: a Write that would exceed it gets
-// ErrEagerFull. It takes the place of the send buffer and of the window. 0 means DefaultEagerLimit; a negative one panics. Close and CloseWrite
-// send what was written before. Errors of the network come with the next Write, as they do when a send buffer
-// has room. It must be called before a Write waits, best before the first one; it cannot be undone, and calling
-// it again changes the limit. After Close it gives net.ErrClosed.
+// ErrEagerFull. It takes the place of the send buffer and of the window. 0 means DefaultEagerLimit; a negative
+// one panics. Close and CloseWrite send what was written before together with the FIN; a Close that resets the
+// connection forgets what was written in its instant. Errors of the network come with the next Write, as they do
+// when a send buffer has room. SetEagerWrites must be called before a Write waits, best before the first one; it
+// cannot be undone, and calling it again changes the limit. After Close it gives net.ErrClosed.
 func (c *Conn) SetEagerWrites(limit int) error {
 	checkEagerLimit(limit)
 	setDefault(&limit, DefaultEagerLimit)
@@ -140,6 +141,36 @@ func (c *Conn) sendQueued(now int64) {
 		c.out.writeWhole(e.queue, now)
 	}
 	e.queue = e.queue[:0]
+}
+
+// sendLast sends the FIN after everything that was written. What eager writes have queued goes with it, as TCP does it
+// too: when a library closes a connection while others of its goroutines write, the race between them decides whether
+// there is anything, and this must not show as a packet. Sim.mu is held.
+func (c *Conn) sendLast(now int64) {
+	e := c.eager
+	if e == nil || len(e.queue) == 0 {
+		c.out.sendFIN(now)
+		return
+	}
+	c.s.cancel(&e.flush)
+	c.out.buffered += len(e.queue)
+	c.s.trace.add(now, &c.actor, "fin", "", int64(len(e.queue)))
+	c.out.hold(c.s.segments.get(PacketFIN, e.queue))
+	c.out.push(now)
+	e.queue = e.queue[:0]
+}
+
+// takeLast takes in the bytes that came with a FIN and tells how many they are. Nothing tells the peer when nobody will
+// read them.
+func (p *pipe) takeLast(g *segment) int64 {
+	n := g.size()
+	if n == 0 || p.dst.closed {
+		p.s.segments.put(g)
+		return int64(n)
+	}
+	p.ready += n
+	p.recv.push(g)
+	return int64(n)
 }
 
 // writeWhole sends b as one segment, however long it is, because the number of segments would show its exact length.

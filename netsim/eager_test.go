@@ -112,7 +112,7 @@ func TestEagerWritesArriveWholeAndInOrder(t *testing.T) {
 }
 
 func TestWhatIsWrittenInOneInstantLeavesTogether(t *testing.T) {
-	sends := func(order []int) (n int, hash uint64) {
+	sends := func(order []int, wait time.Duration, kind string) (n int, hash uint64) {
 		res := Run(Config{Seed: 1, Latency: time.Millisecond, KeepTrace: true}, func(s *Sim) {
 			c, d := pair(t, s)
 			require.NoError(t, c.SetEagerWrites(0))
@@ -120,26 +120,30 @@ func TestWhatIsWrittenInOneInstantLeavesTogether(t *testing.T) {
 				_, err := c.Write(make([]byte, size))
 				require.NoError(t, err)
 			}
+			s.Clock().Sleep(wait)
 			require.NoError(t, c.Close())
-			_, _ = io.Copy(io.Discard, d)
+			got, _ := io.Copy(io.Discard, d)
+			require.EqualValues(t, order[0]+order[1]+order[2], got)
 			require.NoError(t, d.Close())
 		})
 		require.NoError(t, res.Err)
 		for _, e := range res.Trace.Events {
-			if e.Kind == "send" {
+			if e.Kind == kind && e.N != 0 {
 				n++
-				require.EqualValues(t, 600, e.N)
+				require.EqualValues(t, order[0]+order[1]+order[2], e.N)
 				require.True(t, e.Rough)
-				require.Contains(t, e.String(), " send ~600")
+				require.Contains(t, e.String(), kind+" ~")
 			}
 		}
 		return n, res.Hash
 	}
-	n, hash := sends([]int{100, 200, 300})
-	require.Equal(t, 1, n)
-	n, other := sends([]int{300, 100, 200})
-	require.Equal(t, 1, n)
-	require.Equal(t, hash, other, "whoever was first")
+	for wait, kind := range map[time.Duration]string{time.Second: "send", 0: "fin"} {
+		n, hash := sends([]int{100, 200, 300}, wait, kind)
+		require.Equal(t, 1, n, kind)
+		n, other := sends([]int{300, 120, 200}, wait, kind)
+		require.Equal(t, 1, n, kind)
+		require.Equal(t, hash, other, "whoever was first, and however long they are together")
+	}
 }
 
 func TestEagerWritesAreBoundedByTheirLimit(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/wavepool/wavepool/netsim"
@@ -76,4 +77,23 @@ func ExampleRun() {
 	c := netsim.Run(netsim.Config{Seed: 8}, program)
 	fmt.Println(a.Hash == b.Hash, a.Hash == c.Hash, a.Virtual.Round(time.Second))
 	// Output: true false 1h0m0s
+}
+
+// A trace can be drawn: what WriteSequence prints is a diagram in a block marked mermaid.
+func ExampleTrace_WriteSequence() {
+	res := netsim.Run(netsim.Config{Latency: time.Millisecond, KeepTrace: true}, func(s *netsim.Sim) {
+		l, _ := s.Host("b", "10.0.0.2").Listen(context.Background(), "tcp", ":7")
+		c, _ := s.Host("a", "10.0.0.1").DialContext(context.Background(), "tcp", "b:7")
+		_, _ = c.Write([]byte("hello"))
+		d, _ := l.Accept()
+		_, _ = d.Read(make([]byte, 5))
+	})
+	_ = res.Trace.WriteSequence(os.Stdout, netsim.SequenceOptions{})
+	// Output:
+	// sequenceDiagram
+	//     participant h0 as a
+	//     participant h1 as b
+	//     h0->>h1: 0s dial b:7, +2ms
+	//     h0->>h1: 2.000139ms data 5, +1ms
+	//     h0-->>h1: 3.000289ms open
 }

@@ -301,9 +301,9 @@ func (p *pipe) deliver(g *segment, now int64) {
 		p.s.segments.put(g)
 		dst.onOpen(now)
 	case PacketFIN:
-		p.s.segments.put(g)
+		n := p.takeLast(g)
 		p.fin = true
-		p.s.trace.add(now, &dst.actor, "eof", "", 0)
+		p.s.trace.add(now, &dst.actor, "eof", "", n)
 		dst.readers.wakeOne()
 		p.src.forget()
 		dst.forget()

@@ -10,8 +10,8 @@ import (
 )
 
 // Test runs body in a bubble of virtual time, under the watchdog, and closes the simulation afterwards;
-// goroutines that body has started must end by then. When the test fails it logs the seed and the last
-// events; a panic tells them too.
+// goroutines that body has started must end by then. When the test fails it logs the seed, the last events
+// and the state of the network (Sim.Netstat); a panic tells them too.
 func Test(t *testing.T, cfg Config, body func(s *Sim)) {
 	t.Helper()
 	cfg = cfg.withDefaults()
@@ -30,12 +30,20 @@ func Test(t *testing.T, cfg Config, body func(s *Sim)) {
 				// Nothing prints a log when a panic ends the process.
 				panic(fmt.Sprintf("%v\n%s", r, s.report()))
 			}
+			failed := !finished || t.Failed() || bubble.Failed()
+			report := ""
+			if failed {
+				report = s.report() // while the network still is as the failure found it
+			}
 			s.Close()
 			if err := s.leftover(); err != nil {
 				bubble.Error(err)
+				if !failed {
+					failed, report = true, s.report()
+				}
 			}
-			if !finished || t.Failed() || bubble.Failed() {
-				t.Log(s.report())
+			if failed {
+				t.Log(report)
 			}
 		}()
 		body(s)
@@ -43,7 +51,7 @@ func Test(t *testing.T, cfg Config, body func(s *Sim)) {
 	})
 }
 
-// report gives the seed and the last events.
+// report gives the seed, the last events and the state of the network.
 func (s *Sim) report() string {
 	t := s.Trace()
 	if n := len(t.Events) - s.cfg.LastEvents; n > 0 {
@@ -52,7 +60,7 @@ func (s *Sim) report() string {
 	var b reportText
 	fmt.Fprintf(&b, "netsim: seed %d; the last %d events:\n", s.cfg.Seed, len(t.Events))
 	_ = t.WriteText(&b) // it cannot fail: it writes to memory
-	return string(b)
+	return string(b) + s.Netstat()
 }
 
 type reportText []byte
