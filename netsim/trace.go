@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -122,7 +124,8 @@ func (r *record) event() Event {
 // recorder collects the records of one instant and, when time moves on, folds them into the hash in
 // canonical order. Sim.mu guards it.
 type recorder struct {
-	instant []record // of the current instant, sorted by actor and count
+	instant []record // of the current instant
+	mixed   bool     // instant is not sorted by actor and count
 	hash    uint64
 	total   uint64
 	keep    bool
@@ -138,18 +141,23 @@ func (t *recorder) add(now int64, a *actor, kind, detail string, n int64) {
 	a.seq++
 	t.total++
 	t.instant = append(t.instant, record{a, now, a.seq, n, kind, detail, a.rough})
-	// Insertion sort: nearly always there are one to three events in an instant.
-	for i := len(t.instant) - 1; i > 0; i-- {
-		p, r := &t.instant[i-1], &t.instant[i]
-		if p.a == r.a || p.a.name <= r.a.name {
-			break
-		}
-		*p, *r = *r, *p
+	if n := len(t.instant) - 1; n > 0 && t.instant[n-1].a != a && t.instant[n-1].a.name > a.name {
+		t.mixed = true
+	}
+}
+
+// sort puts the current instant in its canonical order. Nearly always it has one to three events; but a crash of a
+// thousand hosts is one instant too. Events of one actor come in the order of their count already.
+func (t *recorder) sort() {
+	if t.mixed {
+		slices.SortStableFunc(t.instant, func(a, b record) int { return strings.Compare(a.a.name, b.a.name) })
+		t.mixed = false
 	}
 }
 
 // fold ends the instant.
 func (t *recorder) fold() {
+	t.sort()
 	for i := range t.instant {
 		r := &t.instant[i]
 		t.hash = foldRecord(t.hash, r)
@@ -183,6 +191,7 @@ func foldRecord(h uint64, r *record) uint64 {
 // sum gives the hash as if the current instant were over. It does not end it, because more may still be
 // told in it.
 func (t *recorder) sum() uint64 {
+	t.sort()
 	h := t.hash
 	for i := range t.instant {
 		h = foldRecord(h, &t.instant[i])
