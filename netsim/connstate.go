@@ -128,9 +128,9 @@ func (c *Conn) SetLinger(sec int) error {
 	return nil
 }
 
-// SetWriteBuffer sets how many bytes Write takes before the peer has acknowledged them. A very large value
-// makes Write never wait, which a library needs that writes under a mutex (law 4 of the design). It panics
-// if bytes is not positive.
+// SetWriteBuffer sets how many bytes Write takes before the peer has acknowledged them. A library
+// that writes under a mutex needs SetEagerWrites instead (law 4 of the design). It panics if bytes is not
+// positive.
 func (c *Conn) SetWriteBuffer(bytes int) error {
 	if bytes <= 0 {
 		panic("netsim: SetWriteBuffer needs a positive size")

@@ -38,7 +38,7 @@ type ListenerStat struct {
 // ConnStat is one end of a connection. An end that was reset, or closed by both sides, is not there any more.
 type ConnStat struct {
 	Name  string // as in the trace
-	State string // as ss names it: SYN-SENT, ESTAB, CLOSE-WAIT, FIN-WAIT-1, FIN-WAIT-2, LAST-ACK or CLOSED
+	State string // as RFC 9293, 3.3.2 names it: SYN-SENT, ESTABLISHED, CLOSE-WAIT, FIN-WAIT-1, FIN-WAIT-2, LAST-ACK or CLOSED
 	// Closed says that the application has closed it, or is gone; what is left is the kernel's.
 	Closed   bool
 	RecvQ    int           // bytes that have arrived and were not read
@@ -114,7 +114,7 @@ func (c *Conn) state() string {
 	case c.dead:
 		return "CLOSED"
 	case !c.sentFIN && !c.in.fin:
-		return "ESTAB"
+		return "ESTABLISHED"
 	case !c.sentFIN:
 		return "CLOSE-WAIT"
 	case !c.in.fin && !c.out.fin:
@@ -163,7 +163,7 @@ func (s Snapshot) String() string {
 	for _, h := range s.Hosts {
 		fmt.Fprintf(&b, "host %s %s %s\n", h.Name, h.Addr, h.State)
 		for _, l := range h.Listeners {
-			fmt.Fprintf(&b, "  %-10s :%d backlog %d/%d", "LISTEN", l.Port, l.Queued+l.HalfOpen, l.Backlog)
+			fmt.Fprintf(&b, "  %-11s :%d backlog %d/%d", "LISTEN", l.Port, l.Queued+l.HalfOpen, l.Backlog)
 			count(&b, "half open", l.HalfOpen)
 			count(&b, "accepting", l.Accepting)
 			b.WriteByte('\n')
@@ -179,7 +179,7 @@ func (s Snapshot) String() string {
 }
 
 func (c ConnStat) write(b *strings.Builder) {
-	fmt.Fprintf(b, "  %-10s %s", c.State, c.Name)
+	fmt.Fprintf(b, "  %-11s %s", c.State, c.Name)
 	count(b, "recv-q", c.RecvQ)
 	count(b, "send-q", c.SendQ)
 	count(b, "in flight", c.InFlight)

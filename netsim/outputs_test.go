@@ -65,6 +65,23 @@ func TestReadJSONNamesTheLineOfAMistake(t *testing.T) {
 	require.EqualValues(t, 0xab, tr.Hash)
 }
 
+func FuzzReadJSON(f *testing.F) {
+	f.Add([]byte(`{"t":1,"actor":"a","seq":1,"kind":"k"}` + "\n" + `{"total":1,"hash":"ab"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		tr, err := ReadJSON(bytes.NewReader(text))
+		if err != nil {
+			require.Nil(t, tr)
+			return
+		}
+		var b bytes.Buffer
+		require.NoError(t, tr.WriteJSON(&b))
+		again, err := ReadJSON(&b)
+		require.NoError(t, err, "what was read can be written and read again")
+		require.Equal(t, tr, again)
+		require.NoError(t, tr.WriteSequence(io.Discard, SequenceOptions{Limit: 5, Notes: true}), "and drawn")
+	})
+}
+
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
@@ -212,18 +229,18 @@ func TestNetstatShowsTheNetworkAsItIs(t *testing.T) {
 	require.NoError(t, res.Err)
 	require.Equal(t, `netsim: the network at 2.580002067s, seed 5
 host a 10.0.0.1 up
-  ESTAB      a:32768>b:7, send-q 2000, idle 2.49s, writers 1
-  SYN-SENT   a:32768>d:1, retransmits in 1.5s, tries 1, idle 500ms
-  ESTAB      a:32769>b:7, idle 2.53s, readers 1
-  ESTAB      a:32770>b:7, send-q 10, lost 10, retransmits in 1.5s, tries 3, idle 2.51s
-  FIN-WAIT-2 a:32771>b:7, idle 2.49s
+  ESTABLISHED a:32768>b:7, send-q 2000, idle 2.49s, writers 1
+  SYN-SENT    a:32768>d:1, retransmits in 1.5s, tries 1, idle 500ms
+  ESTABLISHED a:32769>b:7, idle 2.53s, readers 1
+  ESTABLISHED a:32770>b:7, send-q 10, lost 10, retransmits in 1.5s, tries 3, idle 2.51s
+  FIN-WAIT-2  a:32771>b:7, idle 2.49s
 host b 10.0.0.2 up
-  LISTEN     :7 backlog 1/128
-  LISTEN     :8 backlog 0/128, accepting 1
-  ESTAB      b:7<a:32768, recv-q 1000, idle 2.49s
-  ESTAB      b:7<a:32769, idle 2.53s
-  ESTAB      b:7<a:32770, idle 2.51s
-  CLOSE-WAIT b:7<a:32771, idle 2.49s
+  LISTEN      :7 backlog 1/128
+  LISTEN      :8 backlog 0/128, accepting 1
+  ESTABLISHED b:7<a:32768, recv-q 1000, idle 2.49s
+  ESTABLISHED b:7<a:32769, idle 2.53s
+  ESTABLISHED b:7<a:32770, idle 2.51s
+  CLOSE-WAIT  b:7<a:32771, idle 2.49s
 host c 10.0.0.3 killed
 host d 10.0.0.4 crashed
 fault fault1:silent-drop(a,b)
@@ -250,14 +267,14 @@ func TestNetstatNamesTheStatesOfAClosingConnection(t *testing.T) {
 			a, b := states()
 			require.Equal(t, []string{client, server}, []string{a, b})
 		}
-		wants("ESTAB", "ESTAB")
+		wants("ESTABLISHED", "ESTABLISHED")
 		require.NoError(t, c.CloseWrite())
-		wants("FIN-WAIT-1", "ESTAB")
+		wants("FIN-WAIT-1", "ESTABLISHED")
 		s.Clock().Sleep(time.Second)
 		wants("FIN-WAIT-2", "CLOSE-WAIT")
 		require.NoError(t, d.Close())
 		wants("FIN-WAIT-2", "LAST-ACK")
-		require.Contains(t, s.Netstat(), "LAST-ACK   server:80<client:32768, closed by its host")
+		require.Contains(t, s.Netstat(), "LAST-ACK    server:80<client:32768, closed by its host")
 		s.Clock().Sleep(time.Second)
 		wants("CLOSED", "CLOSED")
 		require.NoError(t, c.Close())

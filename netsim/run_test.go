@@ -181,6 +181,7 @@ func TestAFailingTestShowsItsSeedAndLastEvents(t *testing.T) {
 	require.NotZero(t, status)
 	require.Contains(t, out, "netsim: seed 77; the last 1 events:")
 	require.Contains(t, out, "room#1 event the last one")
+	require.Contains(t, out, "netsim: the network at 0s, seed 77\n")
 	out, errs, status := child(t, "panicking test")
 	require.NotZero(t, status)
 	require.True(t, strings.Contains(out+errs, "seed 77") && strings.Contains(out+errs, "planted"), out+errs)
