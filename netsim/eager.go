@@ -11,6 +11,10 @@ import (
 // with eager writes never lets Write wait, and joins all that is written in one instant. There is no goroutine
 // behind it: the queue is emptied by an event.
 
+// evFlush sends what eager writes have queued. Kinds of events count in the order of ties, and this number stands apart
+// so that new kinds leave it as it is.
+const evFlush eventKind = 100
+
 // DefaultEagerLimit is the limit of SetEagerWrites(0), in bytes.
 const DefaultEagerLimit = 16 << 20
 

@@ -47,6 +47,8 @@ type ConnStat struct {
 	Lost     int           // bytes of SendQ that wait to be sent again
 	Timer    time.Duration // until the retransmission timer, or that of the SYN, fires; -1 = it does not run
 	Tries    int           // how often it has fired in a row
+	Alive    time.Duration // until the keep-alive timer fires; -1 = it does not run
+	Probes   int           // of keep-alive, that nobody has answered
 	Idle     time.Duration // since the last packet of the connection that went through, either way
 	Readers  int           // goroutines that wait in Read or WaitReadable
 	Writers  int           // goroutines that wait in Write
@@ -85,7 +87,7 @@ func (h *Host) stat(now int64) HostStat {
 	}
 	for _, d := range h.dials {
 		f := d.flow
-		out.Conns = append(out.Conns, ConnStat{Name: f.client.actor.name, State: "SYN-SENT", Timer: d.again.until(now),
+		out.Conns = append(out.Conns, ConnStat{Name: f.client.actor.name, State: "SYN-SENT", Timer: d.again.until(now), Alive: -1,
 			Tries: d.tries, Idle: duration(now - f.last)})
 	}
 	slices.SortFunc(out.Conns, func(a, b ConnStat) int { return cmp.Compare(a.Name, b.Name) })
@@ -94,12 +96,15 @@ func (h *Host) stat(now int64) HostStat {
 
 func (c *Conn) stat(now int64) ConnStat {
 	out := ConnStat{Name: c.actor.name, State: c.state(), Closed: c.closed, RecvQ: c.in.ready, SendQ: c.out.buffered,
-		InFlight: c.out.flight.bytes(), Lost: c.out.lost.bytes(), Timer: c.out.retry.until(now), Tries: c.out.tries,
-		Idle: duration(now - c.flow.last), Readers: c.readers.len(), Writers: c.space.len() + c.writers.len()}
+		InFlight: c.out.flight.bytes() + c.out.entering.bytes(), Lost: c.out.lost.bytes(), Timer: c.out.retry.until(now), Tries: c.out.tries,
+		Alive: -1, Idle: duration(now - c.flow.last), Readers: c.readers.len(), Writers: c.space.len() + c.writers.len()}
 	for _, a := range c.out.acks { // those that have arrived and that the sender has not looked at
 		if a.at <= now {
 			out.SendQ -= a.bytes
 		}
+	}
+	if c.keep != nil {
+		out.Alive, out.Probes = c.keep.due.until(now), c.keep.probes
 	}
 	if c.eager != nil {
 		out.SendQ += len(c.eager.queue)
@@ -187,6 +192,10 @@ func (c ConnStat) write(b *strings.Builder) {
 	if c.Timer >= 0 {
 		fmt.Fprintf(b, ", retransmits in %v", c.Timer.Round(time.Millisecond))
 		count(b, "tries", c.Tries)
+	}
+	if c.Alive >= 0 {
+		fmt.Fprintf(b, ", keep-alive in %v", c.Alive.Round(time.Millisecond))
+		count(b, "probes", c.Probes)
 	}
 	if c.Idle >= time.Millisecond {
 		fmt.Fprintf(b, ", idle %v", c.Idle.Round(time.Millisecond))

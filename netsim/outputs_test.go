@@ -268,6 +268,12 @@ func TestNetstatNamesTheStatesOfAClosingConnection(t *testing.T) {
 			require.Equal(t, []string{client, server}, []string{a, b})
 		}
 		wants("ESTABLISHED", "ESTABLISHED")
+		require.NoError(t, c.SetKeepAlive(true))
+		fault := s.Partition("client", "server")
+		s.Clock().Sleep(20 * time.Second)
+		require.Contains(t, s.Netstat(), "ESTABLISHED client:32768>server:80, keep-alive in 10.001s, probes 1, idle 20s\n")
+		fault.Stop()
+		s.Clock().Sleep(20 * time.Second)
 		require.NoError(t, c.CloseWrite())
 		wants("FIN-WAIT-1", "ESTABLISHED")
 		s.Clock().Sleep(time.Second)

@@ -21,7 +21,6 @@ const (
 	evSwizzle                         // the next step of a swizzle
 	evLookup                          // the answer to a lookup, or the end of waiting for it
 	evGrace                           // a goroutine should have ended by now
-	evFlush                           // what eager writes have queued is sent
 )
 
 // receiver is whatever events happen to. fire runs with Sim.mu held and must not wait.

@@ -159,6 +159,8 @@ func (d *diagram) packet(e *Event, mine, other, peer string) {
 		d.arrow(e, mine, other, arrowReply, "rst: refuses "+e.Detail)
 	case "retransmit":
 		d.arrow(e, mine, other, arrowGoes, fmt.Sprintf("sends again, try %d", e.N))
+	case "keep-alive":
+		d.arrow(e, mine, other, arrowGoes, fmt.Sprintf("keep-alive probe %d", e.N))
 	case "dial-failed":
 		d.arrow(e, other, mine, arrowFails, "dial failed: "+e.Detail)
 	case "timed-out":
