@@ -62,4 +62,9 @@ func TestHTTP2OfTheStandardLibraryRunsOverEagerWrites(t *testing.T) {
 		}
 	}
 	require.Equal(t, 10, notes)
+	for range 5 {
+		again := Run(Config{Seed: 1, Latency: 20 * time.Millisecond, Jitter: 5 * time.Millisecond, KeepTrace: true}, http2Load)
+		require.NoError(t, again.Err)
+		require.Empty(t, Diff(res.Trace, again.Trace), "bodies of 200,000 bytes repeat too")
+	}
 }
