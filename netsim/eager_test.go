@@ -232,6 +232,29 @@ func TestACrashTakesWhatEagerWritesHaveQueuedAndAKillDoesNot(t *testing.T) {
 	}
 }
 
+func TestWhatWasWrittenEagerlyBeforeAPauseLeavesAndWhatIsWrittenDuringItWaits(t *testing.T) {
+	Test(t, Config{Latency: time.Millisecond}, func(s *Sim) {
+		c, d := pair(t, s)
+		require.NoError(t, c.SetEagerWrites(0))
+		_, err := c.Write([]byte("before"))
+		require.NoError(t, err)
+		pause := s.Pause("client")
+		_, err = c.Write([]byte("during"))
+		require.NoError(t, err)
+		b := make([]byte, 20)
+		n, err := d.Read(b)
+		require.NoError(t, err)
+		require.Equal(t, "before", string(b[:n]))
+		s.Clock().AfterFunc(time.Minute, pause.Stop)
+		n, err = d.Read(b)
+		require.NoError(t, err)
+		require.Equal(t, "during", string(b[:n]))
+		require.Greater(t, s.Elapsed(), time.Minute)
+		require.NoError(t, c.Close())
+		require.NoError(t, d.Close())
+	})
+}
+
 func TestEagerWritesWorkOnTheRealClock(t *testing.T) {
 	s := New(Config{})
 	defer s.Close()

@@ -77,6 +77,7 @@ func (h *Host) applyServices(now int64) {
 	served, told, runs := h.unserved && !v.accept, h.stalled && !v.arrive, h.pausing && !v.pause
 	if v.pause && !h.pausing {
 		for _, c := range h.conns {
+			c.sendQueued(now)
 			c.out.allowed = c.out.seq
 		}
 	}

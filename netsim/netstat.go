@@ -21,7 +21,7 @@ type Snapshot struct {
 type HostStat struct {
 	Name      string         // as it was made with
 	Addr      string         // its IP address
-	State     string         // "up", "killed" or "crashed"
+	State     string         // "up", "killed" or "crashed"; with ", paused", ", stalled" or ", unserved" under such a fault
 	Listeners []ListenerStat // by port
 	Conns     []ConnStat     // by name; those that still dial too
 }
@@ -77,6 +77,14 @@ func (s *Sim) Netstat() string { return s.Snapshot().String() }
 
 func (h *Host) stat(now int64) HostStat {
 	out := HostStat{Name: h.name, Addr: h.addr, State: stateNames[h.state]}
+	switch {
+	case h.pausing:
+		out.State += ", paused"
+	case h.stalled:
+		out.State += ", stalled"
+	case h.unserved:
+		out.State += ", unserved"
+	}
 	for port, l := range h.listeners {
 		out.Listeners = append(out.Listeners, ListenerStat{Port: port, Queued: len(l.queue), HalfOpen: l.halfOpen,
 			Backlog: h.s.cfg.Backlog, Accepting: l.accepters.len()})
