@@ -168,7 +168,11 @@ func TestATimerAndAPacketThatWantOneInstantGetTheSameTwoInEitherOrder(t *testing
 				send := func() {
 					s.mu.Lock()
 					defer s.mu.Unlock()
-					out.run(func() { packet[order] = s.now() }, s.now())
+					out.run(func() {
+						s.mu.Lock()
+						defer s.mu.Unlock()
+						packet[order] = s.now()
+					}, s.now())
 				}
 				if order == 0 {
 					set()
@@ -178,6 +182,8 @@ func TestATimerAndAPacketThatWantOneInstantGetTheSameTwoInEitherOrder(t *testing
 					set()
 				}
 				s.Clock().Sleep(time.Millisecond)
+				s.mu.Lock()
+				defer s.mu.Unlock()
 				require.Equal(t, wanted[order], timer[order], "the timer gets what it wants")
 				require.Equal(t, wanted[order]+1, packet[order], "the packet gives way")
 			})
