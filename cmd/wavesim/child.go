@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,7 +18,8 @@ import (
 // that is stuck leaves a bubble that nothing can end; as a process of its own it ends, and the parent makes a
 // verdict of it.
 //
-// The parent writes one job to the child's standard input and reads one answer from its file descriptor 3.
+// The parent writes one job to the child's standard input and reads its answers from file descriptor 3: one, or one for
+// each of the job's seeds.
 // Whatever the child says on standard error is shown only when it broke off.
 
 // childArg as the first argument makes the program a child. Nobody else would write it.
@@ -28,11 +30,13 @@ const childFD = 3
 
 // job is what a child has to do.
 type job struct {
-	File   string  `json:"file"`
-	Seed   *uint64 `json:"seed,omitempty"`
-	Config string  `json:"config,omitempty"`
-	Check  bool    `json:"check,omitempty"`
-	Trace  string  `json:"trace,omitempty"`
+	File   string   `json:"file"`
+	Data   []byte   `json:"data,omitempty"` // the scenario itself, in place of what the file holds
+	Seed   *uint64  `json:"seed,omitempty"`
+	Seeds  []uint64 `json:"seeds,omitempty"` // run it with each of them, instead of Seed
+	Config string   `json:"config,omitempty"`
+	Check  bool     `json:"check,omitempty"`
+	Trace  string   `json:"trace,omitempty"`
 }
 
 // answer is what it has done. Usage is set when the scenario could not be run at all for mistakes in the files.
@@ -41,6 +45,7 @@ type answer struct {
 	Text    string          `json:"text,omitempty"`
 	OK      bool            `json:"ok"`
 	Usage   string          `json:"usage,omitempty"`
+	Result  *result         `json:"result,omitempty"`
 }
 
 func isChild(args []string) bool { return len(args) == 2 && args[1] == childArg }
@@ -62,9 +67,20 @@ func childMain(do func(job) answer) (status int) {
 	}
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(do(j)); err != nil {
-		fmt.Fprintf(os.Stderr, "wavesim: answer: %v\n", err)
-		return exitFailed
+	jobs := []job{j}
+	if len(j.Seeds) > 0 {
+		jobs = jobs[:0]
+		for _, seed := range j.Seeds {
+			one := j
+			one.Seeds, one.Seed = nil, &seed
+			jobs = append(jobs, one)
+		}
+	}
+	for _, one := range jobs {
+		if err := enc.Encode(do(one)); err != nil {
+			fmt.Fprintf(os.Stderr, "wavesim: answer: %v\n", err)
+			return exitFailed
+		}
 	}
 	return exitOK
 }
@@ -85,17 +101,28 @@ func (e *brokeOff) Error() string {
 // spawn runs one job in a child and returns its answer; every way of not answering is a *brokeOff. The
 // environment is added to the child's own.
 func spawn(j job, limit time.Duration, env ...string) (*answer, error) {
+	var a *answer
+	err := spawnEach(j, limit, func(got *answer) { a = got }, env...)
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// spawnEach runs one job in a child and gives each as many answers as the job has seeds, in their order, or one. The limit
+// is for each answer. When the child breaks off there are fewer, and the error is a *brokeOff.
+func spawnEach(j job, limit time.Duration, each func(*answer), env ...string) error {
 	exe, err := os.Executable()
 	if err != nil {
-		return nil, &brokeOff{how: fmt.Sprintf("the program cannot find itself: %v", err)}
+		return &brokeOff{how: fmt.Sprintf("the program cannot find itself: %v", err)}
 	}
 	input, err := json.Marshal(j)
 	if err != nil {
-		return nil, &brokeOff{how: err.Error()}
+		return &brokeOff{how: err.Error()}
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, &brokeOff{how: err.Error()}
+		return &brokeOff{how: err.Error()}
 	}
 	defer r.Close()
 	said := &tail{}
@@ -107,25 +134,47 @@ func spawn(j job, limit time.Duration, env ...string) (*answer, error) {
 	err = cmd.Start()
 	_ = w.Close()
 	if err != nil {
-		return nil, &brokeOff{how: err.Error()}
+		return &brokeOff{how: err.Error()}
 	}
-	timer := time.AfterFunc(limit, func() { _ = cmd.Process.Kill() })
-	raw, readErr := io.ReadAll(r)
+	var late atomic.Bool
+	timer := time.AfterFunc(limit, func() {
+		late.Store(true)
+		_ = cmd.Process.Kill()
+	})
+	readErr := readAnswers(r, max(len(j.Seeds), 1), func(a *answer) {
+		timer.Reset(limit)
+		each(a)
+	})
+	if readErr != nil && !errors.Is(readErr, io.ErrUnexpectedEOF) {
+		_ = cmd.Process.Kill() // what it says cannot be read: there is nothing to wait for
+	}
 	waitErr := cmd.Wait()
-	killed := !timer.Stop()
-	var a answer
+	timer.Stop()
 	switch {
-	case killed:
-		return nil, &brokeOff{fmt.Sprintf("no verdict within %v of wall-clock time (-limit)", limit), said.String()}
-	case waitErr != nil:
-		return nil, &brokeOff{ending(waitErr), said.String()}
-	case readErr != nil:
-		return nil, &brokeOff{readErr.Error(), said.String()}
+	case late.Load():
+		return &brokeOff{fmt.Sprintf("no verdict within %v of wall-clock time (-limit)", limit), said.String()}
+	case waitErr != nil && (readErr == nil || errors.Is(readErr, io.ErrUnexpectedEOF)):
+		return &brokeOff{ending(waitErr), said.String()}
+	case readErr == nil:
+		return nil
 	}
-	if err := json.Unmarshal(raw, &a); err != nil {
-		return nil, &brokeOff{fmt.Sprintf("the verdict cannot be read: %v", err), said.String()}
+	return &brokeOff{fmt.Sprintf("the verdict cannot be read: %v", readErr), said.String()}
+}
+
+// readAnswers reads that many answers.
+func readAnswers(r io.Reader, n int, each func(*answer)) error {
+	dec := json.NewDecoder(r)
+	for range n {
+		var a answer
+		if err := dec.Decode(&a); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		each(&a)
 	}
-	return &a, nil
+	return nil
 }
 
 // exitStuck is the status with which netsim's watchdog ends a process.

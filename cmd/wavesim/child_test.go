@@ -51,6 +51,10 @@ func testJob(j job) answer {
 	case "deadlock":
 		res := netsim.Run(netsim.Config{}, func(*netsim.Sim) { <-make(chan struct{}) })
 		return *newAnswer(&scenario.Verdict{Expectations: []scenario.Judged{{Expect: "the run ends in order", Value: res.Err.Error()}}})
+	case "panic at seed 4":
+		if *j.Seed == 4 {
+			panic("on purpose")
+		}
 	case "arguments":
 		return answer{OK: len(os.Args) == 1, Text: strings.Join(os.Args, " ")}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -17,8 +18,14 @@ var errHelp = errors.New("help was asked for")
 
 const usage = `wavesim runs scenarios: the proxy's own code and configuration under faults, in virtual time, from a seed.
 
-usage: wavesim run FILE... [flags]      run scenarios and judge them
-       wavesim list [DIR]               list the scenarios of a folder (default testdata/scenarios)
+usage: wavesim run FILE... [flags]            run scenarios and judge them
+       wavesim sweep FILE -seeds 1-1000       run one with many seeds: what is usual, and which seeds fail
+       wavesim merge RESULTS...               one summary of what several machines have swept
+       wavesim shrink FILE -seed N            reduce a failing run to the fewest faults, clients and seconds
+       wavesim compare FILE -config A -config B    several configurations side by side on the same seeds
+       wavesim list [DIR]                     list the scenarios of a folder (default testdata/scenarios)
+       wavesim explain [FAULT]                what a fault does, and where it is met in the field
+       wavesim completion bash|zsh|fish       a script for the shell
        wavesim -version
 
   wavesim run testdata/scenarios/silent-drop.yaml
@@ -26,41 +33,50 @@ usage: wavesim run FILE... [flags]      run scenarios and judge them
   wavesim run silent-drop.yaml -config production.yaml      the same faults on your own configuration
   wavesim run -json crash-and-return.yaml | jq .failed
   wavesim run crash-and-return.yaml -trace trace.txt        every packet and event, one a line
+  wavesim sweep silent-drop.yaml -seeds 1-1000 -shard 2/8 -out part2.jsonl && wavesim merge part*.jsonl
+  wavesim compare silent-drop.yaml -config now.yaml -config next.yaml -seeds 1-50
 
-flags of run, before or after the files (one dash or two):
-  -seed N         the seed, instead of the scenario's own
-  -check          run twice and compare the traces; a difference is a failure, and its first event is named
-  -config FILE    the proxy's configuration, instead of the scenario's own
-  -json           verdicts as JSON, one object a line
-  -trace FILE     write the canonical trace of the (only) scenario to FILE
-  -limit TIME     most wall-clock time for one scenario (default 5m)
+flags may stand before or after the files, with one dash or two:
+  -seed N         run, shrink: the seed, instead of the scenario's own
+  -seeds A-B      sweep, compare: a range of seeds (default 1-100, and 1-20 for compare)
+  -config FILE    the proxy's configuration, instead of the scenario's own; for compare twice or more
+  -check          run: run twice and compare the traces; a difference is a failure, and its first event is named
+  -trace FILE     run: write the canonical trace of the (only) scenario to FILE
+  -json           run, compare: one object a line for each verdict or result; sweep: results a line each, merge reads them
+  -out FILE       sweep: write the results to FILE too; shrink: the reduced scenario (default FILE-shrunk-SEED.yaml)
+  -shard I/N      sweep: only every N-th seed, from the I-th on; N machines share a sweep so
+  -parallel N     sweep, compare: how many runs at a time (default: the number of processors)
+  -limit TIME     most wall-clock time for one run (default 5m)
 
-exit codes: 0 every expectation holds, 1 one does not or a run broke off, 2 bad flags or a bad scenario.
+exit codes: 0 every expectation holds, 1 one does not or a run broke off, 2 bad flags or a bad scenario. shrink: 0 when it
+has written a reduced scenario.
 `
 
 // options are the flags of run as given.
 type options struct {
-	files   []string
-	seed    *uint64
-	check   bool
-	json    bool
-	trace   string
+	common
+	files []string
+	seed  *uint64
+	check bool
+	trace string
+}
+
+// common are the flags that several commands have.
+type common struct {
 	config  string
+	json    bool
 	limit   time.Duration
 	noColor bool
 }
 
-// parseRun reads the arguments of run. Flags and files may stand in any order.
-func parseRun(args []string) (*options, error) {
-	o := &options{noColor: os.Getenv("NO_COLOR") != ""}
-	fs := flag.NewFlagSet("wavesim run", flag.ContinueOnError)
+func (c *common) flags(fs *flag.FlagSet) {
+	c.noColor = os.Getenv("NO_COLOR") != ""
+	fs.DurationVar(&c.limit, "limit", 5*time.Minute, "")
+}
+
+// parse reads flags and files, which may stand in any order.
+func parse(fs *flag.FlagSet, args []string, limit *time.Duration) (files []string, err error) {
 	fs.SetOutput(io.Discard)
-	seed := fs.Uint64("seed", 0, "")
-	fs.BoolVar(&o.check, "check", false, "")
-	fs.BoolVar(&o.json, "json", false, "")
-	fs.StringVar(&o.trace, "trace", "", "")
-	fs.StringVar(&o.config, "config", "", "")
-	fs.DurationVar(&o.limit, "limit", 5*time.Minute, "")
 	for {
 		switch err := fs.Parse(args); {
 		case errors.Is(err, flag.ErrHelp):
@@ -71,21 +87,180 @@ func parseRun(args []string) (*options, error) {
 		if fs.NArg() == 0 {
 			break
 		}
-		o.files = append(o.files, fs.Arg(0))
+		files = append(files, fs.Arg(0))
 		args = fs.Args()[1:]
 	}
-	fs.Visit(func(f *flag.Flag) {
-		if f.Name == "seed" {
-			o.seed = seed
-		}
-	})
+	if limit != nil && *limit <= 0 {
+		return nil, fmt.Errorf("-limit %v is not positive", *limit)
+	}
+	return files, nil
+}
+
+// oneFile wants exactly one.
+func oneFile(command string, files []string) (string, error) {
+	switch len(files) {
+	case 0:
+		return "", fmt.Errorf("%s needs a scenario file (wavesim list shows some)", command)
+	case 1:
+		return files[0], nil
+	}
+	return "", fmt.Errorf("%s takes one scenario at a time; got %s", command, strings.Join(files, " "))
+}
+
+func given(fs *flag.FlagSet, name string) (ok bool) {
+	fs.Visit(func(f *flag.Flag) { ok = ok || f.Name == name })
+	return ok
+}
+
+// parseRun reads the arguments of run.
+func parseRun(args []string) (*options, error) {
+	o := &options{}
+	fs := flag.NewFlagSet("wavesim run", flag.ContinueOnError)
+	o.flags(fs)
+	seed := fs.Uint64("seed", 0, "")
+	fs.BoolVar(&o.check, "check", false, "")
+	fs.BoolVar(&o.json, "json", false, "")
+	fs.StringVar(&o.trace, "trace", "", "")
+	fs.StringVar(&o.config, "config", "", "")
+	var err error
+	if o.files, err = parse(fs, args, &o.limit); err != nil {
+		return nil, err
+	}
+	if given(fs, "seed") {
+		o.seed = seed
+	}
 	switch {
 	case len(o.files) == 0:
 		return nil, errors.New("run needs a scenario file (wavesim list shows some)")
 	case o.trace != "" && len(o.files) > 1:
 		return nil, errors.New("-trace takes one scenario at a time")
-	case o.limit <= 0:
-		return nil, fmt.Errorf("-limit %v is not positive", o.limit)
+	}
+	return o, nil
+}
+
+// sweepOptions are the flags of sweep, and compareOptions those of compare.
+type sweepOptions struct {
+	common
+	file     string
+	seeds    seedRange
+	shard    shard
+	parallel int
+	out      string
+}
+
+type compareOptions struct {
+	common
+	file     string
+	configs  []string
+	seeds    seedRange
+	parallel int
+}
+
+// shrinkOptions are the flags of shrink.
+type shrinkOptions struct {
+	common
+	file string
+	seed *uint64
+	out  string
+}
+
+// mergeOptions are the flags of merge.
+type mergeOptions struct {
+	common
+	files []string
+}
+
+func parseSweep(args []string) (*sweepOptions, error) {
+	o := &sweepOptions{}
+	fs := flag.NewFlagSet("wavesim sweep", flag.ContinueOnError)
+	o.flags(fs)
+	seeds := fs.String("seeds", "1-100", "")
+	part := fs.String("shard", "", "")
+	fs.BoolVar(&o.json, "json", false, "")
+	fs.StringVar(&o.out, "out", "", "")
+	fs.StringVar(&o.config, "config", "", "")
+	fs.IntVar(&o.parallel, "parallel", runtime.NumCPU(), "")
+	files, err := parse(fs, args, &o.limit)
+	if err != nil {
+		return nil, err
+	}
+	if o.file, err = oneFile("sweep", files); err != nil {
+		return nil, err
+	}
+	if o.seeds, err = parseSeeds(*seeds); err != nil {
+		return nil, err
+	}
+	if o.shard, err = parseShard(*part); err != nil {
+		return nil, err
+	}
+	return o, checkParallel(o.parallel)
+}
+
+func checkParallel(n int) error {
+	if n < 1 || n > 1024 {
+		return fmt.Errorf("-parallel %d: want 1 to 1024", n)
+	}
+	return nil
+}
+
+func parseCompare(args []string) (*compareOptions, error) {
+	o := &compareOptions{}
+	fs := flag.NewFlagSet("wavesim compare", flag.ContinueOnError)
+	o.flags(fs)
+	seeds := fs.String("seeds", "1-20", "")
+	fs.BoolVar(&o.json, "json", false, "")
+	fs.IntVar(&o.parallel, "parallel", runtime.NumCPU(), "")
+	fs.Func("config", "", func(file string) error {
+		o.configs = append(o.configs, file)
+		return nil
+	})
+	files, err := parse(fs, args, &o.limit)
+	if err != nil {
+		return nil, err
+	}
+	if o.file, err = oneFile("compare", files); err != nil {
+		return nil, err
+	}
+	if o.seeds, err = parseSeeds(*seeds); err != nil {
+		return nil, err
+	}
+	if len(o.configs) < 2 {
+		return nil, errors.New("compare needs -config twice or more: the configurations to put side by side")
+	}
+	return o, checkParallel(o.parallel)
+}
+
+func parseShrink(args []string) (*shrinkOptions, error) {
+	o := &shrinkOptions{}
+	fs := flag.NewFlagSet("wavesim shrink", flag.ContinueOnError)
+	o.flags(fs)
+	seed := fs.Uint64("seed", 0, "")
+	fs.StringVar(&o.out, "out", "", "")
+	fs.StringVar(&o.config, "config", "", "")
+	files, err := parse(fs, args, &o.limit)
+	if err != nil {
+		return nil, err
+	}
+	if o.file, err = oneFile("shrink", files); err != nil {
+		return nil, err
+	}
+	if !given(fs, "seed") {
+		return nil, errors.New("shrink needs -seed: the one that fails (wavesim sweep finds it)")
+	}
+	o.seed = seed
+	return o, nil
+}
+
+func parseMerge(args []string) (*mergeOptions, error) {
+	o := &mergeOptions{}
+	fs := flag.NewFlagSet("wavesim merge", flag.ContinueOnError)
+	o.flags(fs)
+	var err error
+	if o.files, err = parse(fs, args, nil); err != nil {
+		return nil, err
+	}
+	if len(o.files) == 0 {
+		return nil, errors.New("merge needs the files that wavesim sweep -out has written")
 	}
 	return o, nil
 }
@@ -105,10 +280,10 @@ func didYouMean(err error, fs *flag.FlagSet) string {
 }
 
 func unknownCommand(word string) error {
-	if near := config.Nearest(word, []string{"run", "list", "version", "help"}); near != "" {
+	if near := config.Nearest(word, commands); near != "" {
 		return fmt.Errorf("unknown command %q; did you mean %s?", word, near)
 	}
-	return fmt.Errorf("unknown command %q; it is run or list (wavesim -h says more)", word)
+	return fmt.Errorf("unknown command %q; it is one of %s (wavesim -h says more)", word, strings.Join(commands, ", "))
 }
 
 // version describes the build.

@@ -33,33 +33,67 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stderr, usage)
 		return exitUsage
 	}
-	switch command := args[0]; command {
-	case "run":
-		o, err := parseRun(args[1:])
-		switch {
-		case errors.Is(err, errHelp):
-			fmt.Fprint(stdout, usage)
-			return exitOK
-		case err != nil:
-			return fail(err)
-		}
-		return runAll(o, stdout, stderr)
-	case "list":
-		if err := list(args[1:], stdout); err != nil {
-			if errors.Is(err, errHelp) {
-				fmt.Fprint(stdout, usage)
-				return exitOK
-			}
-			return fail(err)
-		}
-		return exitOK
-	case "-h", "-help", "--help", "help":
+	err := command(args[0], args[1:], stdout, stderr)
+	var done exitCode
+	switch {
+	case errors.As(err, &done):
+		return int(done)
+	case errors.Is(err, errHelp):
 		fmt.Fprint(stdout, usage)
 		return exitOK
+	}
+	return fail(err)
+}
+
+// exitCode is the end of a command that has said all by itself.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// commands are the words that may come first.
+var commands = []string{"run", "sweep", "merge", "shrink", "compare", "list", "explain", "completion", "version", "help"}
+
+// with reads a command's arguments and then does it.
+func with[T any](read func([]string) (*T, error), do func(*T, io.Writer, io.Writer) int, args []string, stdout, stderr io.Writer) error {
+	o, err := read(args)
+	if err != nil {
+		return err
+	}
+	return exitCode(do(o, stdout, stderr))
+}
+
+// command does what the first argument says. It returns an exitCode, errHelp, or a mistake in the arguments.
+func command(name string, args []string, stdout, stderr io.Writer) error {
+	switch name {
+	case "run":
+		return with(parseRun, runAll, args, stdout, stderr)
+	case "sweep":
+		return with(parseSweep, sweep, args, stdout, stderr)
+	case "merge":
+		return with(parseMerge, merge, args, stdout, stderr)
+	case "shrink":
+		return with(parseShrink, shrink, args, stdout, stderr)
+	case "compare":
+		return with(parseCompare, compareConfigs, args, stdout, stderr)
+	case "list":
+		return said(list(args, stdout))
+	case "explain":
+		return said(explain(args, stdout))
+	case "completion":
+		return said(completion(args, stdout))
+	case "-h", "-help", "--help", "help":
+		return errHelp
 	case "-version", "--version", "version":
 		fmt.Fprintln(stdout, version())
-		return exitOK
-	default:
-		return fail(unknownCommand(command))
+		return exitCode(exitOK)
 	}
+	return unknownCommand(name)
+}
+
+// said is the end of a command that only prints.
+func said(err error) error {
+	if err != nil {
+		return err
+	}
+	return exitCode(exitOK)
 }

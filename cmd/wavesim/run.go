@@ -56,7 +56,7 @@ func brokenAnswer(j *job, off *brokeOff) *answer {
 	v := &scenario.Verdict{Name: strings.TrimSuffix(filepath.Base(j.File), filepath.Ext(j.File)),
 		TraceHash: strings.Repeat("0", 16), Failed: map[string]int{}, Timeline: []scenario.Moment{},
 		Expectations: []scenario.Judged{{Expect: "the run ends in order", Value: off.how}}}
-	if sc, err := scenario.Load(j.File); err == nil {
+	if sc, err := load(j); err == nil {
 		v.Name, v.Seed = sc.Name, sc.Seed
 	}
 	if j.Seed != nil {
@@ -72,12 +72,12 @@ func newAnswer(v *scenario.Verdict) *answer {
 	if err := enc.Encode(v); err != nil {
 		panic(err) // a verdict holds finite numbers and text only
 	}
-	return &answer{Verdict: bytes.TrimSpace(raw.Bytes()), Text: v.Text(), OK: v.OK()}
+	return &answer{Verdict: bytes.TrimSpace(raw.Bytes()), Text: v.Text(), OK: v.OK(), Result: newResult(v)}
 }
 
 // runJob runs one scenario; it is the child's work.
 func runJob(j job) answer {
-	sc, err := scenario.Load(j.File)
+	sc, err := load(&j)
 	if err == nil && j.Config != "" {
 		err = sc.UseConfig(j.Config)
 	}
@@ -96,13 +96,21 @@ func runJob(j job) answer {
 	}
 	if j.Check {
 		again, _ := scenario.Execute(sc, keep)
-		v.Expectations = append(v.Expectations, compare(v.Trace, again.Trace))
+		v.Expectations = append(v.Expectations, compareTraces(v.Trace, again.Trace))
 	}
 	return *newAnswer(v)
 }
 
-// compare is the judgement on two runs of one scenario and seed.
-func compare(a, b *netsim.Trace) scenario.Judged {
+// load reads the scenario of a job.
+func load(j *job) (*scenario.Scenario, error) {
+	if len(j.Data) > 0 {
+		return scenario.Parse(j.File, j.Data)
+	}
+	return scenario.Load(j.File)
+}
+
+// compareTraces is the judgement on two runs of one scenario and seed.
+func compareTraces(a, b *netsim.Trace) scenario.Judged {
 	j := scenario.Judged{Expect: "a second run has the same trace", Value: fmt.Sprintf("%016x", b.Hash), OK: true}
 	if diff := netsim.Diff(a, b); diff != "" {
 		j.OK, j.Value = false, diff

@@ -106,7 +106,7 @@ func TestCheckRunsTwiceAndSaysSo(t *testing.T) {
 
 	a := &netsim.Trace{Hash: 1, Total: 1, Events: []netsim.Event{{Actor: "web", Kind: "answered"}}}
 	b := &netsim.Trace{Hash: 2, Total: 1, Events: []netsim.Event{{Actor: "web", Kind: "failed"}}}
-	j := compare(a, b)
+	j := compareTraces(a, b)
 	require.False(t, j.OK)
 	require.Contains(t, j.Value, "event 1 differs")
 }
@@ -129,18 +129,29 @@ func TestTheTraceIsWrittenWhole(t *testing.T) {
 
 func TestBadCommandLinesAreRefusedWithAHint(t *testing.T) {
 	for line, want := range map[string]string{
-		"":                             "usage: wavesim run",
-		"rn":                           "did you mean run?",
-		"dance":                        "unknown command \"dance\"; it is run or list",
-		"run":                          "needs a scenario file",
-		"run -sed 3 x.yaml":            "did you mean -seed?",
-		"run -seed x x.yaml":           "invalid value",
-		"run -seed -1 x.yaml":          "invalid value",
-		"run -trace t a.yaml b.yaml":   "one scenario at a time",
-		"run -limit 0s a.yaml":         "is not positive",
-		"list a b":                     "list takes one folder",
-		"list /no/such/folder":         "there is no scenario",
-		"run -config none.yaml x.yaml": "no such file",
+		"":                                 "usage: wavesim run",
+		"rn":                               "did you mean run?",
+		"dance":                            "unknown command \"dance\"; it is one of run, sweep",
+		"run":                              "needs a scenario file",
+		"run -sed 3 x.yaml":                "did you mean -seed?",
+		"run -seed x x.yaml":               "invalid value",
+		"run -seed -1 x.yaml":              "invalid value",
+		"run -trace t a.yaml b.yaml":       "one scenario at a time",
+		"run -limit 0s a.yaml":             "is not positive",
+		"list a b":                         "list takes one folder",
+		"list /no/such/folder":             "there is no scenario",
+		"run -config none.yaml x.yaml":     "no such file",
+		"sweep":                            "sweep needs a scenario file",
+		"sweep a.yaml b.yaml":              "sweep takes one scenario at a time",
+		"sweep a.yaml -seeds 9-1":          "want a range such as 1-1000",
+		"sweep a.yaml -shard 3/2":          "want i/n",
+		"sweep a.yaml -parallel 0":         "want 1 to 1024",
+		"sweep a.yaml -seeds 3 -shard 2/2": "no seed of 3",
+		"compare a.yaml -config b.yaml":    "-config twice or more",
+		"shrink a.yaml":                    "shrink needs -seed",
+		"shrink none.yaml -seed 1":         "no such file",
+		"merge":                            "merge needs the files",
+		"completion":                       "the name of the shell",
 	} {
 		code, _, stderr := wavesim(strings.Fields(line)...)
 		require.Equal(t, exitUsage, code, line)
@@ -149,7 +160,7 @@ func TestBadCommandLinesAreRefusedWithAHint(t *testing.T) {
 }
 
 func TestHelpAndVersionGoToStandardOutput(t *testing.T) {
-	for _, line := range []string{"-h", "--help", "help", "run -h", "list -h"} {
+	for _, line := range []string{"-h", "--help", "help", "run -h", "list -h", "sweep -h", "shrink -h", "compare -h", "merge -h", "explain -h", "completion -h"} {
 		code, stdout, stderr := wavesim(strings.Fields(line)...)
 		require.Equal(t, exitOK, code)
 		require.Contains(t, stdout, "exit codes:")

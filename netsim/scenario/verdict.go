@@ -42,7 +42,8 @@ type Verdict struct {
 	// Trace is the canonical trace: all of it with Options.KeepTrace, else its end.
 	Trace *netsim.Trace `json:"-"`
 
-	notes []string // failover and recovery, for the text
+	notes   []string // failover and recovery, for the text
+	figures []Figure
 }
 
 // Judged is an expectation with the value that it met.
@@ -73,7 +74,7 @@ func (r *run) verdict(drained time.Duration) *Verdict {
 	v := &Verdict{
 		Name: r.sc.Name, Seed: r.sim.Seed(), TraceHash: fmt.Sprintf("%016x", r.sim.Hash()), Events: r.sim.Events(),
 		VirtualSeconds: inSeconds(drained),
-		Requests:       o.requests, Answered: o.answered, Failed: o.failed, Timeline: r.timeline,
+		Requests:       o.requests, Answered: o.answered, Failed: o.failed, Timeline: r.timeline, figures: figuresOf(o),
 	}
 	if !math.IsNaN(o.reuse) {
 		v.ReuseRate = math.Round(o.reuse*1e6) / 1e6

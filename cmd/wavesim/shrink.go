@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/wavepool/wavepool/netsim/scenario"
+)
+
+// shrink is the command: it writes the smallest scenario that fails as the given one does.
+func shrink(o *shrinkOptions, stdout, stderr io.Writer) int {
+	fail := func(err error) int {
+		fmt.Fprintf(stderr, "wavesim: %v\n", err)
+		return exitUsage
+	}
+	data, err := os.ReadFile(o.file)
+	if err != nil {
+		return fail(err)
+	}
+	first, err := shrinkStep(o, data)
+	if err != nil {
+		return fail(err)
+	}
+	if len(first) == 0 {
+		fmt.Fprintf(stderr, "wavesim: %s holds with seed %d: there is nothing to shrink (wavesim sweep finds seeds that fail)\n",
+			o.file, *o.seed)
+		return exitUsage
+	}
+	tried, show := 0, isTerminal(stderr)
+	fails := func(smaller []byte) bool {
+		tried++
+		if show {
+			fmt.Fprintf(stderr, "\r%d smaller scenarios tried\x1b[K", tried)
+		}
+		got, err := shrinkStep(o, smaller)
+		return err == nil && slices.ContainsFunc(got, func(e string) bool { return slices.Contains(first, e) })
+	}
+	s, err := scenario.Shrink(o.file, data, *o.seed, first, fails)
+	if show {
+		fmt.Fprint(stderr, "\r\x1b[K")
+	}
+	switch {
+	case errors.Is(err, scenario.ErrDoesNotFail):
+		return fail(fmt.Errorf("%s: %w: the first run failed and the second did not; -check tells whether it repeats", o.file, err))
+	case err != nil:
+		return fail(err)
+	}
+	out := o.out
+	if out == "" {
+		out = strings.TrimSuffix(o.file, filepath.Ext(o.file)) + fmt.Sprintf("-shrunk-%d.yaml", *o.seed)
+	}
+	head := fmt.Sprintf("# Reduced from %s, seed %d. What fails still: %s.\n", filepath.Base(o.file), *o.seed, strings.Join(first, "; "))
+	if err := os.WriteFile(out, append([]byte(head), s.Data...), 0o644); err != nil {
+		return fail(err)
+	}
+	fmt.Fprintf(stdout, "%s\n  %v\n  still fails: %s\n  run it:      wavesim run %s\n", out, s, strings.Join(first, "; "), out)
+	return exitOK
+}
+
+// shrinkStep runs a scenario and says which expectations fail. A run that breaks off fails the one that it ends in order.
+func shrinkStep(o *shrinkOptions, data []byte) ([]string, error) {
+	j := job{File: o.file, Data: data, Seed: o.seed, Config: o.config}
+	a, err := spawn(j, o.limit)
+	var off *brokeOff
+	switch {
+	case errors.As(err, &off):
+		a = brokenAnswer(&j, off)
+	case a.Usage != "":
+		return nil, errors.New(a.Usage)
+	}
+	var v scenario.Verdict
+	if err := json.Unmarshal(a.Verdict, &v); err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range v.Expectations {
+		if !e.OK {
+			out = append(out, e.Expect)
+		}
+	}
+	return out, nil
+}
