@@ -37,6 +37,7 @@ type job struct {
 	Config string   `json:"config,omitempty"`
 	Check  bool     `json:"check,omitempty"`
 	Trace  string   `json:"trace,omitempty"`
+	Report string   `json:"report,omitempty"`
 }
 
 // answer is what it has done. Usage is set when the scenario could not be run at all for mistakes in the files.

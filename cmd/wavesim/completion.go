@@ -31,7 +31,7 @@ func completion(args []string, stdout io.Writer) error {
 }
 
 // allFlags are the flags of all commands.
-var allFlags = []string{"-seed", "-seeds", "-config", "-check", "-trace", "-json", "-out", "-shard", "-parallel", "-limit"}
+var allFlags = []string{"-seed", "-seeds", "-config", "-check", "-trace", "-report", "-json", "-out", "-shard", "-parallel", "-limit"}
 
 const bashScript = `_wavesim() {
   local word="${COMP_WORDS[COMP_CWORD]}"

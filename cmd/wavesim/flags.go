@@ -33,6 +33,7 @@ usage: wavesim run FILE... [flags]            run scenarios and judge them
   wavesim run silent-drop.yaml -config production.yaml      the same faults on your own configuration
   wavesim run -json crash-and-return.yaml | jq .failed
   wavesim run crash-and-return.yaml -trace trace.txt        every packet and event, one a line
+  wavesim run crash-and-return.yaml -report page.html       the run in pictures: open the page in a browser
   wavesim sweep silent-drop.yaml -seeds 1-1000 -shard 2/8 -out part2.jsonl && wavesim merge part*.jsonl
   wavesim compare silent-drop.yaml -config now.yaml -config next.yaml -seeds 1-50
 
@@ -42,6 +43,7 @@ flags may stand before or after the files, with one dash or two:
   -config FILE    the proxy's configuration, instead of the scenario's own; for compare twice or more
   -check          run: run twice and compare the traces; a difference is a failure, and its first event is named
   -trace FILE     run: write the canonical trace of the (only) scenario to FILE
+  -report FILE    run: write a page of HTML with pictures of the (only) scenario to FILE
   -json           run, compare: one object a line for each verdict or result; sweep: results a line each, merge reads them
   -out FILE       sweep: write the results to FILE too; shrink: the reduced scenario (default FILE-shrunk-SEED.yaml)
   -shard I/N      sweep: only every N-th seed, from the I-th on; N machines share a sweep so
@@ -55,10 +57,11 @@ has written a reduced scenario.
 // options are the flags of run as given.
 type options struct {
 	common
-	files []string
-	seed  *uint64
-	check bool
-	trace string
+	files  []string
+	seed   *uint64
+	check  bool
+	trace  string
+	report string
 }
 
 // common are the flags that several commands have.
@@ -121,6 +124,7 @@ func parseRun(args []string) (*options, error) {
 	fs.BoolVar(&o.check, "check", false, "")
 	fs.BoolVar(&o.json, "json", false, "")
 	fs.StringVar(&o.trace, "trace", "", "")
+	fs.StringVar(&o.report, "report", "", "")
 	fs.StringVar(&o.config, "config", "", "")
 	var err error
 	if o.files, err = parse(fs, args, &o.limit); err != nil {
@@ -134,6 +138,8 @@ func parseRun(args []string) (*options, error) {
 		return nil, errors.New("run needs a scenario file (wavesim list shows some)")
 	case o.trace != "" && len(o.files) > 1:
 		return nil, errors.New("-trace takes one scenario at a time")
+	case o.report != "" && len(o.files) > 1:
+		return nil, errors.New("-report takes one scenario at a time")
 	}
 	return o, nil
 }

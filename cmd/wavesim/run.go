@@ -23,7 +23,7 @@ func runAll(o *options, stdout, stderr io.Writer) int {
 		if progress {
 			fmt.Fprintf(stderr, "%s ...\n", file)
 		}
-		j := job{File: file, Seed: o.seed, Config: o.config, Check: o.check, Trace: o.trace}
+		j := job{File: file, Seed: o.seed, Config: o.config, Check: o.check, Trace: o.trace, Report: o.report}
 		a, err := spawn(j, o.limit)
 		var off *brokeOff
 		switch {
@@ -90,13 +90,18 @@ func runJob(j job) answer {
 	keep := scenario.Options{KeepTrace: j.Check || j.Trace != ""}
 	v, _ := scenario.Execute(sc, keep) // the verdict tells the error too
 	if j.Trace != "" {
-		if err := writeTrace(j.Trace, v.Trace); err != nil {
+		if err := writeFile(j.Trace, v.Trace.WriteText); err != nil {
 			return answer{Usage: err.Error()}
 		}
 	}
 	if j.Check {
 		again, _ := scenario.Execute(sc, keep)
 		v.Expectations = append(v.Expectations, compareTraces(v.Trace, again.Trace))
+	}
+	if j.Report != "" {
+		if err := writeFile(j.Report, v.WriteReport); err != nil {
+			return answer{Usage: err.Error()}
+		}
 	}
 	return *newAnswer(v)
 }
@@ -118,12 +123,12 @@ func compareTraces(a, b *netsim.Trace) scenario.Judged {
 	return j
 }
 
-func writeTrace(file string, t *netsim.Trace) error {
-	f, err := os.Create(file)
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	if err := t.WriteText(f); err != nil {
+	if err := write(f); err != nil {
 		_ = f.Close()
 		return err
 	}

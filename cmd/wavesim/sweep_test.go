@@ -162,6 +162,18 @@ func TestShrinkWritesAScenarioThatRunAccepts(t *testing.T) {
 	require.Contains(t, stderr, "there is nothing to shrink")
 }
 
+func TestRunDrawsItsReportIntoAFile(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "page.html")
+	code, _, stderr := wavesim("run", write(t, "x.yaml", tiny), "-report", out)
+	require.Equal(t, exitOK, code, stderr)
+	text, err := os.ReadFile(out)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "<title>tiny, seed 3: holds</title>")
+	code, _, stderr = wavesim("run", write(t, "x.yaml", tiny), "-report", filepath.Join(out, "none"))
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "not a directory")
+}
+
 func TestExplainAndCompletionPrintWhatTheyKnow(t *testing.T) {
 	code, stdout, _ := wavesim("explain")
 	require.Equal(t, exitOK, code)

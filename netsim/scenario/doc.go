@@ -14,7 +14,9 @@
 //   - execute.go, run.go: [Execute], [Run] and [RunTest]; faults.go drives the faults; laws.go checks the
 //     conservation laws.
 //   - backend.go: the simulated servers. client.go, exchange.go: the simulated clients.
-//   - verdict.go: [Verdict], as JSON and as text.
+//   - verdict.go, figure.go: [Verdict], as JSON and as text, and its [Figure]s.
+//   - series.go, report.go, chart.go: the run over time, and [Verdict.WriteReport], which draws it.
+//   - shrink.go: [Shrink], which makes a failing scenario smaller. faultkinds.go: the faults in words.
 //
 // # What a run is
 //

@@ -33,6 +33,7 @@ type run struct {
 
 	mu       sync.Mutex // never held over a wait
 	out      outcome
+	rec      *recording
 	timeline []Moment
 	told     map[string]bool // what the timeline has once already
 	served   []bool          // which servers have answered since the last fault ended
@@ -43,9 +44,7 @@ type run struct {
 // Run executes the scenario in sim, which belongs to a bubble and is fresh, and closes it. It returns when every
 // goroutine of the run has ended. The verdict lacks the wall-clock time.
 func Run(sim *netsim.Sim, sc *Scenario) *Verdict {
-	r := &run{sc: sc, sim: sim, clk: sim.Clock(), told: make(map[string]bool), down: make(map[string]int), since: -1}
-	r.out.failed = make(map[string]int)
-	r.out.failover, r.out.recovery = math.NaN(), math.NaN()
+	r := newRun(sim, sc)
 	r.setUp()
 	if err := r.startProxy(); err != nil {
 		return r.cannotStart(err)
@@ -56,6 +55,14 @@ func Run(sim *netsim.Sim, sc *Scenario) *Verdict {
 	r.tearDown()
 	r.sim.Close()
 	return r.verdict(drained)
+}
+
+func newRun(sim *netsim.Sim, sc *Scenario) *run {
+	r := &run{sc: sc, sim: sim, clk: sim.Clock(), told: make(map[string]bool), down: make(map[string]int), since: -1}
+	r.out.failed = make(map[string]int)
+	r.rec = newRecording(sc.Duration)
+	r.out.failover, r.out.recovery = math.NaN(), math.NaN()
+	return r
 }
 
 // setUp makes the links, the machines and the servers.
@@ -225,6 +232,9 @@ func (r *run) watchLaws() {
 		r.clk.Sleep(time.Second)
 		st := r.server.Stats()
 		r.checkLaws(&st, false)
+		r.mu.Lock()
+		r.rec.looked(r.sim.Elapsed(), &st)
+		r.mu.Unlock()
 	}
 }
 
@@ -274,6 +284,7 @@ func (r *run) ended(client string, n int, took time.Duration, failure string) {
 		o.failed[failure]++
 		o.failures = append(o.failures, failedRequest{now - took, now})
 	}
+	r.rec.ended(now, took, failure)
 	r.mu.Unlock()
 	if failure != "" && r.once("failure "+failure) {
 		r.moment("first failed request: %s (%s, number %s)", failure, client, strconv.Itoa(n))

@@ -41,9 +41,16 @@ type Verdict struct {
 
 	// Trace is the canonical trace: all of it with Options.KeepTrace, else its end.
 	Trace *netsim.Trace `json:"-"`
+	// Series is the run over time, for pictures; nil for a run that broke off.
+	Series *Series `json:"-"`
 
 	notes   []string // failover and recovery, for the text
 	figures []Figure
+
+	// What a report tells of the scenario.
+	about    string
+	faults   []Fault
+	duration time.Duration
 }
 
 // Judged is an expectation with the value that it met.
@@ -75,6 +82,7 @@ func (r *run) verdict(drained time.Duration) *Verdict {
 		Name: r.sc.Name, Seed: r.sim.Seed(), TraceHash: fmt.Sprintf("%016x", r.sim.Hash()), Events: r.sim.Events(),
 		VirtualSeconds: inSeconds(drained),
 		Requests:       o.requests, Answered: o.answered, Failed: o.failed, Timeline: r.timeline, figures: figuresOf(o),
+		Series: r.rec.series(), about: r.sc.About, faults: r.sc.Faults, duration: r.sc.Duration,
 	}
 	if !math.IsNaN(o.reuse) {
 		v.ReuseRate = math.Round(o.reuse*1e6) / 1e6

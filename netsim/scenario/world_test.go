@@ -167,9 +167,7 @@ func TestAClientBelievesOnlyItsOwnAnswer(t *testing.T) {
 				}
 				r.Reset(nil)
 			})
-			sc := &Scenario{Duration: time.Second}
-			r := &run{sc: sc, sim: sim, clk: sim.Clock(), told: map[string]bool{}}
-			r.out.failed = map[string]int{}
+			r := newRun(sim, &Scenario{Duration: time.Second})
 			c := defaultClient()
 			c.Name, c.Timeout = "web", 300*time.Millisecond
 			g := newGenerator(r, &c, "liar:80")

@@ -1,0 +1,141 @@
+package scenario
+
+import (
+	"bytes"
+	"image/color"
+	"image/png"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+
+	"github.com/wavepool/wavepool/health"
+)
+
+// failing runs a scenario that has a fault, a failure of each kind of picture, and an expectation that does not hold.
+func failing(t *testing.T) *Verdict {
+	t.Helper()
+	sc, err := Load("../../testdata/scenarios/silent-drop.yaml")
+	require.NoError(t, err)
+	sc.Expect = nil
+	for _, text := range []string{"p99 <= 10s", "time_to_failover <= 10ms", "leaks == 0"} {
+		e, err := ParseExpectation(text)
+		require.NoError(t, err)
+		sc.Expect = append(sc.Expect, e)
+	}
+	v, err := Execute(sc, Options{})
+	require.NoError(t, err)
+	return v
+}
+
+func page(t *testing.T, v *Verdict) string {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, v.WriteReport(&b))
+	return b.String()
+}
+
+func TestTheSeriesAddsUpToTheVerdict(t *testing.T) {
+	v := failing(t)
+	s := v.Series
+	require.Equal(t, time.Second, s.Step)
+	require.Len(t, s.Answered, 120)
+	answered, failed := 0, 0
+	for i := range s.Answered {
+		answered += s.Answered[i]
+		failed += s.failedIn(i)
+		require.Equal(t, s.Answered[i] == 0, math.IsNaN(s.P99[i]))
+		require.False(t, s.P50[i] > s.P99[i])
+	}
+	require.Equal(t, v.Answered, answered)
+	require.Equal(t, v.Requests-v.Answered, failed)
+	require.Positive(t, failed)
+	require.Len(t, s.Backends, 3)
+	for _, b := range s.Backends {
+		for _, n := range []int{len(b.Idle), len(b.Lent), len(b.Dialling), len(b.Health)} {
+			require.Equal(t, 120, n)
+		}
+	}
+	silent := s.Backends[0]
+	require.Equal(t, "web/10.0.0.1:80", silent.Name)
+	require.Equal(t, health.Up, silent.Health[39])
+	require.NotEqual(t, health.Up, silent.Health[60], "the fault lasts from 40 s to 70 s")
+	require.Equal(t, health.Up, silent.Health[100])
+	require.Zero(t, silent.Idle[60])
+}
+
+func TestLongRunsAreDrawnInLongerSteps(t *testing.T) {
+	for d, want := range map[time.Duration]time.Duration{time.Second: time.Second, 300 * time.Second: time.Second,
+		301 * time.Second: 2 * time.Second, time.Hour: 12 * time.Second, 24 * time.Hour: 288 * time.Second} {
+		require.Equal(t, want, stepOf(d), d)
+		require.LessOrEqual(t, len(newRecording(d).answered), maxSteps)
+	}
+}
+
+func TestAReportIsOnePageThatNeedsNothingElse(t *testing.T) {
+	v := failing(t)
+	text := page(t, v)
+	root, err := html.Parse(strings.NewReader(text))
+	require.NoError(t, err)
+	require.NotNil(t, root)
+	for _, outside := range []string{"http:", "https:", "src=", "href=", "<script", "@import", "url("} {
+		require.NotContains(t, text, outside)
+	}
+	require.Equal(t, 5, strings.Count(text, "<svg"), "requests, latency, three backends")
+	require.Equal(t, 5, strings.Count(text, "<title>silent_drop proxy &lt;-&gt; 10.0.0.1</title>"), "a band in each picture")
+	require.NotContains(t, text, "NaN")
+	require.Contains(t, text, "time_to_failover")
+	require.Less(t, len(text), 200<<10)
+}
+
+func TestAReportExplainsTheFirstExpectationThatFailed(t *testing.T) {
+	said := strings.Join(failing(t).explain(), "\n")
+	require.Regexp(t, `^Expected time_to_failover <= 10ms, and it was \d`, said)
+	require.Regexp(t, `The worst 1s began at 0m4\d\.000s: \d+ of \d+ requests that ended then failed\.`, said)
+	require.Contains(t, said, "In force then: silent_drop proxy <-> 10.0.0.1.")
+	require.Contains(t, said, "first attempt_failed at web/10.0.0.1:80: backend_timeout")
+
+	quiet := &Verdict{Expectations: []Judged{{Expect: "p99 <= 1s", OK: true}}}
+	require.Empty(t, quiet.explain())
+	require.NotContains(t, page(t, quiet), "What failed")
+	broken := &Verdict{Expectations: []Judged{{Expect: "the run ends in order", Value: "<deadlock>"}}}
+	require.Contains(t, page(t, broken), "&lt;deadlock&gt;", "no text of a run becomes a part of the page")
+}
+
+// A real browser draws the page: its bands, its bars and its strip of health are there, in the colours that they should have.
+func TestABrowserDrawsTheReport(t *testing.T) {
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("chromium is not installed")
+	}
+	dir := t.TempDir()
+	file, shot := filepath.Join(dir, "report.html"), filepath.Join(dir, "report.png")
+	require.NoError(t, os.WriteFile(file, []byte(page(t, failing(t))), 0o600))
+	cmd := exec.Command("timeout", "60", browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+		"--user-data-dir="+filepath.Join(dir, "profile"), "--window-size=1080,2600", "--screenshot="+shot, "file://"+file)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	f, err := os.Open(shot)
+	require.NoError(t, err)
+	defer f.Close()
+	img, err := png.Decode(f)
+	require.NoError(t, err)
+	seen := make(map[color.RGBA]int)
+	for y := range img.Bounds().Dy() {
+		for x := range img.Bounds().Dx() {
+			r, g, b, _ := img.At(x, y).RGBA()
+			seen[color.RGBA{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8), 255}]++
+		}
+	}
+	for what, c := range map[string]color.RGBA{"bars of answered requests": {0x3b, 0x7d, 0xd8, 255},
+		"idle connections": {0x3a, 0xa6, 0xa0, 255}, "the strip of health": {0xb3, 0x26, 0x1e, 255}} {
+		require.Greater(t, seen[c], 500, what)
+	}
+	require.Greater(t, len(seen), 50, "there is text")
+}

@@ -1,0 +1,141 @@
+package scenario
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/wavepool/wavepool/health"
+	"github.com/wavepool/wavepool/proxy"
+)
+
+// Series is what a run did over time, in equal steps from its beginning. All slices have one value for each step.
+type Series struct {
+	// Step is the length of one step.
+	Step time.Duration
+	// Answered counts the requests that were answered well, by the step of their end.
+	Answered []int
+	// Failed counts the failed requests of each reason, by the step of their end.
+	Failed map[string][]int
+	// P50 and P99 are quantiles of the answered requests' durations in seconds; NaN in a step without any.
+	P50, P99 []float64
+	// Backends are in the order of the configuration, group by group.
+	Backends []BackendSeries
+}
+
+// BackendSeries is one backend over time, looked at once in each second; a step shows its first look.
+type BackendSeries struct {
+	// Name is group/address.
+	Name string
+	// Idle, Lent and Dialling count the pool's connections.
+	Idle, Lent, Dialling []int
+	// Health is whether the backend may be chosen: up, down or ejected.
+	Health []health.Status
+}
+
+// maxSteps bounds a series: what a picture can show.
+const maxSteps = 300
+
+// stepOf is the least whole number of seconds of which no more than maxSteps fill the duration.
+func stepOf(duration time.Duration) time.Duration {
+	seconds := (duration + time.Second - 1) / time.Second
+	return max((seconds+maxSteps-1)/maxSteps, 1) * time.Second
+}
+
+// recording collects a series while a run goes on. Run.mu guards it.
+type recording struct {
+	step      time.Duration
+	answered  []int
+	failed    map[string][]int
+	latencies [][]time.Duration
+	backends  []BackendSeries
+}
+
+func newRecording(duration time.Duration) *recording {
+	r := &recording{step: stepOf(duration), failed: make(map[string][]int)}
+	n := int((duration + r.step - 1) / r.step)
+	r.answered, r.latencies = make([]int, n), make([][]time.Duration, n)
+	return r
+}
+
+// at is the step of an instant. What ends after the scenario's time counts in the last one.
+func (r *recording) at(now time.Duration) int { return min(int(now/r.step), len(r.answered)-1) }
+
+// ended takes in the end of a request.
+func (r *recording) ended(now, took time.Duration, failure string) {
+	i := r.at(now)
+	if failure == "" {
+		r.answered[i]++
+		r.latencies[i] = append(r.latencies[i], took)
+		return
+	}
+	if r.failed[failure] == nil {
+		r.failed[failure] = make([]int, len(r.answered))
+	}
+	r.failed[failure][i]++
+}
+
+// looked takes in one look at the proxy.
+func (r *recording) looked(now time.Duration, st *proxy.Stats) {
+	b := 0
+	for i := range st.Upstreams {
+		u := &st.Upstreams[i]
+		for j := range u.Backends {
+			if b == len(r.backends) {
+				r.backends = append(r.backends, BackendSeries{Name: u.Name + "/" + u.Backends[j].Address})
+			}
+			s, p := &r.backends[b], &u.Backends[j].Pool
+			b++
+			for len(s.Idle) <= r.at(now) { // the first look stands for the step before it too
+				s.Idle, s.Lent = append(s.Idle, p.Idle), append(s.Lent, p.Lent)
+				s.Dialling, s.Health = append(s.Dialling, p.Dialling), append(s.Health, u.Backends[j].Health.Status)
+			}
+		}
+	}
+}
+
+// series is what was collected.
+func (r *recording) series() *Series {
+	s := &Series{Step: r.step, Answered: r.answered, Failed: r.failed, Backends: r.backends}
+	for i := range s.Backends {
+		s.Backends[i].fill(len(r.answered))
+	}
+	for _, l := range r.latencies {
+		slices.Sort(l)
+		o := outcome{latencies: l}
+		s.P50, s.P99 = append(s.P50, o.quantile(0.5)), append(s.P99, o.quantile(0.99))
+	}
+	return s
+}
+
+// fill gives a step that nobody looked at, the last one mostly, the look before it.
+func (s *BackendSeries) fill(n int) {
+	for len(s.Idle) > 0 && len(s.Idle) < n {
+		last := len(s.Idle) - 1
+		s.Idle, s.Lent = append(s.Idle, s.Idle[last]), append(s.Lent, s.Lent[last])
+		s.Dialling, s.Health = append(s.Dialling, s.Dialling[last]), append(s.Health, s.Health[last])
+	}
+}
+
+// failedIn counts the failures of one step.
+func (s *Series) failedIn(step int) (n int) {
+	for _, counts := range s.Failed {
+		n += counts[step]
+	}
+	return n
+}
+
+// worst is the step with most failures, or with the greatest p99 where none failed; -1 for a series without requests.
+func (s *Series) worst() int {
+	worst, most, slowest := -1, 0, 0.0
+	for i := range s.Answered {
+		n := s.failedIn(i)
+		switch p := s.P99[i]; {
+		case n > most:
+			worst, most = i, n
+		case most == 0 && !math.IsNaN(p) && p > slowest:
+			worst, slowest = i, p
+		}
+	}
+	return worst
+}
