@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,10 +42,11 @@ type canvas struct {
 	b      strings.Builder
 	v      *Verdict
 	height float64
+	span   time.Duration // that the time axis shows
 }
 
 func (v *Verdict) canvas(height float64) *canvas {
-	c := &canvas{v: v, height: height}
+	c := &canvas{v: v, height: height, span: time.Duration(len(v.Series.Answered)) * v.Series.Step}
 	fmt.Fprintf(&c.b, `<svg viewBox="0 0 %.0f %.0f" role="img">`, chartWidth, height)
 	for i := range v.faults {
 		f := &v.faults[i]
@@ -61,7 +63,7 @@ func (v *Verdict) canvas(height float64) *canvas {
 
 // x is where an instant stands.
 func (c *canvas) x(at time.Duration) float64 {
-	share := float64(min(at, c.v.duration)) / float64(c.v.duration)
+	share := float64(min(at, c.span)) / float64(c.span)
 	return leftRoom + share*(chartWidth-leftRoom-rightRoom)
 }
 
@@ -76,7 +78,7 @@ func (c *canvas) y(share float64) float64 {
 // timeAxis writes instants under the picture and ends it.
 func (c *canvas) timeAxis() template.HTML {
 	for i := 0; i <= 8; i++ {
-		at := (c.v.duration * time.Duration(i) / 8).Round(time.Second)
+		at := (c.span * time.Duration(i) / 8).Round(time.Second)
 		anchor := "middle"
 		if i == 8 {
 			anchor = "end"
@@ -105,7 +107,7 @@ func (c *canvas) stack(layers [][]int, colors []template.CSS, per float64, unit 
 		most = max(most, float64(sum)/per)
 	}
 	for _, share := range []float64{0, 0.5, 1} {
-		c.level(share, fmt.Sprintf("%.3g%s", most*share, unit))
+		c.level(share, plain(most*share)+unit)
 	}
 	base := make([]float64, n)
 	for k, l := range layers {
@@ -120,6 +122,14 @@ func (c *canvas) stack(layers [][]int, colors []template.CSS, per float64, unit 
 		slices.Reverse(down)
 		fmt.Fprintf(&c.b, `<polygon points="%s %s" fill="%s"/>`, strings.Join(up, " "), strings.Join(down, " "), colors[k])
 	}
+}
+
+// plain writes a number with as many digits as help.
+func plain(x float64) string {
+	if x >= 10 || x == math.Trunc(x) {
+		return thousands(uint64(math.Round(x)))
+	}
+	return strconv.FormatFloat(x, 'f', 1, 64)
 }
 
 // charts are the pictures of the page.

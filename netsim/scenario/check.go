@@ -115,6 +115,7 @@ func (sc *Scenario) checkClients(r *form.Report) {
 			r.Fail(form.Join(path, "connections"), "means nothing beside users: each of them has a connection")
 		}
 		c.Arrivals.Think.check(r, form.Join(arrivals, "think"))
+		c.Arrivals.check(r, arrivals, sc.Duration)
 		if c.Method == "HEAD" || c.Method == "CONNECT" {
 			r.Fail(form.Join(path, "method"), "%s is not simulated", c.Method)
 		}

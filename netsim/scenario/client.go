@@ -45,7 +45,7 @@ func newGenerator(r *run, cfg *Client, target string) *generator {
 // start begins the load.
 func (g *generator) start() {
 	if g.cfg.Arrivals.Users == 0 {
-		g.schedule(g.gap())
+		g.schedule(g.cfg.Arrivals.next(g.rnd, 0, g.r.sc.Duration))
 		return
 	}
 	for i := range g.cfg.Arrivals.Users {
@@ -60,15 +60,6 @@ func (g *generator) start() {
 	}
 }
 
-// gap draws the time between two arrivals of an open loop.
-func (g *generator) gap() time.Duration {
-	a := &g.cfg.Arrivals
-	if a.Constant > 0 {
-		return time.Duration(float64(time.Second) / a.Constant)
-	}
-	return time.Duration(g.rnd.ExpFloat64() / a.Poisson * float64(time.Second)).Truncate(time.Microsecond)
-}
-
 // schedule sets the next arrival of an open loop at that offset from the beginning. Each arrival first sets the one
 // after it and then is a request itself, so that there is one wake-up for each.
 func (g *generator) schedule(at time.Duration) {
@@ -78,7 +69,7 @@ func (g *generator) schedule(at time.Duration) {
 	g.work.Add(1)
 	g.clk.AfterFunc(max(0, at-g.r.sim.Elapsed()), func() {
 		defer g.work.Done()
-		g.schedule(at + g.gap())
+		g.schedule(g.cfg.Arrivals.next(g.rnd, at, g.r.sc.Duration))
 		g.open()
 	})
 }

@@ -8,7 +8,7 @@
 //
 // # Map
 //
-//   - scenario.go, distribution.go, fault.go: [Scenario] and its parts, the plain data of a file.
+//   - scenario.go, arrivals.go, distribution.go, fault.go: [Scenario] and its parts, the plain data of a file.
 //   - keys.go, values.go, check.go: the strict reader of the file; every mistake is told with its line.
 //   - expect.go, outcome.go: [Expectation], the metrics, and how they are computed.
 //   - execute.go, run.go: [Execute], [Run] and [RunTest]; faults.go drives the faults; laws.go checks the

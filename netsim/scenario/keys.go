@@ -75,16 +75,9 @@ func (l *Link) form() form.Form {
 }
 
 func (c *Client) form() form.Form {
-	a := &c.Arrivals
 	return form.Form{
 		{Key: "name", Value: form.String(&c.Name, checkName)},
-		{Key: "arrivals", Value: oneOf{kind: &a.kind,
-			plain: form.Form{{Key: "think", Value: a.Think.form()}},
-			kinds: form.Form{
-				{Key: "poisson", Value: rateValue{p: &a.Poisson}},
-				{Key: "constant", Value: rateValue{p: &a.Constant}},
-				{Key: "users", Value: form.Int(&a.Users, 1, 10_000)},
-			}}},
+		{Key: "arrivals", Value: c.Arrivals.form()},
 		{Key: "keep_alive", Value: boolValue{p: &c.KeepAlive}},
 		{Key: "timeout", Value: form.Duration(&c.Timeout, tick, time.Hour)},
 		{Key: "method", Value: form.String(&c.Method, valid(http1.ValidMethod, "an HTTP method"))},

@@ -74,7 +74,14 @@ func TestLongRunsAreDrawnInLongerSteps(t *testing.T) {
 	for d, want := range map[time.Duration]time.Duration{time.Second: time.Second, 300 * time.Second: time.Second,
 		301 * time.Second: 2 * time.Second, time.Hour: 12 * time.Second, 24 * time.Hour: 288 * time.Second} {
 		require.Equal(t, want, stepOf(d), d)
-		require.LessOrEqual(t, len(newRecording(d).answered), maxSteps)
+		r := newRecording(d)
+		require.LessOrEqual(t, len(r.answered), maxSteps)
+		r.ended(d+2*want, time.Second, "late")
+		r.ended(1000*want+d, time.Second, "")
+		s := r.series()
+		require.Len(t, s.Answered, 2*maxSteps, "what comes very late counts in the last step")
+		require.Len(t, s.Failed["late"], 2*maxSteps)
+		require.Equal(t, 1, s.failedIn(int((d+2*want)/want)))
 	}
 }
 

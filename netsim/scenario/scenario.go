@@ -114,18 +114,6 @@ type Client struct {
 	To string
 }
 
-// Arrivals is one of three: Poisson or Constant (an open loop, which does not slow down when answers do), or Users.
-type Arrivals struct {
-	// Poisson is a mean rate in requests per second with independent arrivals, Constant an even one; written 100/s.
-	Poisson, Constant float64
-	// Users is a number of users, 1 to 10000, each of whom waits for an answer and then thinks.
-	Users int
-	// Think is how long a user thinks between an answer and the next request. Default 100ms.
-	Think Distribution
-
-	kind string // poisson, constant or users, as read
-}
-
 // Load reads the scenario file at path. A file that cannot be read gives the *fs.PathError of the system; a file
 // with mistakes gives config.Errors, which lists all of them. Relative paths in it begin at the file's own
 // folder.

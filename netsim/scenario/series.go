@@ -11,7 +11,7 @@ import (
 
 // Series is what a run did over time, in equal steps from its beginning. All slices have one value for each step.
 type Series struct {
-	// Step is the length of one step.
+	// Step is the length of one step. There are as many as fill the scenario's time, and some more when answers came later.
 	Step time.Duration
 	// Answered counts the requests that were answered well, by the step of their end.
 	Answered []int
@@ -33,7 +33,7 @@ type BackendSeries struct {
 	Health []health.Status
 }
 
-// maxSteps bounds a series: what a picture can show.
+// maxSteps bounds the series of a scenario's time: what a picture can show.
 const maxSteps = 300
 
 // stepOf is the least whole number of seconds of which no more than maxSteps fill the duration.
@@ -53,13 +53,24 @@ type recording struct {
 
 func newRecording(duration time.Duration) *recording {
 	r := &recording{step: stepOf(duration), failed: make(map[string][]int)}
-	n := int((duration + r.step - 1) / r.step)
-	r.answered, r.latencies = make([]int, n), make([][]time.Duration, n)
+	r.grow(int((duration + r.step - 1) / r.step))
 	return r
 }
 
-// at is the step of an instant. What ends after the scenario's time counts in the last one.
-func (r *recording) at(now time.Duration) int { return min(int(now/r.step), len(r.answered)-1) }
+// grow makes room for so many steps.
+func (r *recording) grow(n int) {
+	for len(r.answered) < n {
+		r.answered, r.latencies = append(r.answered, 0), append(r.latencies, nil)
+	}
+}
+
+// at is the step of an instant. The last answers come after the scenario's time, in steps of their own; what ends later still
+// counts in the last of those.
+func (r *recording) at(now time.Duration) int {
+	i := min(int(now/r.step), 2*maxSteps-1)
+	r.grow(i + 1)
+	return i
+}
 
 // ended takes in the end of a request.
 func (r *recording) ended(now, took time.Duration, failure string) {
@@ -69,8 +80,8 @@ func (r *recording) ended(now, took time.Duration, failure string) {
 		r.latencies[i] = append(r.latencies[i], took)
 		return
 	}
-	if r.failed[failure] == nil {
-		r.failed[failure] = make([]int, len(r.answered))
+	for len(r.failed[failure]) <= i {
+		r.failed[failure] = append(r.failed[failure], 0)
 	}
 	r.failed[failure][i]++
 }
@@ -99,6 +110,9 @@ func (r *recording) series() *Series {
 	s := &Series{Step: r.step, Answered: r.answered, Failed: r.failed, Backends: r.backends}
 	for i := range s.Backends {
 		s.Backends[i].fill(len(r.answered))
+	}
+	for reason, counts := range s.Failed {
+		s.Failed[reason] = append(counts, make([]int, len(r.answered)-len(counts))...)
 	}
 	for _, l := range r.latencies {
 		slices.Sort(l)

@@ -195,3 +195,17 @@ func TestTheVerdictHasItsJSONFieldsAndNoOthers(t *testing.T) {
 	require.Equal(t, `{"name":"","seed":0,"trace_hash":"","virtual_seconds":0,"wall_seconds":0,"events":0,"requests":0,"answered":0,`+
 		`"failed":null,"reuse_rate":0,"expectations":[{"expect":"","value":"","ok":false}],"timeline":[{"at":0,"text":""}]}`, string(raw))
 }
+
+// The lesson of the scenario: without a limit on the queue, those who are answered are fewer and wait for longer.
+func TestAQueueWithoutALimitMakesOverloadWorse(t *testing.T) {
+	sc, err := Load(filepath.Join(stockDir, "overload.yaml"))
+	require.NoError(t, err)
+	limited, err := Execute(sc, Options{})
+	require.NoError(t, err)
+	sc.Settings.Upstreams[0].Queue.Timeout = time.Minute
+	endless, err := Execute(sc, Options{})
+	require.NoError(t, err)
+	require.Less(t, endless.Answered, limited.Answered-500)
+	require.Zero(t, endless.Series.Answered[58], "in the end nobody is answered in time")
+	require.Greater(t, limited.Series.Answered[58], 150, "at full capacity")
+}
