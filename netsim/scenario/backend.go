@@ -33,7 +33,7 @@ type server struct {
 }
 
 func newServer(sim *netsim.Sim, cfg *Backend, tell func(*server)) *server {
-	s := &server{cfg: cfg, clk: sim.Clock(), tell: tell, body: make([]byte, cfg.BodyBytes)}
+	s := &server{cfg: cfg, tell: tell, body: make([]byte, cfg.BodyBytes)}
 	for i := range s.body {
 		s.body[i] = 'a' + byte(i%26)
 	}
@@ -42,6 +42,7 @@ func newServer(sim *netsim.Sim, cfg *Backend, tell func(*server)) *server {
 		addr = host
 	}
 	s.host = sim.Host(host, addr)
+	s.clk = s.host.Clock() // which stands still with its machine
 	s.service = sim.Rand("backend/" + cfg.Address + "/service")
 	s.errors = sim.Rand("backend/" + cfg.Address + "/errors")
 	return s

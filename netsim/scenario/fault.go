@@ -9,14 +9,21 @@ import (
 
 // The kinds of faults, as files write them.
 const (
-	SilentDrop = "silent_drop" // packets between two machines vanish
-	Partition  = "partition"   // the same, by another name: a cut
-	Crash      = "crash"       // a backend's machine falls silent, and comes back empty
-	Kill       = "kill"        // a backend's process ends: FINs and refused dials, until it is started again
-	Refuse     = "refuse"      // dials to a machine are refused
-	Reset      = "reset"       // every open connection between two machines is reset, once
-	Slow       = "slow"        // a link gets slower and more lossy
-	IdleForget = "idle_forget" // a middlebox forgets connections that are idle
+	SilentDrop      = "silent_drop"       // packets between two machines vanish
+	Partition       = "partition"         // the same, by another name: a cut
+	PartitionOneWay = "partition_one_way" // packets from the first machine to the second vanish
+	Unreachable     = "unreachable"       // a cut of which a router tells the senders
+	Crash           = "crash"             // a backend's machine falls silent, and comes back empty
+	Kill            = "kill"              // a backend's process ends: FINs and refused dials, until it is started again
+	Pause           = "pause"             // a backend's process stands still, as after SIGSTOP; its kernel goes on
+	NoAccept        = "no_accept"         // a backend's process accepts nothing and serves what it has
+	Refuse          = "refuse"            // dials to a machine are refused
+	Reset           = "reset"             // every open connection between two machines is reset, once
+	Slow            = "slow"              // a link gets slower and more lossy
+	Drip            = "drip"              // bytes arrive a few at a time
+	Clog            = "clog"              // packets are held back, and all let go at the end
+	IdleForget      = "idle_forget"       // a middlebox forgets connections that are idle
+	ConntrackLoss   = "conntrack_loss"    // a middlebox forgets all connections of that moment
 )
 
 // Fault is one thing that goes wrong.
@@ -25,11 +32,12 @@ type Fault struct {
 	At time.Duration
 	// For is how long it lasts. Key for, left out (-1): to the end. Reset has none.
 	For time.Duration
-	// Kind is one of Crash, IdleForget, Kill, Partition, Refuse, Reset, SilentDrop and Slow.
+	// Kind is one of the constants above.
 	Kind string
-	// Between names two machines, as in Link: for all kinds but Crash, Kill and Refuse.
+	// Between names two machines, as in Link: for all kinds that are not of one machine. For PartitionOneWay they are the
+	// sender and the receiver.
 	Between [2]string
-	// Host is the machine for Crash, Kill and Refuse; a backend's for the first two.
+	// Host is the machine for Crash, Kill, Pause and NoAccept (a backend's), and for Refuse (any).
 	Host string
 	// Port is for Refuse: 0, the default, is every port.
 	Port int
@@ -39,9 +47,11 @@ type Fault struct {
 	Loss float64
 	// Idle is for IdleForget: connections idle for longer are forgotten. Required there, from 1ms to 24h.
 	Idle time.Duration
-	// WithReset is for IdleForget: packets of a forgotten connection are answered by a reset instead of silence.
-	// Key reset, default false.
+	// WithReset is for IdleForget and ConntrackLoss: packets of a forgotten connection are answered by a reset instead of
+	// silence. Key reset, default false.
 	WithReset bool
+	// Rate is for Drip, in bytes per second. Key bytes_per_second, required there, from 1 to 1000000.
+	Rate int
 }
 
 // form binds a fault.
@@ -57,8 +67,15 @@ func (f *Fault) form() form.Value {
 		kinds: form.Form{
 			{Key: SilentDrop, Value: form.Form{between}},
 			{Key: Partition, Value: form.Form{between}},
+			{Key: PartitionOneWay, Value: form.Form{between}},
+			{Key: Unreachable, Value: form.Form{between}},
+			{Key: Clog, Value: form.Form{between}},
 			{Key: Crash, Value: form.Form{host}},
 			{Key: Kill, Value: form.Form{host}},
+			{Key: Pause, Value: form.Form{host}},
+			{Key: NoAccept, Value: form.Form{host}},
+			{Key: Drip, Value: form.Form{between, {Key: "bytes_per_second", Value: form.Int(&f.Rate, 1, 1_000_000)}}},
+			{Key: ConntrackLoss, Value: form.Form{between, {Key: "reset", Value: boolValue{p: &f.WithReset}}}},
 			{Key: Refuse, Value: form.Form{host, {Key: "port", Value: form.Int(&f.Port, 0, 65535)}}},
 			{Key: Reset, Value: form.Form{between}},
 			{Key: Slow, Value: form.Form{between,
@@ -75,7 +92,13 @@ func (f *Fault) form() form.Value {
 }
 
 // onHost says whether the fault is one of a machine and not of a path.
-func (f *Fault) onHost() bool { return f.Kind == Crash || f.Kind == Kill || f.Kind == Refuse }
+func (f *Fault) onHost() bool {
+	switch f.Kind {
+	case Crash, Kill, Pause, NoAccept, Refuse:
+		return true
+	}
+	return false
+}
 
 // ends says when the fault is over, and whether it ends at all within the scenario. An instant fault ends as it
 // begins.
@@ -104,6 +127,10 @@ func (f *Fault) String() string {
 		where += fmt.Sprintf(" by %v", f.Latency)
 	case IdleForget:
 		where += fmt.Sprintf(" after %v", f.Idle)
+	case PartitionOneWay:
+		where = f.Between[0] + " -> " + f.Between[1]
+	case Drip:
+		where += fmt.Sprintf(" at %d B/s", f.Rate)
 	}
 	return f.Kind + " " + where
 }

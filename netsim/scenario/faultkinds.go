@@ -14,11 +14,25 @@ type FaultKind struct {
 // FaultKinds describes every kind of fault, in the order of their names. The slice is the caller's own.
 func FaultKinds() []FaultKind {
 	return []FaultKind{
+		{Clog, "Packets between two machines are held back, and all let go at the end. " +
+			"Nothing is lost and nothing is reset: whoever waits long enough gets everything, late and at once. Senders whose packets are " +
+			"not acknowledged give up in their usual time. It is met as a link that fails over, a virtual machine that is moved to another " +
+			"host, or a garbage collector's pause of a middlebox.",
+			"{at: 40s, for: 3s, clog: {between: [proxy, 10.0.0.1]}}"},
+		{ConntrackLoss, "A middlebox forgets all connections of one moment, and passes new ones. " +
+			"Packets of the old ones vanish, or are answered with RST where reset is set, until the fault ends. Every pooled connection " +
+			"is dead and looks healthy. It is met as the failover of a pair of firewalls that do not share their tables, a reloaded " +
+			"packet filter, or a Kubernetes node whose conntrack entries were flushed.",
+			"{at: 40s, for: 30s, conntrack_loss: {between: [proxy, 10.0.0.1], reset: false}}"},
 		{Crash, "A machine loses its power and comes back at the end with nothing running but its services. " +
 			"No FIN and no RST: until it is back, peers see silence, and dials wait for their timeout. " +
 			"When it is back it answers packets of former connections with RST, which is when idle connections of a pool " +
 			"are found to be dead. It is met as a power cut, a kernel panic, or the loss of a virtual machine's host.",
 			"{at: 40s, for: 30s, crash: {host: 10.0.0.1}}"},
+		{Drip, "Bytes between two machines arrive a few at a time. " +
+			"Everything comes, slowly: a head of some hundred bytes takes seconds. Timeouts that count from byte to byte never fire, and " +
+			"connections are held for as long as the peer likes. It is met as a mobile client at the edge of its cell, or a slowloris attack.",
+			"{at: 40s, for: 20s, drip: {between: [proxy, 10.0.0.1], bytes_per_second: 500}}"},
 		{IdleForget, "A middlebox forgets connections that have carried nothing for a while. " +
 			"The next packet vanishes, or is answered with RST where reset is set, while both ends hold the connection for open. " +
 			"A request on such a pooled connection waits in vain. It is met as NAT gateways and firewalls with idle timeouts: " +
@@ -28,10 +42,24 @@ func FaultKinds() []FaultKind {
 			"The kernel closes its connections, with FIN, or RST where bytes were unread, and refuses new ones at once. " +
 			"It is the kindest failure, since everybody learns of it. It is met as kill -9, the OOM killer, or a crash of the program.",
 			"{at: 40s, for: 5s, kill: {host: 10.0.0.1}}"},
+		{NoAccept, "A service accepts no connection any more, and serves those that it has. " +
+			"The kernel completes handshakes for it until the backlog is full, so dials succeed at once and then nothing comes: " +
+			"a check that only connects passes. Beyond the backlog SYNs are dropped, and dials time out. It is met as an event loop whose " +
+			"accepting thread is stuck, or a process out of file descriptors.",
+			"{at: 40s, for: 20s, no_accept: {host: 10.0.0.1}}"},
 		{Partition, "All packets between two machines vanish, both ways, for old and new connections. " +
 			"It differs from silent_drop in name only, so that timelines say what was meant. Dials time out, requests in flight hang, " +
 			"and what was sent is sent again when the network is whole, after a retransmission timeout that has doubled each time.",
 			"{at: 40s, for: 30s, partition: {between: [proxy, 10.0.0.1]}}"},
+		{PartitionOneWay, "Packets from the first machine to the second vanish, and those of the other way arrive. " +
+			"Requests of one side are never seen, or their answers never come, while the other side's handshakes and data still arrive: " +
+			"both ends disagree about who is there. It is met as a broken fibre of a pair, a wrong route of one direction, or a firewall rule.",
+			"{at: 40s, for: 30s, partition_one_way: {between: [proxy, 10.0.0.1]}}"},
+		{Pause, "A service stands still, as after SIGSTOP, while its kernel goes on. " +
+			"Handshakes succeed into the backlog, requests are acknowledged into the receive window, and nothing is answered until the end; " +
+			"then everything goes on in order. A check that only connects passes. It is met as a long pause of a garbage collector, " +
+			"swapping, a frozen virtual machine, or a debugger.",
+			"{at: 40s, for: 8s, pause: {host: 10.0.0.1}}"},
 		{Refuse, "A machine answers dials with RST: connection refused. " +
 			"Connections that are open go on. It is met as a service that restarts, a full backlog with tcp_abort_on_overflow, or a " +
 			"firewall that rejects.",
@@ -48,5 +76,9 @@ func FaultKinds() []FaultKind {
 			"Loss is delay here: a lost packet costs a retransmission timeout of 200 ms or more, and never a byte. " +
 			"It is met as a saturated link, a failing cable, or a route through another continent.",
 			"{at: 40s, for: 30s, slow: {between: [proxy, 10.0.0.1], latency: 200ms, jitter: 50ms, loss: 1%}}"},
+		{Unreachable, "Packets between two machines vanish, and a router says so. " +
+			"Dials fail at once with EHOSTUNREACH, and connections that give up do so with it instead of a timeout. It is met as a route that " +
+			"was withdrawn, or a host whose neighbour entry has expired.",
+			"{at: 40s, for: 30s, unreachable: {between: [proxy, 10.0.0.1]}}"},
 	}
 }

@@ -65,6 +65,20 @@ func (r *run) begin(f *Fault) (end func()) {
 		return r.sim.SilentDrop(a, b).Stop
 	case Partition:
 		return r.sim.Partition(a, b).Stop
+	case PartitionOneWay:
+		return r.sim.PartitionOneWay(a, b).Stop
+	case Unreachable:
+		return r.sim.Unreachable(a, b).Stop
+	case Clog:
+		return r.sim.Clog(a, b).Stop
+	case Drip:
+		return r.sim.Drip(a, b, int64(f.Rate)).Stop
+	case ConntrackLoss:
+		return r.sim.ConntrackLoss(a, b, f.WithReset).Stop
+	case Pause:
+		return r.sim.Pause(f.Host).Stop
+	case NoAccept:
+		return r.sim.AcceptWithoutService(f.Host).Stop
 	case Refuse:
 		return r.sim.Refuse(f.Host, f.Port).Stop
 	case Slow:
