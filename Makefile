@@ -38,7 +38,7 @@ bench-pool: ## measure pool beside other pools: one table of ratios (its module 
 	@cd testdata/bench-pool && $(GO) test -count=1 . && $(GO) run .
 
 bench-sim: ## measure the simulator: events and requests per second, memory per connection, cost of growing worlds
-	@$(GO) test -count=1 -v ./netsim -run Pace -bench-sim
+	@$(GO) test -count=1 -p 1 -v ./netsim ./netsim/scenario -run Pace -bench-sim
 
 soak: ## one virtual hour of a pool under random faults and resizes, for SEEDS=200 seeds
 	$(GO) test -count=1 ./pool -run Soak -soak $(SEEDS) -timeout 20m

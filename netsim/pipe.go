@@ -4,9 +4,9 @@ import "syscall"
 
 // pipe is one direction of a connection, with the sender's and the receiver's part of its state. A segment
 // lives in one of five queues on its way: held (the window is shut, or an earlier one is lost), entering (a
-// shared bottleneck), flight, lost (waits to be sent again), recv. Acknowledgements and window updates need no event of their own: they
-// are noted with the instant at which they take effect and looked at when the sender wants to know; only
-// when somebody waits for one it becomes an event. Sim.mu guards everything.
+// shared bottleneck), flight, lost (waits to be sent again), recv. Acknowledgements and window updates need no
+// event of their own: they are noted with the instant at which they take effect and looked at when the sender
+// wants to know; only when somebody waits for one it becomes an event. Sim.mu guards everything.
 type pipe struct {
 	s        *Sim
 	src, dst *Conn
