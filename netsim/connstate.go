@@ -129,7 +129,7 @@ func (c *Conn) SetLinger(sec int) error {
 }
 
 // SetWriteBuffer sets how many bytes Write takes before the peer has acknowledged them. A library
-// that writes under a mutex needs SetEagerWrites instead (law 4 of the design). It panics if bytes is not
+// that writes under a mutex needs SetEagerWrites instead. It panics if bytes is not
 // positive.
 func (c *Conn) SetWriteBuffer(bytes int) error {
 	if bytes <= 0 {

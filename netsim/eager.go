@@ -31,7 +31,7 @@ type eager struct {
 }
 
 // SetEagerWrites has Write take everything at once and never wait, as a library needs that holds a lock over
-// its Writes (law 4 of the design): in a bubble such a Write, waiting for room, would hang all others for ever.
+// its Writes: in a bubble such a Write, waiting for room, would hang all others for ever.
 // What is written within one instant leaves together at an instant of its own right after, so that the order in
 // which a library's goroutines race for the connection does not show. From then on the trace takes the lengths
 // of both ends of the connection for rough ones (Event.Rough), because a library that writes so often decides

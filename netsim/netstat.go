@@ -61,7 +61,11 @@ var stateNames = [...]string{hostUp: "up", hostKilled: "killed", hostCrashed: "c
 func (s *Sim) Snapshot() Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
+	return s.snapshot(s.now())
+}
+
+// snapshot is Snapshot as of now, with s.mu held.
+func (s *Sim) snapshot(now int64) Snapshot {
 	out := Snapshot{At: duration(now), Seed: s.cfg.Seed, Closed: s.closed}
 	for _, h := range s.hosts {
 		out.Hosts = append(out.Hosts, h.stat(now))

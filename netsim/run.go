@@ -11,26 +11,37 @@ import (
 
 // Test runs body in a bubble of virtual time, under the watchdog, and closes the simulation afterwards;
 // goroutines that body has started must end by then. When the test fails it logs the seed, the last events
-// and the state of the network (Sim.Netstat); a panic tells them too.
+// and the state of the network (Sim.Netstat); a panic tells them too. After a deadlock, and when goroutines are
+// left blocked for ever, it logs them as of the last event, and the runtime prints the stacks of all goroutines
+// of the bubble.
 func Test(t *testing.T, cfg Config, body func(s *Sim)) {
 	t.Helper()
 	cfg = cfg.withDefaults()
 	stop := watch(cfg)
 	defer stop()
+	var s *Sim
+	failed := false // and told
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover().(type) {
+		case nil:
+		case error: // a deadlock: for its own value the runtime prints the stacks of the bubble's goroutines
+			if s != nil && !failed {
+				t.Log(s.postMortem())
+			}
+			panic(r)
+		default:
 			panic(fmt.Sprintf("netsim: seed %d: %v", cfg.Seed, r))
 		}
 	}()
 	synctest.Test(t, func(bubble *testing.T) {
-		s := New(cfg)
+		s = New(cfg)
 		finished := false
 		defer func() {
 			if r := recover(); r != nil {
 				// Nothing prints a log when a panic ends the process.
 				panic(fmt.Sprintf("%v\n%s", r, s.report()))
 			}
-			failed := !finished || t.Failed() || bubble.Failed()
+			failed = !finished || t.Failed() || bubble.Failed()
 			report := ""
 			if failed {
 				report = s.report() // while the network still is as the failure found it
@@ -52,15 +63,28 @@ func Test(t *testing.T, cfg Config, body func(s *Sim)) {
 }
 
 // report gives the seed, the last events and the state of the network.
-func (s *Sim) report() string {
-	t := s.Trace()
+func (s *Sim) report() string { return s.lastEvents(s.Trace()) + s.Netstat() }
+
+// postMortem is report for a bubble that is over, in which time stopped at the last event: the clock that shows
+// it cannot be asked from outside.
+func (s *Sim) postMortem() string {
+	t, at := s.Trace(), int64(0)
+	if n := len(t.Events); n > 0 {
+		at = t.Events[n-1].At
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lastEvents(t) + s.snapshot(at).String()
+}
+
+func (s *Sim) lastEvents(t *Trace) string {
 	if n := len(t.Events) - s.cfg.LastEvents; n > 0 {
 		t.Events = t.Events[n:]
 	}
 	var b reportText
 	fmt.Fprintf(&b, "netsim: seed %d; the last %d events:\n", s.cfg.Seed, len(t.Events))
 	_ = t.WriteText(&b) // it cannot fail: it writes to memory
-	return string(b) + s.Netstat()
+	return string(b)
 }
 
 type reportText []byte

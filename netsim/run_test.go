@@ -2,6 +2,7 @@ package netsim
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -49,6 +50,14 @@ func TestChild(t *testing.T) {
 		Test(t, Config{Seed: 77}, func(s *Sim) {
 			s.Note("room", "event", "the last one")
 			require.Equal(t, 1, 2)
+		})
+	case "deadlocked test":
+		Test(t, Config{Seed: 77}, func(s *Sim) {
+			l, err := s.Host("server", "").Listen(context.Background(), "tcp", ":80")
+			require.NoError(t, err)
+			s.Clock().Sleep(time.Minute)
+			s.Note("room", "event", "the last one")
+			_, _ = l.Accept()
 		})
 	case "panicking test":
 		Test(t, Config{Seed: 77}, func(*Sim) { panic("planted") })
@@ -143,6 +152,17 @@ func TestRunReportsADeadlockAndGoroutinesThatAreLeft(t *testing.T) {
 		require.Zero(t, status, errs)
 		require.Contains(t, out, want.Error())
 	}
+}
+
+func TestADeadlockedTestTellsItsStateAndWhereEachGoroutineWaits(t *testing.T) {
+	out, errs, status := child(t, "deadlocked test")
+	require.NotZero(t, status)
+	require.Contains(t, out, "netsim: seed 77; the last 2 events")
+	require.Contains(t, out, "room#1 event the last one")
+	require.Contains(t, out, "the network at 1m0.", "the bubble's time, and not the real one")
+	require.Contains(t, out, "LISTEN      :80 backlog 0/128, accepting 1")
+	require.Contains(t, errs, "panic: deadlock: all goroutines in bubble are blocked")
+	require.Contains(t, errs, "netsim.(*Listener).Accept", "the stack of the one that waits")
 }
 
 func TestTheWatchdogFindsALockHeldOverAWait(t *testing.T) {
