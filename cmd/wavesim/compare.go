@@ -55,7 +55,7 @@ func compareConfigs(o *compareOptions, stdout, stderr io.Writer) int {
 // first is better or worse than each other one.
 func sideBySide(configs []string, sides [][]*result, title string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s   median (least to greatest)\n", sides[0][0].Name, title)
+	fmt.Fprintf(&b, "%s  %s   median (least to greatest); at the right, for how many seeds the 1st is better\n", sides[0][0].Name, title)
 	rows := [][]string{append([]string{""}, configs...)}
 	for i := range configs[1:] {
 		rows[0] = append(rows[0], fmt.Sprintf("1st : %s", ordinal(i+2)))
@@ -70,7 +70,7 @@ func sideBySide(configs []string, sides [][]*result, title string) string {
 		}
 		rows = append(rows, row)
 	}
-	rows = append(rows, failedRow(sides))
+	rows = append(append(rows, failedRow(sides)), reasonRows(sides)...)
 	writeColumns(&b, rows)
 	return b.String()
 }
@@ -134,6 +134,32 @@ func failedRow(sides [][]*result) []string {
 		row = append(row, fmt.Sprintf("%d of %d", n, len(side)))
 	}
 	return row
+}
+
+// reasonRows say of each expectation that did not hold somewhere for how many seeds it did not, in the order in which
+// they are met.
+func reasonRows(sides [][]*result) [][]string {
+	var rows [][]string
+	counts := make(map[string][]int)
+	for i, side := range sides {
+		for _, r := range side {
+			for _, f := range r.Failed {
+				if counts[f.Expect] == nil {
+					counts[f.Expect] = make([]int, len(sides))
+					rows = append(rows, []string{f.Expect})
+				}
+				counts[f.Expect][i]++
+			}
+		}
+	}
+	for i := range rows {
+		expect := rows[i][0]
+		rows[i][0] = "FAIL  " + expect
+		for k, n := range counts[expect] {
+			rows[i] = append(rows[i], fmt.Sprintf("%d of %d", n, len(sides[k])))
+		}
+	}
+	return rows
 }
 
 // writeColumns writes rows with their columns one under the other.

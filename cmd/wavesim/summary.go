@@ -131,7 +131,7 @@ const (
 // text is the summary for people. File stands in the command that repeats a failure.
 func (s *summary) text(title, file string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s   %d runs   %d failed\n", s.name, title, s.runs, len(s.failed))
+	fmt.Fprintf(&b, "%s  %s   %s   %d failed\n", s.name, title, runs(s.runs), len(s.failed))
 	fmt.Fprintf(&b, "  %-17s %10s %10s %10s %10s  %-14s %s\n", "", "least", "median", "p90", "greatest", "", "seeds of the extremes")
 	for i := range s.figures {
 		d := &s.figures[i]
@@ -151,6 +151,13 @@ func (s *summary) text(title, file string) string {
 	fmt.Fprintf(&b, "  see one:     wavesim run %s -seed %d\n", file, seed)
 	fmt.Fprintf(&b, "  reduce it:   wavesim shrink %s -seed %d\n", file, seed)
 	return b.String()
+}
+
+func runs(n int) string {
+	if n == 1 {
+		return "1 run"
+	}
+	return fmt.Sprintf("%d runs", n)
 }
 
 // extremes names the seeds of the least and the greatest value where they differ.

@@ -102,6 +102,11 @@ func TestShardsTogetherAreTheWholeSweep(t *testing.T) {
 	require.Contains(t, stderr, "do not belong together")
 }
 
+func TestASweepOfOneSeedIsOneRun(t *testing.T) {
+	_, stdout, _ := wavesim("sweep", write(t, "x.yaml", tiny), "-seeds", "7")
+	require.Contains(t, stdout, "tiny  seeds 7   1 run   0 failed")
+}
+
 func TestASeedThatBreaksOffFailsAndTheOthersRun(t *testing.T) {
 	var rs []*result
 	var broke []uint64
@@ -129,6 +134,10 @@ func TestCompareShowsSeveralConfigurationsOnTheSameSeeds(t *testing.T) {
 	require.Regexp(t, `p50 .* ms.* ms.*better, \d worse`, stdout)
 	require.Regexp(t, `seeds that fail +0 of 3 +0 of 3`, stdout)
 
+	code, stdout, _ = wavesim("compare", write(t, "picky.yaml", strings.Replace(picky, "150", "50", 1)), "-config", a, "-config", b, "-seeds", "1-3")
+	require.Equal(t, exitFailed, code)
+	require.Regexp(t, `FAIL  requests <= 50 +3 of 3 +3 of 3`, stdout)
+
 	code, stdout, _ = wavesim("compare", file, "-config", a, "-config", b, "-seeds", "1-3", "-json")
 	require.Equal(t, exitOK, code)
 	rs := lines(t, stdout)
@@ -143,12 +152,14 @@ func TestCompareShowsSeveralConfigurationsOnTheSameSeeds(t *testing.T) {
 
 func TestShrinkWritesAScenarioThatRunAccepts(t *testing.T) {
 	text := strings.Replace(picky, "clients:", "faults:\n  - {at: 1s, reset: {between: [proxy, 10.0.0.1]}}\nclients:", 1)
-	text = strings.Replace(text, "<= 150", "<= 50", 1)
+	text = strings.Replace(text, "<= 150", "<= 50, requests <= 100", 1)
 	file := write(t, "x.yaml", text)
 	out := filepath.Join(filepath.Dir(file), "small.yaml")
 	code, stdout, stderr := wavesim("shrink", file, "-seed", "5", "-out", out)
 	require.Equal(t, exitOK, code, stderr)
 	require.Contains(t, stdout, "faults 1 -> 0, clients 1 -> 1, 3s -> 1s")
+	require.Contains(t, stdout, "still fails: requests <= 50\n", "and not what failed in the whole scenario only")
+	require.Contains(t, stdout, "holds now:   requests <= 100 (")
 	sc, err := scenario.Load(out)
 	require.NoError(t, err)
 	require.EqualValues(t, 5, sc.Seed)

@@ -55,6 +55,9 @@ func (v *Verdict) canvas(height float64) *canvas {
 			end = v.duration
 		}
 		from, to := c.x(f.At), c.x(end)
+		// What is drawn over the band can hide it all; the strip below the axis is always seen.
+		fmt.Fprintf(&c.b, `<rect x="%.1f" y="%.1f" width="%.1f" height="4" fill="var(--band)"/>`,
+			from, height-bottomRoom, max(to-from, 1.5))
 		fmt.Fprintf(&c.b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="var(--band)" opacity=".55"><title>%s</title></rect>`,
 			from, topRoom, max(to-from, 1.5), height-topRoom-bottomRoom, html.EscapeString(f.String()))
 	}
@@ -77,16 +80,25 @@ func (c *canvas) y(share float64) float64 {
 
 // timeAxis writes instants under the picture and ends it.
 func (c *canvas) timeAxis() template.HTML {
-	for i := 0; i <= 8; i++ {
-		at := (c.span * time.Duration(i) / 8).Round(time.Second)
+	for at, step := time.Duration(0), axisStep(c.span); at <= c.span; at += step {
 		anchor := "middle"
-		if i == 8 {
+		if at > c.span*98/100 {
 			anchor = "end"
 		}
 		fmt.Fprintf(&c.b, `<text x="%.1f" y="%.1f" text-anchor="%s">%s</text>`, c.x(at), c.height-5, anchor, shortDuration(at))
 	}
 	c.b.WriteString("</svg>")
 	return template.HTML(c.b.String())
+}
+
+// axisStep is the distance of the instants under a picture: a round one, and at most eight of them.
+func axisStep(span time.Duration) time.Duration {
+	for _, step := range []time.Duration{1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200} {
+		if step *= time.Second; step*8 >= span {
+			return step
+		}
+	}
+	return (span/8 + time.Hour - 1).Truncate(time.Hour)
 }
 
 // level draws a line across at a share of the height, with its value beside it.
@@ -107,6 +119,9 @@ func (c *canvas) stack(layers [][]int, colors []template.CSS, per float64, unit 
 		most = max(most, float64(sum)/per)
 	}
 	for _, share := range []float64{0, 0.5, 1} {
+		if unit == "" && most*share != math.Trunc(most*share) {
+			continue // there is no half of a connection
+		}
 		c.level(share, plain(most*share)+unit)
 	}
 	base := make([]float64, n)
@@ -217,5 +232,5 @@ func (v *Verdict) backendChart(s *BackendSeries) chartView {
 		from = to
 	}
 	return chartView{"Connections to " + s.Name, []chartKey{{"lent", colorOf(0)}, {"idle", colorOf(4)}, {"dialling", colorOf(2)},
-		{"not admitted by health", "var(--bad)"}}, c.timeAxis()}
+		{"not admitted by health", "var(--bad)"}, {"a fault is in force", "var(--band)"}}, c.timeAxis()}
 }

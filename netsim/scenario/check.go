@@ -136,6 +136,25 @@ func (sc *Scenario) listeners() []string {
 	return out
 }
 
+// asked holds the addresses of the backends to which requests of some client may go.
+func (sc *Scenario) asked() map[string]bool {
+	groups, out := make(map[string]bool), make(map[string]bool)
+	for i := range sc.Clients {
+		l := &sc.Settings.Listeners[max(0, slices.Index(sc.listeners(), sc.Clients[i].To))]
+		groups[l.Upstream] = true
+		for k := range l.Routes {
+			groups[l.Routes[k].Upstream] = true
+		}
+	}
+	for i := range sc.Settings.Upstreams {
+		u := &sc.Settings.Upstreams[i]
+		for k := range u.Backends {
+			out[u.Backends[k].Address] = out[u.Backends[k].Address] || groups[u.Name]
+		}
+	}
+	return out
+}
+
 // checkBetween looks up the two machines of a path.
 func (sc *Scenario) checkBetween(r *form.Report, path string, between *[2]string) {
 	if path = form.Join(path, "between"); !r.Failed(path) {

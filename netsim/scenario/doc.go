@@ -41,8 +41,9 @@
 //   - time_to_failover: the longest time, over all faults, from a fault's beginning to the end of the last
 //     failed request that began while the fault lasted; 0 if none failed. A fault of one instant (reset) is held
 //     to last until the next fault.
-//   - time_to_recovery: from the end of the last fault that ends until every backend has answered a request
-//     again with a status below 500; "never" if one has not, which fails every upper bound.
+//   - time_to_recovery: from the end of the last fault that ends until every backend to which a client's
+//     listener leads has answered a request again with a status below 500; "never" if one has not, which fails
+//     every upper bound.
 //   - reuse_rate: the share of the pools' loans that reused a connection, in percent.
 //   - retries: attempts on another backend that the retry policy allowed. repeated: attempts made again because
 //     a reused connection was dead, which a client never sees.

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"sort"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,4 +137,17 @@ func TestABrokenLawIsSeenAndAnIntactOneIsNot(t *testing.T) {
 	waiting := intact()
 	*waiting = proxy.Stats{Upstreams: []upstream.Stats{{Waiting: 1}}}
 	require.Len(t, brokenLaws(waiting, true), 1)
+}
+
+func TestNobodyWaitsForTheRecoveryOfABackendThatNoClientCanReach(t *testing.T) {
+	replace := []string{
+		"upstream", small["upstream"] + ", spare: {backends: [{address: '10.0.0.4:80'}]}",
+		"listener", small["listener"] + ", {address: ':8081', upstream: spare}",
+		"backends", strings.Replace(small["backends"], "]", ", {address: '10.0.0.4:80'}]", 1),
+		"faults", "[{at: 5s, for: 5s, crash: {host: 10.0.0.1}}]",
+		"expect", "[time_to_recovery <= 4s]",
+	}
+	runSmall(t, replace...)
+	runSmall(t, append(replace, "clients", "[{name: web, arrivals: {poisson: 50/s}, timeout: 3s}, "+
+		"{name: other, to: ':8081', arrivals: {poisson: 1/s}}]")...)
 }

@@ -146,3 +146,12 @@ func TestABrowserDrawsTheReport(t *testing.T) {
 	}
 	require.Greater(t, len(seen), 50, "there is text")
 }
+
+func TestTheInstantsUnderAPictureAreRoundAndAtMostNine(t *testing.T) {
+	for span, want := range map[time.Duration]time.Duration{
+		time.Second: time.Second, 8 * time.Second: time.Second, 9 * time.Second: 2 * time.Second, 30 * time.Second: 5 * time.Second,
+		2 * time.Minute: 15 * time.Second, 16 * time.Hour: 2 * time.Hour, 24 * time.Hour: 3 * time.Hour,
+	} {
+		require.Equal(t, want, axisStep(span), span)
+	}
+}

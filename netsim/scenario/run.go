@@ -81,11 +81,17 @@ func (r *run) setUp() {
 		l := &r.sc.Network.Links[i]
 		r.sim.SetLink(l.Between[0], l.Between[1], netsim.Link{Latency: l.Latency, Jitter: l.Jitter, Loss: l.Loss})
 	}
-	if last, ends := lastEnd(r.sc.Faults); ends {
-		r.since, r.waitFor = last, len(r.servers)
-		r.out.recovery = math.Inf(1)
-	}
 	r.served = make([]bool, len(r.servers))
+	if last, ends := lastEnd(r.sc.Faults); ends {
+		r.since = last
+		r.out.recovery = math.Inf(1)
+		asked := r.sc.asked()
+		for i, s := range r.servers {
+			if r.served[i] = !asked[s.cfg.Address]; !r.served[i] { // nobody waits for one that is never asked
+				r.waitFor++
+			}
+		}
+	}
 	r.stop = make([]func(), len(r.sc.Faults))
 }
 
