@@ -20,8 +20,9 @@ type process struct {
 	grace event
 }
 
-// Go starts a goroutine that belongs to the host, at an instant of its own; f gets the host's Context of
-// now. When the host crashes or is killed, or the simulation is closed, f has Config.CrashGrace of virtual
+// Go starts a goroutine that belongs to the host, at an instant of its own after the caller's: what f listens on
+// does not listen yet when Go returns, so listen before Go where the next step dials. f gets the host's Context
+// of now. When the host crashes or is killed, or the simulation is closed, f has Config.CrashGrace of virtual
 // time to return. A goroutine that has not returned by then is reported by its name: as the event "outlived"
 // in the trace, and as an error that is ErrOutlived, of Run's Result or by failing Test. Names need not be
 // unique, but tell more if they are. On a host that is down f is not started; it panics when name is empty.

@@ -50,6 +50,8 @@ flags may stand before or after the files, with one dash or two:
   -parallel N     sweep, compare: how many runs at a time (default: the number of processors)
   -limit TIME     most wall-clock time for one run (default 5m)
 
+a scenario file's keys, defaults and metrics: go doc -all github.com/wavepool/wavepool/netsim/scenario
+
 exit codes: 0 every expectation holds, 1 one does not or a run broke off, 2 bad flags or a bad scenario. shrink: 0 when it
 has written a reduced scenario.
 `
