@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,12 +41,12 @@ usage: wavesim run FILE... [flags]            run scenarios and judge them
 flags may stand before or after the files, with one dash or two:
   -seed N         run, shrink: the seed, instead of the scenario's own
   -seeds A-B      sweep, compare: a range of seeds (default 1-100, and 1-20 for compare)
-  -config FILE    the proxy's configuration, instead of the scenario's own; for compare twice or more
+  -config FILE    run, sweep, shrink, compare: the proxy's configuration, instead of the scenario's own; compare wants two
   -check          run: run twice and compare the traces; a difference is a failure, and its first event is named
   -trace FILE     run: write the canonical trace of the (only) scenario to FILE
   -report FILE    run: write a page of HTML with pictures of the (only) scenario to FILE
-  -json           run, compare: one object a line for each verdict or result; sweep: results a line each, merge reads them
-  -out FILE       sweep: write the results to FILE too; shrink: the reduced scenario (default FILE-shrunk-SEED.yaml)
+  -json           run, sweep, compare: one object a line for each verdict or result; merge reads those of sweep
+  -out FILE       sweep, shrink: where the results go too, or the reduced scenario (default FILE-shrunk-SEED.yaml)
   -shard I/N      sweep: only every N-th seed, from the I-th on; N machines share a sweep so
   -parallel N     sweep, compare: how many runs at a time (default: the number of processors)
   -limit TIME     most wall-clock time for one run (default 5m)
@@ -273,11 +274,18 @@ func parseMerge(args []string) (*mergeOptions, error) {
 	return o, nil
 }
 
-// didYouMean finds the flag that was probably meant.
+// didYouMean says what was probably meant: another flag, another command or another value.
 func didYouMean(err error, fs *flag.FlagSet) string {
 	word, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
-	if !ok {
+	switch {
+	case strings.HasSuffix(err.Error(), "for flag -limit: parse error"):
+		return "; want a duration with its unit, such as 30s"
+	case strings.HasSuffix(err.Error(), "for flag -seed: parse error"):
+		return "; want one number from 0 on (a range is -seeds, of sweep and compare)"
+	case !ok:
 		return ""
+	case slices.Contains(allFlags, "-"+word):
+		return "; it is a flag of " + commandsOf(word)
 	}
 	var names []string
 	fs.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
@@ -285,6 +293,14 @@ func didYouMean(err error, fs *flag.FlagSet) string {
 		return "; did you mean -" + near + "?"
 	}
 	return ""
+}
+
+// commandsOf says which commands have a flag, in the words of the usage.
+func commandsOf(name string) string {
+	_, line, _ := strings.Cut(usage, "\n  -"+name+" ")
+	line, _, _ = strings.Cut(line, ":")
+	_, words, _ := strings.Cut(line, "  ")
+	return strings.TrimSpace(words)
 }
 
 func unknownCommand(word string) error {
