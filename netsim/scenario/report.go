@@ -110,7 +110,7 @@ var reportTemplate = template.Must(template.New("report").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{.V.Name}}, seed {{.V.Seed}}: {{if .OK}}holds{{else}}fails{{end}}</title>
 <style>
-:root{--ink:#1d2430;--soft:#5b6675;--line:#d9dee5;--paper:#fff;--card:#f6f8fa;--good:#0b7a4b;--bad:#b3261e;--band:#f3d9a7;
+:root{color-scheme:light dark;--ink:#1d2430;--soft:#5b6675;--line:#d9dee5;--paper:#fff;--card:#f6f8fa;--good:#0b7a4b;--bad:#b3261e;--band:#f3d9a7;
 --c0:#3b7dd8;--c1:#d1495b;--c2:#e08e0b;--c3:#8a5cc2;--c4:#3aa6a0;--c5:#7a7a7a}
 @media (prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#9aa6b5;--line:#333c48;--paper:#12161c;--card:#1a2028;--good:#4cc38a;
 --bad:#ff7a70;--band:#6b5220;--c0:#6aa5f2;--c1:#f07887;--c2:#f0b04a;--c3:#b796e8;--c4:#62c9c3;--c5:#a5a5a5}}
