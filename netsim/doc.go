@@ -100,7 +100,17 @@
 //     dials one.
 //   - Timers that do not come from Sim.Clock (net/http's own, for example) are virtual but not moved apart: two of
 //     them set in one instant for the same duration fire in random order.
+//   - Only what is given a Host's dialer and listeners is simulated: http.DefaultClient or a bare net.Dial goes to the
+//     real network, also in a bubble, where it may hang the run.
+//   - After Restart nothing runs on a host: start its service again. Host.Go starts its function at a later instant, so
+//     listen before it, or the first dial over a link without latency is refused.
 //   - On the real clock (New outside a bubble) instants are not unique and nothing repeats exactly.
+//
+// # When a run fails
+//
+// Test logs the seed, the last events and Netstat; a deadlock shows the stacks of the bubble's goroutines as well. Result.Err
+// of Run, or the failure of Test, names deadlocks, goroutines that are left, goroutines of Host.Go that outlived their host,
+// and faults that name a host which never was.
 //
 // # Goroutines and locks
 //

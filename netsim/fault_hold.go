@@ -92,7 +92,7 @@ func (s *Sim) Clog(a, b string) *Fault {
 			return Verdict{Action: Hold}
 		}
 		return Verdict{}
-	})
+	}, a, b)
 }
 
 // Swizzle is FoundationDB's swizzle-clog: it clogs the links of the hosts one by one, the first now and one
@@ -112,7 +112,7 @@ func (s *Sim) Swizzle(hosts []string, every, hold time.Duration) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	z := &swizzle{s: s, every: int64(every), hold: int64(hold), clogged: make(map[string]bool)}
-	z.fault = s.addFaultLocked("swizzle("+strings.Join(hosts, ",")+","+every.String()+","+hold.String()+")", z.rule)
+	z.fault = s.addFaultLocked("swizzle("+strings.Join(hosts, ",")+","+every.String()+","+hold.String()+")", z.rule, hosts...)
 	z.fault.ended = func(int64) { s.cancel(&z.ev) }
 	z.ev.init(z, evSwizzle, z.fault.key)
 	z.out, z.back = s.shuffled(sorted, z.fault.key), s.shuffled(sorted, z.fault.key+1)

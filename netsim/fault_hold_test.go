@@ -188,6 +188,7 @@ func TestASwizzleLosesNothing(t *testing.T) {
 
 func TestSwizzleRefusesArgumentsThatMeanNothing(t *testing.T) {
 	Test(t, Config{}, func(s *Sim) {
+		s.Host("a", "")
 		require.Panics(t, func() { s.Swizzle(nil, 1, 0) })
 		require.Panics(t, func() { s.Swizzle([]string{"a", "b", "a"}, 1, 0) })
 		require.Panics(t, func() { s.Swizzle([]string{"a"}, 0, 0) })

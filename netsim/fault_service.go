@@ -44,7 +44,7 @@ func (s *Sim) Pause(host string) *Fault {
 func (s *Sim) serviceFault(kind string, v service) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.addFaultLocked(kind+"("+v.host+")", passAll)
+	f := s.addFaultLocked(kind+"("+v.host+")", passAll, v.host)
 	entry := &v
 	s.services = append(s.services, entry)
 	s.applyServices(s.now())

@@ -19,7 +19,7 @@ func (s *Sim) Drip(a, b string, bytesPerSecond int64) *Fault {
 			return Verdict{Drip: bytesPerSecond}
 		}
 		return Verdict{}
-	})
+	}, a, b)
 }
 
 // Corrupt flips one bit of a data segment between a and b, with the given probability for each segment: the
@@ -36,7 +36,7 @@ func (s *Sim) Corrupt(a, b string, probability float64) *Fault {
 			return Verdict{Corrupt: probability}
 		}
 		return Verdict{}
-	})
+	}, a, b)
 }
 
 // ConntrackLoss puts a middlebox between a and b that has lost its table of connections this moment, as a
@@ -56,7 +56,7 @@ func (s *Sim) ConntrackLoss(a, b string, reset bool) *Fault {
 			return verdict
 		}
 		return Verdict{}
-	})
+	}, a, b)
 }
 
 // alter takes in what a rule wants to be done with the bytes of a packet that passes.

@@ -68,13 +68,13 @@ func TestDripFillsTheSendersBufferSoThatItWaits(t *testing.T) {
 
 func TestDripAndCorruptRefuseArgumentsThatMeanNothing(t *testing.T) {
 	inLab(t, Config{}, func(x *lab) {
-		require.Panics(t, func() { x.Drip("a", "b", 0) })
-		x.Drip("a", "b", 1).Stop()
+		require.Panics(t, func() { x.Drip("client", "server", 0) })
+		x.Drip("client", "server", 1).Stop()
 		for _, p := range []float64{-0.01, 1.01} {
-			require.Panics(t, func() { x.Corrupt("a", "b", p) })
+			require.Panics(t, func() { x.Corrupt("client", "server", p) })
 		}
-		x.Corrupt("a", "b", 0).Stop()
-		x.Corrupt("a", "b", 1).Stop()
+		x.Corrupt("client", "server", 0).Stop()
+		x.Corrupt("client", "server", 1).Stop()
 	})
 }
 

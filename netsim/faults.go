@@ -2,8 +2,12 @@ package netsim
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
+	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -42,13 +46,15 @@ func (f *Fault) end(now int64) {
 	f.letGo(now)
 }
 
-func (s *Sim) addFault(what string, rule func(p *Packet) Verdict) *Fault {
+func (s *Sim) addFault(what string, rule func(p *Packet) Verdict, hosts ...string) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.addFaultLocked(what, rule)
+	return s.addFaultLocked(what, rule, hosts...)
 }
 
-func (s *Sim) addFaultLocked(what string, rule func(p *Packet) Verdict) *Fault {
+// addFaultLocked puts a fault in force. Hosts are those that it names.
+func (s *Sim) addFaultLocked(what string, rule func(p *Packet) Verdict, hosts ...string) *Fault {
+	s.expectHosts(what, hosts...)
 	s.faults++
 	// The key leaves the number out, so that the draws of a fault do not change when one before it goes away.
 	name := "fault" + strconv.Itoa(s.faults) + ":" + what
@@ -58,6 +64,39 @@ func (s *Sim) addFaultLocked(what string, rule func(p *Packet) Verdict) *Fault {
 	return f
 }
 
+// expectHosts notes the names that a fault, or whatever what is, gives: hosts may be made after it, but one that is never made
+// was misspelt, and the test passes for nothing. Sim.mu is held.
+func (s *Sim) expectHosts(what string, names ...string) {
+	for _, name := range names {
+		if name != anyHost && net.ParseIP(name) == nil && s.byName[name] == nil {
+			s.unmet = append(s.unmet, unmet{what, name})
+		}
+	}
+}
+
+// unmet is a name that no host had when it was given.
+type unmet struct{ what, host string }
+
+// misspelt is the verdict about names that no host has had to the end.
+func (s *Sim) misspelt() error {
+	var errs []error
+	for _, u := range s.unmet {
+		if s.byName[u.host] != nil {
+			continue
+		}
+		all := make([]string, len(s.hosts))
+		for i, h := range s.hosts {
+			all[i] = h.name
+		}
+		errs = append(errs, fmt.Errorf("netsim: seed %d: %w: %s names %q; there were: %s", s.cfg.Seed, ErrNoSuchHost, u.what, u.host,
+			strings.Join(all, ", ")))
+	}
+	return errors.Join(errs...)
+}
+
+// ErrNoSuchHost is the verdict about a fault that names a host which has never been made: it did nothing.
+var ErrNoSuchHost = errors.New("a fault names a host that never was")
+
 // AddRule puts a rule of the caller's own at the end of the chain: the first rule whose verdict is not Pass
 // decides about a packet. The rule must be a function of the packet (and of its own state, changed by it
 // alone); it runs under the simulation's lock and must neither wait nor call the simulation.
@@ -66,10 +105,11 @@ func (s *Sim) AddRule(name string, rule func(Packet) Verdict) *Fault {
 }
 
 // Partition cuts the network between a and b, both ways, for connections old and new: packets vanish. a and
-// b are names or addresses of hosts, "*" is any. A dial gets ETIMEDOUT after all its SYNs, an established
+// b are names or addresses of hosts, "*" is any; as with every fault, a name that no host ever has
+// fails the run at its end. A dial gets ETIMEDOUT after all its SYNs, an established
 // connection notices nothing until it sends.
 func (s *Sim) Partition(a, b string) *Fault {
-	return s.addFault("partition("+a+","+b+")", dropPath(a, b))
+	return s.addFault("partition("+a+","+b+")", dropPath(a, b), a, b)
 }
 
 // PartitionOneWay cuts only what goes from one host to the other. The sender's bytes vanish; in the other
@@ -80,14 +120,14 @@ func (s *Sim) PartitionOneWay(from, to string) *Fault {
 			return Verdict{Action: Drop}
 		}
 		return Verdict{}
-	})
+	}, from, to)
 }
 
 // SilentDrop makes all packets between a and b vanish, without RST or ICMP. Its effect is that of
 // Partition: silence has one face only. It has a name of its own because it tells another story: a backend
 // or a firewall that stops answering.
 func (s *Sim) SilentDrop(a, b string) *Fault {
-	return s.addFault("silent-drop("+a+","+b+")", dropPath(a, b))
+	return s.addFault("silent-drop("+a+","+b+")", dropPath(a, b), a, b)
 }
 
 func dropPath(a, b string) func(p *Packet) Verdict {
@@ -107,7 +147,7 @@ func (s *Sim) Unreachable(a, b string) *Fault {
 			return Verdict{Action: Unreachable}
 		}
 		return Verdict{}
-	})
+	}, a, b)
 }
 
 // Refuse has SYNs to a port of a host answered by RST, as if nobody listened. Port 0 means all ports.
@@ -118,7 +158,7 @@ func (s *Sim) Refuse(host string, port int) *Fault {
 			return Verdict{Action: Reset}
 		}
 		return Verdict{}
-	})
+	}, host)
 }
 
 // SlowLink puts latency, jitter and loss on top of whatever the link between a and b has. Bandwidth of add
@@ -130,7 +170,7 @@ func (s *Sim) SlowLink(a, b string, add Link) *Fault {
 			return Verdict{Add: add}
 		}
 		return Verdict{}
-	})
+	}, a, b)
 }
 
 // IdleForget puts a middlebox (NAT, firewall, load balancer) between a and b that forgets a connection
@@ -152,7 +192,7 @@ func (s *Sim) IdleForget(a, b string, idle time.Duration, reset bool) *Fault {
 			return verdict
 		}
 		return Verdict{}
-	})
+	}, a, b)
 }
 
 // ResetConns resets every open connection between a and b, as a middlebox does that sends RSTs both ways:
@@ -161,6 +201,7 @@ func (s *Sim) IdleForget(a, b string, idle time.Duration, reset bool) *Fault {
 func (s *Sim) ResetConns(a, b string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.expectHosts("reset-conns("+a+","+b+")", a, b)
 	now := s.now()
 	var hit []*flow
 	for _, h := range s.hosts {

@@ -350,3 +350,31 @@ func TestARuleOfTheCallersOwnDecidesFirst(t *testing.T) {
 		require.Contains(t, fault.Name(), "hold data")
 	})
 }
+
+// A misspelt name would make a test pass for nothing. A host may be made after the fault that names it, and an address may
+// be nobody's.
+func TestAFaultThatNamesNoHostFailsTheRun(t *testing.T) {
+	res := Run(Config{}, func(s *Sim) {
+		s.Host("server", "")
+		s.Partition("client", "server")
+		s.Partition("*", "10.9.9.9")
+		s.Host("client", "")
+		require.Zero(t, s.ResetConns("client", "server"))
+	})
+	require.NoError(t, res.Err)
+	for what, fault := range map[string]func(s *Sim){
+		`partition(client,sever) names "sever"`:   func(s *Sim) { s.Partition("client", "sever") },
+		`pause() names ""`:                        func(s *Sim) { s.Pause("") },
+		`reset-conns(clint,server) names "clint"`: func(s *Sim) { s.ResetConns("clint", "server") },
+		`jump-clock(x,1s) names "x"`:              func(s *Sim) { s.JumpClock("x", time.Second) },
+		`refuse(y:80) names "y"`:                  func(s *Sim) { s.Refuse("y", 80) },
+	} {
+		res := Run(Config{}, func(s *Sim) {
+			s.Host("client", "")
+			s.Host("server", "")
+			fault(s)
+		})
+		require.ErrorIs(t, res.Err, ErrNoSuchHost, what)
+		require.ErrorContains(t, res.Err, what+"; there were: client, server")
+	}
+}

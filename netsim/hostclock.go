@@ -50,7 +50,7 @@ func (s *Sim) DriftClock(host string, ppm float64) *Fault {
 func (s *Sim) clockFault(what string, c clockFault) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.addFaultLocked(what, passAll)
+	f := s.addFaultLocked(what, passAll, c.host)
 	entry := &c
 	entry.since = s.now()
 	s.clocks = append(s.clocks, entry)

@@ -101,9 +101,9 @@ func (p *process) fire(_ eventKind, now int64) {
 	p.bury()
 }
 
-// leftover is the verdict about goroutines that did not end with their hosts.
+// leftover is the verdict about goroutines that did not end with their hosts, and about faults of no host.
 func (s *Sim) leftover() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.outlived...)
+	return errors.Join(errors.Join(s.outlived...), s.misspelt())
 }

@@ -120,6 +120,7 @@ type Sim struct {
 	links    []linkRule
 	linkGen  int // counts the changes of links
 	rules    []*Fault
+	unmet    []unmet // names in faults that no host had yet
 	faults   int
 	packet   Packet // scratch of judge
 	segments segmentPool

@@ -82,6 +82,8 @@ var peers = []peer{
 	{oursPlain, openOurs},
 	{puddleV2, openPuddle},
 	{stdSQL, openSQL},
+	{"redigo", openRedigo},
+	{"commons-pool", openCommons},
 	{bareChan, openChannel},
 	{ctxChan, openSelect},
 	{"mutex and slice", openSlice},
