@@ -92,13 +92,15 @@ func (c *simClock) WithDeadline(parent context.Context, t time.Time) (context.Co
 	}
 	at, off := c.claim(d)
 	ctx, cancel := c.Clock.WithDeadline(parent, c.Clock.Now().Add(off))
+	released := false
 	return ctx, func() {
 		cancel()
 		c.s.mu.Lock()
 		defer c.s.mu.Unlock()
-		if at > c.s.now() {
+		if !released && at > c.s.now() { // once only: then it may be somebody else's
 			c.s.claims.release(at)
 		}
+		released = true
 	}
 }
 
