@@ -102,8 +102,9 @@ type Sim struct {
 	progress *atomic.Uint64
 
 	mu        sync.Mutex
-	closing   bool // Close has begun: no new host comes to life
-	closed    bool // Close has ended: nothing is scheduled any more
+	closing   bool     // Close has begun: no new host comes to life
+	closed    bool     // Close has ended: nothing is scheduled any more
+	closers   waitList // further calls of Close, while the first goes on
 	queue     eventQueue
 	claims    instants
 	timer     *time.Timer
@@ -245,11 +246,12 @@ func (s *Sim) runUnlocked(fn func()) {
 // Close ends every connection, listener and dial, wakes the goroutines that are blocked in them one by one
 // (they get net.ErrClosed), ends the hosts' contexts, and returns when all of them have been let go.
 // It waits for the goroutines of Host.Go too, for Config.CrashGrace at most. Nothing of netsim is left
-// afterwards, neither a timer nor a goroutine. It may be called again.
+// afterwards, neither a timer nor a goroutine. It may be called again, also while another call goes on: that waits
+// for the same end.
 func (s *Sim) Close() {
 	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	if s.closing {
+		s.closeAgain()
 		return
 	}
 	s.closing = true
@@ -273,5 +275,20 @@ func (s *Sim) Close() {
 	s.timer.Stop()
 	s.queue = eventQueue{}
 	s.segments = segmentPool{}
+	s.closers.wakeOne()
 	s.mu.Unlock()
+}
+
+// closeAgain waits for the Close that goes on; each that has waited lets the next one go. It lets go of the lock.
+func (s *Sim) closeAgain() {
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	w := newWaiter()
+	s.closers.push(w)
+	s.mu.Unlock()
+	<-w.ch
+	s.mu.Lock()
+	s.closers.wakeOne()
 }
