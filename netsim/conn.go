@@ -18,6 +18,7 @@ type Conn struct {
 	in, out       *pipe
 	actor         actor
 	place         int // in host.conns plus one; 0 = not open
+	life          int // of its host, to which it belongs
 
 	// Sim.mu guards what follows.
 	readers waitList // wait for something to read
@@ -116,7 +117,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	for {
-		c.host.stopHere()
+		c.host.stopHere(c.life)
 		n, err, now := c.readNow(b)
 		if now {
 			c.passOn()
@@ -176,7 +177,7 @@ func (c *Conn) Peek(p []byte) (int, error) {
 	switch {
 	case c.closed:
 		return 0, c.opError("read", net.ErrClosed)
-	case len(p) == 0 || c.host.stalled || c.host.stopped():
+	case len(p) == 0 || c.host.stalled || c.host.stopped(c.life):
 		return 0, nil
 	case c.in.ready > 0:
 		return c.in.peek(p), nil
@@ -192,7 +193,7 @@ func (c *Conn) WaitReadable() error {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	for {
-		c.host.stopHere()
+		c.host.stopHere(c.life)
 		switch {
 		case c.closed:
 			return c.opError("read", net.ErrClosed)
@@ -225,7 +226,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 		}
 		if c.writing && !turn {
 			c.park(&c.writers, nil)
-			c.host.stopHere()
+			c.host.stopHere(c.life)
 			continue
 		}
 		c.writing, turn = true, true
@@ -235,7 +236,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 			return done, nil
 		}
 		c.park(&c.space, &c.parkW)
-		c.host.stopHere()
+		c.host.stopHere(c.life)
 	}
 }
 

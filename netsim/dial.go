@@ -66,7 +66,7 @@ type dialing struct {
 // address, ErrHostDown when this host is down, net.ErrClosed when it goes down meanwhile.
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	h.s.mu.Lock()
-	h.stopHere()
+	h.stopHere(h.life)
 	var usual [1]net.IP // nearly always there is one
 	ips, port, err := h.targets(ctx, network, address, usual[:0])
 	h.s.mu.Unlock()
@@ -142,7 +142,7 @@ func (h *Host) dial(ctx context.Context, network string, ip net.IP, port int) (n
 		s.mu.Unlock()
 		return nil, dialError(network, addr, ErrHostDown)
 	}
-	now := s.now()
+	now, life := s.now(), h.life
 	d := &dialing{s: s, h: h, flow: newFlow(s, h, to, addr, now), w: newWaiter()}
 	key := d.flow.client.actor.hash
 	d.syn.init(d, evSYN, key)
@@ -159,7 +159,7 @@ func (h *Host) dial(ctx context.Context, network string, ip net.IP, port int) (n
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h.stopHere()
+	h.stopHere(life)
 	if !d.done {
 		d.w.gone = true
 		d.finish(contextError(ctx.Err()), s.now())

@@ -116,11 +116,13 @@ func (h *Host) proceed(now int64) {
 }
 
 // stopped tells whether the host's service is paused: a process that does not live cannot be.
-func (h *Host) stopped() bool { return h.pausing && h.state == hostUp }
+// Nor can one that has ended, when the next one lives on the host already: life tells which.
+func (h *Host) stopped(life int) bool { return h.pausing && h.state == hostUp && h.life == life }
 
-// stopHere keeps the caller while the host is paused. Sim.mu is held before and after, and not meanwhile.
-func (h *Host) stopHere() {
-	for h.stopped() {
+// stopHere keeps the caller, who belongs to one life of the host, while it is paused. Sim.mu is held before and after,
+// and not meanwhile.
+func (h *Host) stopHere(life int) {
+	for h.stopped(life) {
 		w := newWaiter()
 		h.gate.push(w)
 		h.s.mu.Unlock()
@@ -132,12 +134,12 @@ func (h *Host) stopHere() {
 // paused tells whether a segment was written by a service that is paused and waits for its end. The end of
 // the handshake is the kernel's own.
 func (p *pipe) paused(g *segment) bool {
-	return p.src.host != nil && p.src.host.stopped() && g.seq > p.allowed && g.kind != PacketOpen
+	return p.src.host != nil && p.src.host.stopped(p.src.life) && g.seq > p.allowed && g.kind != PacketOpen
 }
 
 // sendRST sends the RST of a Close.
 func (c *Conn) sendRST(now int64) {
-	if c.host.stopped() {
+	if c.host.stopped(c.life) {
 		c.host.resets = append(c.host.resets, c)
 		return
 	}

@@ -29,6 +29,7 @@ type Host struct {
 
 	// Sim.mu guards what follows.
 	state     hostState
+	life      int // counts the processes that have lived here
 	ctx       context.Context
 	cancel    context.CancelFunc
 	listeners map[int]*Listener
@@ -150,6 +151,7 @@ const (
 
 // end takes the process away. Sim.mu is held.
 func (h *Host) end(now int64, how endKind) {
+	h.life++
 	h.state = hostKilled
 	if how == endSilent {
 		h.state = hostCrashed
@@ -195,7 +197,7 @@ func (h *Host) localPort(remote string) (port int, name string) {
 }
 
 func (h *Host) addConn(c *Conn) {
-	c.place = len(h.conns) + 1
+	c.place, c.life = len(h.conns)+1, h.life
 	h.conns = append(h.conns, c)
 }
 

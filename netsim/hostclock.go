@@ -124,22 +124,30 @@ func (c *hostClock) Until(t time.Time) time.Duration { return t.Sub(c.Now()) }
 
 // Sleep takes its true time, and as long as the host is paused.
 func (c *hostClock) Sleep(d time.Duration) {
+	life := c.life()
 	c.Clock.Sleep(d)
-	c.stopHere()
+	c.stopHere(life)
 }
 
 // AfterFunc calls f after the true time d, or when the host goes on after a pause.
 func (c *hostClock) AfterFunc(d time.Duration, f func()) *clock.Timer {
+	life := c.life()
 	return c.Clock.AfterFunc(d, func() {
-		c.stopHere()
+		c.stopHere(life)
 		f()
 	})
 }
 
-func (c *hostClock) stopHere() {
+func (c *hostClock) life() int {
 	c.h.s.mu.Lock()
 	defer c.h.s.mu.Unlock()
-	c.h.stopHere()
+	return c.h.life
+}
+
+func (c *hostClock) stopHere(life int) {
+	c.h.s.mu.Lock()
+	defer c.h.s.mu.Unlock()
+	c.h.stopHere(life)
 }
 
 // Reserve is that of Sim.Clock; on the real clock there is nothing to reserve.
@@ -157,43 +165,44 @@ func (c *hostClock) WithTimeout(parent context.Context, d time.Duration) (contex
 
 // WithDeadline ends when the host's clock, as it goes now, will show t.
 func (c *hostClock) WithDeadline(parent context.Context, t time.Time) (context.Context, context.CancelFunc) {
-	off := c.offset()
-	if off == 0 && !onWrongClock(parent) {
-		return c.Clock.WithDeadline(parent, t)
-	}
-	at := t.Add(-off)
+	at := t.Add(-c.offset())
 	if left, ok := c.left(parent); ok && left < c.Clock.Until(at) {
 		return context.WithCancel(parent)
 	}
 	ctx, cancel := c.Clock.WithDeadline(endless{parent}, at)
-	return &hostContext{ctx, c, at}, cancel
+	return &hostContext{ctx, c}, cancel // also on a clock that is right now: it may be wrong when it is asked
 }
 
 // left is how much true time a context has.
 func (c *hostClock) left(ctx context.Context) (time.Duration, bool) {
 	end, ok := ctx.Deadline()
-	if onWrongClock(ctx) {
-		return c.Until(end), ok
+	switch {
+	case !ok:
+		return 0, false
+	case onHostClock(ctx):
+		return c.Until(end), true
 	}
-	return c.Clock.Until(end), ok
+	return c.Clock.Until(end), true
 }
 
 type hostContextKey struct{}
 
-func onWrongClock(ctx context.Context) bool {
+func onHostClock(ctx context.Context) bool {
 	_, ok := ctx.Value(hostContextKey{}).(*hostClock)
 	return ok
 }
 
-// hostContext shows its deadline on a wrong clock.
+// hostContext shows its deadline, which is a true one, on a clock that may be wrong.
 type hostContext struct {
 	context.Context
-	c  *hostClock
-	at time.Time // the true one
+	c *hostClock
 }
 
 // Deadline is the end as the host's clock, as it goes now, will show it.
-func (x *hostContext) Deadline() (time.Time, bool) { return x.at.Add(x.c.offset()), true }
+func (x *hostContext) Deadline() (time.Time, bool) {
+	at, _ := x.Context.Deadline()
+	return at.Add(x.c.offset()), true
+}
 
 // Value lets the clock find out that a deadline up the chain is not a true one.
 func (x *hostContext) Value(key any) any {

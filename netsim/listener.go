@@ -18,6 +18,7 @@ type Listener struct {
 	host  *Host
 	addr  *net.TCPAddr
 	actor actor
+	life  int // of its host, to which it belongs
 
 	// Sim.mu guards what follows.
 	queue     []*Conn // handshake done, not accepted yet
@@ -66,7 +67,8 @@ func (h *Host) Listen(ctx context.Context, network, address string) (net.Listene
 	if h.listeners[addr.Port] != nil {
 		return fail(os.NewSyscallError("bind", syscall.EADDRINUSE))
 	}
-	l := &Listener{s: h.s, host: h, addr: addr, actor: newActor(h.name + ":" + strconv.Itoa(addr.Port))}
+	l := &Listener{s: h.s, host: h, addr: addr, life: h.life,
+		actor: newActor(h.name + ":" + strconv.Itoa(addr.Port))}
 	l.rel.init(h.s, l.actor.hash)
 	l.due.init(l, evAcceptDue, l.actor.hash)
 	h.listeners[addr.Port] = l
@@ -79,7 +81,7 @@ func (h *Host) Listen(ctx context.Context, network, address string) (net.Listene
 func (l *Listener) Accept() (net.Conn, error) {
 	l.s.mu.Lock()
 	for {
-		l.host.stopHere()
+		l.host.stopHere(l.life)
 		switch {
 		case l.closed:
 			l.s.mu.Unlock()

@@ -39,12 +39,12 @@ func (h *Host) Go(name string, f func(ctx context.Context)) {
 	p.grace.init(p, evGrace, p.actor.hash)
 	h.processes = append(h.processes, p)
 	h.s.living++
-	ctx := h.ctx
+	ctx, life := h.ctx, h.life
 	h.s.mu.Unlock()
 	h.s.clk.AfterFunc(0, func() {
 		defer p.ended()
 		h.s.mu.Lock()
-		h.stopHere()
+		h.stopHere(life)
 		h.s.mu.Unlock()
 		if ctx.Err() == nil {
 			f(ctx)

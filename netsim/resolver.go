@@ -160,7 +160,7 @@ func (r *Resolver) find(ctx context.Context, host string) ([]netip.Addr, error) 
 	}
 	r.h.s.mu.Lock()
 	defer r.h.s.mu.Unlock()
-	r.h.stopHere()
+	r.h.stopHere(r.h.life)
 	if err := r.h.mayAsk(ctx, host); err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func (h *Host) await(ctx context.Context, name string, d time.Duration) error {
 	q := &lookup{h: h, w: newWaiter()}
 	asking := s.asking(h, name)
 	q.ev.init(q, evLookup, asking.hash)
-	now := s.now()
+	now, life := s.now(), h.life
 	s.trace.add(now, asking, "lookup", "", 0)
 	s.schedule(&q.ev, now+int64(d), now)
 	h.lookups = append(h.lookups, q)
@@ -255,7 +255,7 @@ func (h *Host) await(ctx context.Context, name string, d time.Duration) error {
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	h.stopHere()
+	h.stopHere(life)
 	if !q.done {
 		q.w.gone = true
 		q.end(contextError(ctx.Err()))
