@@ -82,8 +82,8 @@ func (s *Sim) judge(p *pipe, kind PacketKind, size int, now int64) (Action, int6
 	delay, loss := p.wayOf(&p.link, kind, drawJitter), p.link.Loss
 	p.flip = 0
 	if len(s.rules) > 0 {
-		if kind == PacketData {
-			p.drip = nil
+		if kind == PacketData && size > 0 {
+			p.drip = nil // a probe changes nothing for what is under way
 		}
 		s.describe(p, kind, size, now)
 		for _, f := range s.rules {
