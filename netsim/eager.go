@@ -121,7 +121,7 @@ func (c *Conn) writeEagerly(b []byte) (int, error) {
 	}
 	e, now := c.eager, c.s.now()
 	c.out.settle(now)
-	if len(b) > e.limit-c.out.buffered-c.out.ready-len(e.queue) {
+	if len(b) > e.limit-c.out.outstanding()-len(e.queue) {
 		return 0, c.opError("write", ErrEagerFull)
 	}
 	if len(b) == 0 {
@@ -132,6 +132,16 @@ func (c *Conn) writeEagerly(b []byte) (int, error) {
 		c.s.schedule(&e.flush, now, now)
 	}
 	return len(b), nil
+}
+
+// outstanding counts the bytes that were sent and are not yet both acknowledged and read, each once: those that have
+// arrived and whose acknowledgement has not are not under way any more. Sim.mu is held.
+func (p *pipe) outstanding() int {
+	under := p.buffered - p.noAckLen
+	for _, a := range p.acks {
+		under -= a.bytes
+	}
+	return max(p.buffered, under+p.ready)
 }
 
 // sendQueued lets go what eager writes have queued. Sim.mu is held.
