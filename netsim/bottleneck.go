@@ -73,7 +73,7 @@ func (p *pipe) pass(now int64) {
 		switch {
 		case !g.shared || p.neck == nil:
 			p.fly(g, now+g.delay)
-		case p.neck.full(&p.link, now):
+		case g.kind != PacketRST && p.neck.full(&p.link, now): // whoever sends a RST does not hear that it is lost
 			p.s.trace.add(now, &p.src.actor, "drop", queueFull, int64(g.size()))
 			p.lose(g, now)
 		default:

@@ -215,11 +215,14 @@ func (c *Conn) die(now int64) {
 	}
 	c.releaseAll(now)
 	c.forget()
+	c.out.dst.forget()
+	c.in.probeIfNeeded(now) // the other end may wait for a window that will never open
 }
 
-// forget takes the end off its host's list of open connections when it is over: dead, or closed both ways.
+// forget takes the end off its host's list of open connections when it is over: dead, or closed both ways. One that
+// was closed and waits for the FIN of a dead peer is over too: it will never come. (Linux waits for it for a minute.)
 func (c *Conn) forget() {
-	if c.place != 0 && (c.dead || c.closed && c.in.fin && c.out.fin) {
+	if c.place != 0 && (c.dead || c.closed && c.out.fin && (c.in.fin || c.in.src.dead)) {
 		c.host.dropConn(c)
 	}
 }

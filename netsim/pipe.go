@@ -194,8 +194,9 @@ func (p *pipe) hold(g *segment) {
 	p.held.push(g)
 }
 
-// sendRST goes out at once, ahead of everything that is not under way yet. It is not repeated if it is lost.
-func (p *pipe) sendRST(now int64) { p.send(p.newRST(), now) }
+// sendRST goes out at once, ahead of everything that is not under way yet. It is not repeated if it is lost; left tells
+// whether it is under way.
+func (p *pipe) sendRST(now int64) (left bool) { return p.send(p.newRST(), now) == Pass }
 
 func (p *pipe) newRST() *segment {
 	g := p.s.segments.get(PacketRST, nil)
@@ -222,8 +223,8 @@ func (p *pipe) push(now int64) {
 	}
 }
 
-// send lets one segment go.
-func (p *pipe) send(g *segment, now int64) {
+// send lets one segment go and tells the verdict about it.
+func (p *pipe) send(g *segment, now int64) Action {
 	verdict, delay := p.s.judge(p, g.kind, g.size(), now)
 	switch verdict {
 	case Pass:
@@ -248,6 +249,7 @@ func (p *pipe) send(g *segment, now int64) {
 		}
 		p.lose(g, now)
 	}
+	return verdict
 }
 
 // fly puts a segment on its way. Its instant is nudged here, as only the first in flight stands in the
@@ -290,9 +292,12 @@ func (p *pipe) deliver(g *segment, now int64) {
 	}
 	if dst.deaf(g.kind) {
 		p.s.trace.add(now, &dst.actor, "refuses", g.kind.String(), int64(g.size()))
-		p.s.segments.put(g)
 		dst.die(now)
-		dst.out.sendRST(now)
+		if dst.out.sendRST(now) {
+			p.s.segments.put(g)
+		} else {
+			p.lose(g, now) // not told, the sender sends it again, and is answered again
+		}
 		return
 	}
 	p.acknowledge(g.size(), now)

@@ -50,12 +50,18 @@ func (p *pipe) firstRTO(now int64) int64 {
 	return max(int64(p.s.cfg.RTO), 2*trip)
 }
 
-// probeIfNeeded sets the timer when the sender has something to send, the window is shut, and the news that
-// it is open was lost: the zero-window probe of RFC 9293, 3.8.6.1.
+// probeIfNeeded sets the timer when a zero-window probe (RFC 9293, 3.8.6.1) tells the sender what it would not hear
+// otherwise.
 func (p *pipe) probeIfNeeded(now int64) {
-	if p.noCredit > 0 && !p.held.empty() && p.lost.empty() {
+	if p.lost.empty() && p.probes() {
 		p.startRetry(now)
 	}
+}
+
+// probes tells whether the sender has something to send, the window is shut, and either the news that it is open was
+// lost or nobody is there any more to open it. Probes that would only hear that it is still shut are left out.
+func (p *pipe) probes() bool {
+	return !p.held.empty() && (p.noCredit > 0 || p.dst.dead && p.held.head.size() > p.window)
 }
 
 // acknowledged notes that an acknowledgement of n more bytes will reach the sender at the instant at. It
@@ -72,7 +78,7 @@ func (p *pipe) acknowledged(n int, at, now int64) {
 
 // retransmit is the timer.
 func (p *pipe) retransmit(now int64) {
-	if p.src.dead || p.lost.empty() && p.noAck == 0 && (p.noCredit == 0 || p.held.empty()) {
+	if p.src.dead || p.lost.empty() && p.noAck == 0 && !p.probes() {
 		p.wait = 0
 		return
 	}
