@@ -99,8 +99,11 @@ var ErrNoSuchHost = errors.New("a fault names a host that never was")
 
 // AddRule puts a rule of the caller's own at the end of the chain: the first rule whose verdict is not Pass
 // decides about a packet. The rule must be a function of the packet (and of its own state, changed by it
-// alone); it runs under the simulation's lock and must neither wait nor call the simulation.
+// alone); it runs under the simulation's lock and must neither wait nor call the simulation. A nil rule panics.
 func (s *Sim) AddRule(name string, rule func(Packet) Verdict) *Fault {
+	if rule == nil {
+		panic("netsim: AddRule needs a rule")
+	}
 	return s.addFault(name, func(p *Packet) Verdict { return rule(*p) })
 }
 
@@ -151,8 +154,11 @@ func (s *Sim) Unreachable(a, b string) *Fault {
 }
 
 // Refuse has SYNs to a port of a host answered by RST, as if nobody listened. Port 0 means all ports.
-// Connections that are open stay so.
+// Connections that are open stay so. It panics when port is not from 0 to 65535.
 func (s *Sim) Refuse(host string, port int) *Fault {
+	if port < 0 || port > 65535 {
+		panic("netsim: Refuse needs a port from 0 to 65535")
+	}
 	return s.addFault("refuse("+host+":"+strconv.Itoa(port)+")", func(p *Packet) Verdict {
 		if p.Kind == PacketSYN && matches(host, p.to) && (port == 0 || port == p.ToPort) {
 			return Verdict{Action: Reset}
@@ -176,8 +182,11 @@ func (s *Sim) SlowLink(a, b string, add Link) *Fault {
 // IdleForget puts a middlebox (NAT, firewall, load balancer) between a and b that forgets a connection
 // which has been idle for longer than idle: from then on its packets vanish or, with reset, are answered by
 // a RST to whoever sends. Neither end is told when it happens. Idleness is counted from the last packet
-// that went through, but not from before the fault.
+// that went through, but not from before the fault. It panics when idle is negative.
 func (s *Sim) IdleForget(a, b string, idle time.Duration, reset bool) *Fault {
+	if idle < 0 {
+		panic("netsim: IdleForget needs a time of 0 or more")
+	}
 	verdict := Verdict{Action: Drop}
 	if reset {
 		verdict.Action = Reset

@@ -170,3 +170,28 @@ func TestDataThatMeetAClosedEndAreSentAgainWhenTheRSTIsLost(t *testing.T) {
 		require.Less(t, x.Elapsed(), 3*time.Second)
 	})
 }
+
+func TestWhatAKilledProcessHasWrittenLeavesEvenIfTheNextOneIsPaused(t *testing.T) {
+	inLab(t, Config{RecvBuffer: 10}, func(x *lab) {
+		x.Pause("server")
+		x.write(x.b, "0123456789abcdefghij0123456789")
+		x.server.Kill()
+		x.server.Restart()
+		x.read(x.a, "0123456789abcdefghij0123456789")
+		x.readError(x.a, io.EOF)
+	})
+}
+
+func TestFaultsRefuseArgumentsThatMeanNothing(t *testing.T) {
+	Test(t, Config{}, func(s *Sim) {
+		for _, port := range []int{0, 65535} {
+			s.Refuse("*", port)
+		}
+		for _, port := range []int{-1, 65536} {
+			require.Panics(t, func() { s.Refuse("*", port) })
+		}
+		s.IdleForget("*", "*", 0, false)
+		require.Panics(t, func() { s.IdleForget("*", "*", -1, false) })
+		require.Panics(t, func() { s.AddRule("none", nil) })
+	})
+}
