@@ -195,3 +195,23 @@ func TestFaultsRefuseArgumentsThatMeanNothing(t *testing.T) {
 		require.Panics(t, func() { s.AddRule("none", nil) })
 	})
 }
+
+func TestAGoroutineThatHasNotBegunDoesNotBeginInTheNextLifeOfItsHost(t *testing.T) {
+	inLab(t, Config{}, func(x *lab) {
+		for _, paused := range []bool{false, true} {
+			if paused {
+				fault := x.Pause("client")
+				x.Clock().AfterFunc(time.Minute, fault.Stop)
+			}
+			began := false
+			x.client.Go("late", func(context.Context) { began = true })
+			if paused {
+				x.sleep(ms)
+			}
+			x.client.Kill()
+			x.client.Restart()
+			x.sleep(ms)
+			require.False(t, began)
+		}
+	})
+}

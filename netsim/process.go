@@ -45,8 +45,9 @@ func (h *Host) Go(name string, f func(ctx context.Context)) {
 		defer p.ended()
 		h.s.mu.Lock()
 		h.stopHere(life)
+		over := h.life != life // ctx may end a little later
 		h.s.mu.Unlock()
-		if ctx.Err() == nil {
+		if !over && ctx.Err() == nil {
 			f(ctx)
 		}
 	})
