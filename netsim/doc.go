@@ -65,8 +65,12 @@
 //   - Keep-alive is off by default, although net.Dialer turns it on (15 s, 15 s, 9): set it where production has it.
 //     Its probes see the peer as it is when they leave. Pure acknowledgements take a Delay's median; neither random
 //     loss nor a full queue drops them.
-//   - An end that has sent its FIN and waits for the peer's waits for ever: Linux gives up an orphan in FIN_WAIT2
-//     after 60 s.
+//   - A shut window is probed when the news that it is open was lost, or when nobody is there any more to open it. A live
+//     peer that keeps its window shut is not probed: when the path to it breaks, the writer does not notice until the peer
+//     reads, unless it has a user timeout. FIN-WAIT-2 has no timeout: a closed end waits for its live peer's FIN for ever,
+//     where Linux waits a minute; when the peer is dead it is forgotten at once.
+//   - Kill and Restart in one instant leave the old process a moment in which its context has not ended and the host is up:
+//     put a Sleep between them.
 //   - A packet is judged when it leaves. One that is under way when a partition begins still arrives; only a crashed
 //     receiver is looked at on arrival.
 //   - Nagle, delayed ACK, TIME_WAIT, SYN cookies, reordering visible to the application, MTU, IPv6 scopes and UDP do
