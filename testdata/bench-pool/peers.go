@@ -74,8 +74,8 @@ const (
 	fakesOnly = "(the bare connections)"
 )
 
-// peers are all the pools, in the order of the table. Two more were looked at: go-redis keeps its pool in an internal
-// package, and fatih/pool could not be had through the module proxy.
+// peers are all the pools, in the order of the table. go-redis is not among them, which keeps its pool in an
+// internal package.
 var peers = []peer{
 	{oursGiven, openOursGiven},
 	{oursBound, openOursBound},
