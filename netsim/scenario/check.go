@@ -168,6 +168,10 @@ func (sc *Scenario) checkHost(r *form.Report, path, name string, known []string)
 	if slices.Contains(known, name) || r.Failed(path, "backends", "clients") {
 		return
 	}
+	if name == "" {
+		r.Fail(path, "is required: one of %s", strings.Join(known, ", "))
+		return
+	}
 	if near := config.Nearest(name, known); near != "" {
 		r.Fail(path, "there is no machine %q; did you mean %s?", name, near)
 		return

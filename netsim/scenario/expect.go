@@ -101,6 +101,11 @@ func ParseExpectation(text string) (Expectation, error) {
 			at, op = i, o
 		}
 	}
+	for _, o := range []struct{ wrong, right string }{{"=>", ">="}, {"=<", "<="}} {
+		if strings.Contains(text, o.wrong) {
+			return Expectation{}, fmt.Errorf("unknown comparison %q; did you mean %s?", o.wrong, o.right)
+		}
+	}
 	if at < 0 {
 		return Expectation{}, fmt.Errorf("want METRIC OP VALUE, such as \"p99 <= 100ms\"; OP is one of %s",
 			strings.Join(ops, " "))

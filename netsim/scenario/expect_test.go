@@ -34,6 +34,8 @@ func TestBadExpectationsAreRefusedWithAReason(t *testing.T) {
 		"p99":                    "METRIC OP VALUE",
 		"p99 = 3ms":              "METRIC OP VALUE",
 		"p98 <= 3ms":             "did you mean p9",
+		"success_rate => 99%":    "unknown comparison \"=>\"; did you mean >=?",
+		"p99 =< 3ms":             "unknown comparison \"=<\"; did you mean <=?",
 		"speed <= 3ms":           "known metrics: success_rate",
 		"p99 <= 3":               "want a duration",
 		"p99 <= -3s":             "want a duration",

@@ -87,6 +87,7 @@ func TestEachMistakeIsToldWithItsLineAndTheNearestWord(t *testing.T) {
 		{"faults", "[{at: 20s, crash: {host: 10.0.0.1}}]", "is not within the duration"},
 		{"faults", "[{at: 10s, for: 11s, crash: {host: 10.0.0.1}}]", "ends after the scenario"},
 		{"faults", "[{at: 1s, for: 1s, reset: {between: [proxy, 10.0.0.1]}}]", "means nothing to reset"},
+		{"faults", "[{at: 1s, crash: {}}]", "crash.host: is required: one of 10.0.0.1, 10.0.0.2, 10.0.0.3"},
 		{"faults", "[{at: 1s, crash: {host: proxy}}]", "there is no machine \"proxy\"; one of 10.0.0.1, 10.0.0.2, 10.0.0.3"},
 		{"faults", "[{at: 1s, partition: {between: proxy}}]", "want a list of two machines"},
 		{"faults", "[{at: 1s, idle_forget: {between: [proxy, 10.0.0.1]}}]", "idle: must be between 1ms and 24h"},
@@ -158,6 +159,8 @@ func TestAConfigFileIsFoundBesideTheScenarioAndItsMistakesAreTold(t *testing.T) 
 func TestAFileThatCannotBeReadGivesTheSystemsError(t *testing.T) {
 	_, err := Load(filepath.Join(t.TempDir(), "none.yaml"))
 	require.True(t, errors.Is(err, fs.ErrNotExist))
+	_, err = Load(t.TempDir())
+	require.ErrorContains(t, err, "is a directory; give its files, such as /", "a folder")
 }
 
 func FuzzParse(f *testing.F) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/wavepool/wavepool/proxy/config"
@@ -119,7 +120,10 @@ type Client struct {
 // folder.
 func Load(path string) (*Scenario, error) {
 	data, err := readFile(path)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EISDIR):
+		return nil, fmt.Errorf("read scenario: %w; give its files, such as %s", err, filepath.Join(path, "*.yaml"))
+	case err != nil:
 		return nil, fmt.Errorf("read scenario: %w", err)
 	}
 	return Parse(path, data)
