@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,7 +67,11 @@ func TestConnectionPoolManyCallersOnManyShardsNeverShareAConnection(t *testing.T
 			})
 		}
 		wg.Wait()
+		// A dial that outlived the caller who asked for it may be in its last step yet, and counts as lent then.
 		s := p.Stats()
+		for began := time.Now(); s.Lent+s.Dialling > 0 && time.Since(began) < 5*time.Second; s = p.Stats() {
+			runtime.Gosched()
+		}
 		requireConserved(t, s)
 		require.Equal(t, lends.Load(), s.Lends)
 		require.EqualValues(t, dialer.made.Load(), s.Dialled)
