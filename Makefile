@@ -7,7 +7,7 @@ SEEDS       ?= 200
 BENCHTIME   ?= 200ms
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint sim determinism bench bench-pool bench-sim soak mutants fuzz cover ci
+.PHONY: help build test lint sim determinism bench bench-pool bench-proxy bench-sim soak mutants fuzz cover ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: ## run the benchmarks briefly (BENCHTIME=200ms)
 
 bench-pool: ## measure pool beside other pools: one table of ratios (its module is testdata/bench-pool)
 	@cd testdata/bench-pool && $(GO) test -count=1 . && $(GO) run .
+
+bench-proxy: ## measure the proxy beside HAProxy, nginx and others: CPU per request and per GB (its module is testdata/bench-proxy)
+	@cd testdata/bench-proxy && $(GO) test -count=1 . && $(GO) run . -install
 
 bench-sim: ## measure the simulator: events and requests per second, memory per connection, cost of growing worlds
 	@$(GO) test -count=1 -p 1 -v ./netsim ./netsim/scenario -run Pace -bench-sim

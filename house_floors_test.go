@@ -22,7 +22,8 @@ var mayImport = map[string][]string{
 	"health":            nil,
 	"netsim":            nil,
 	"proxy/http1":       nil,
-	"proxy/tunnel":      nil,
+	"proxy/socket":      nil,
+	"proxy/tunnel":      {"proxy/socket"},
 	"proxy/config/form": nil,
 	"proxy/config":      {"proxy/config/form"},
 	"health/probe":      {"health", "proxy/http1"},
@@ -37,7 +38,7 @@ var mayImport = map[string][]string{
 }
 
 var belowProxy = []string{"pool", "lb", "health", "health/probe", "proxy/http1", "proxy/tunnel", "proxy/config/form",
-	"proxy/config", "proxy/upstream", "proxy/http2"}
+	"proxy/config", "proxy/upstream", "proxy/http2", "proxy/socket"}
 
 func withProxy(more ...string) []string {
 	return slices.Concat(belowProxy, []string{"proxy", "proxy/admin"}, more)

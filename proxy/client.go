@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wavepool/wavepool/proxy/socket"
 )
 
 // client is one client connection, whatever it speaks.
@@ -15,7 +17,7 @@ type client struct {
 	nc     net.Conn
 	worker int
 	ip     string
-	wait   waiter
+	sock   socket.Conn     // nc's bytes
 	ctx    context.Context // ends when the connection is cut off
 	cancel context.CancelFunc
 	idle   atomic.Bool // it waits for a request: a drain may close it
@@ -35,7 +37,7 @@ func newClient(l *listener, nc net.Conn, worker int) *client {
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		c.ip = a.IP.String()
 	}
-	c.wait.init(nc)
+	c.sock.Init(nc)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }

@@ -3,20 +3,28 @@ package proxy
 import (
 	"bytes"
 	"errors"
-	"net"
 	"os"
 	"time"
 
 	"github.com/wavepool/wavepool/pool"
 	"github.com/wavepool/wavepool/proxy/http1"
+	"github.com/wavepool/wavepool/proxy/socket"
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
 // backend is what we keep beside each backend connection, in its Aux.
 type backend struct {
+	sock    socket.Conn // the connection's bytes
 	reader  http1.Reader
 	body    http1.Body
 	writeBy time.Time // the write deadline set on it
+	readBy  time.Time // the read deadline set on it, if it is known
+}
+
+// setRead sets the read deadline. The zero instant is none.
+func (b *backend) setRead(limit time.Time) {
+	b.readBy = limit
+	_ = b.sock.NetConn().SetReadDeadline(limit)
 }
 
 // next says how it goes on after an attempt.
@@ -76,15 +84,16 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 	b, ok := conn.Aux().(*backend)
 	if !ok {
 		b = &backend{}
-		b.reader.Reset(conn.NetConn())
+		b.sock.Init(conn.NetConn())
+		b.reader.Reset(&b.sock)
 		conn.SetAux(b)
 	}
 	if !c.hold(conn.NetConn()) {
 		return c.failed(up, b, upstream.OutcomeClientGone, pool.ReasonAborted, FailShutdown)
 	}
 	defer c.letGo()
-	written, werr := c.send(b, conn.NetConn())
-	err := c.readHead(b, conn.NetConn())
+	written, werr := c.send(b)
+	err := c.readHead(b)
 	if err == nil && c.resp.Status == 101 {
 		return c.tunnel(up, b)
 	}
@@ -99,40 +108,80 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 
 // send writes what has been built and begins to stream what has not. A failure to write is not the end: the answer may
 // be there already.
-func (c *httpConn) send(b *backend, nc net.Conn) (int, error) {
+func (c *httpConn) send(b *backend) (int, error) {
 	now := c.attempt.Began // that was just now
-	if b.writeBy.Sub(now) < stallTimeout {
+	fresh := b.writeBy.Sub(now) < stallTimeout
+	if fresh {
 		b.writeBy = now.Add(2 * stallTimeout)
-		_ = nc.SetWriteDeadline(b.writeBy)
+		_ = b.sock.NetConn().SetWriteDeadline(b.writeBy)
 	}
-	if c.whole || c.req.ExpectContinue && c.taken == 0 {
-		c.setAnswerDeadline(nc, now) // a client that expects a 100 waits for the backend, and not the other way round
-	} else {
-		_ = nc.SetReadDeadline(time.Time{}) // the sender sets it when the body has been sent
+	switch {
+	case c.whole:
+		fresh = c.armAnswer(b, now) || fresh
+	case c.req.ExpectContinue && c.taken == 0:
+		c.setAnswerDeadline(b, now) // such a client waits for the backend, and not the other way round
+		fresh = true
+	default:
+		b.setRead(time.Time{}) // the sender sets it when the body has been sent
+		fresh = true
 	}
-	if c.cutOff() {
-		_ = nc.SetDeadline(past)
+	if fresh && c.cutOff() {
+		_ = b.sock.NetConn().SetDeadline(past)
 	}
-	n, err := nc.Write(c.out)
+	n, err := b.sock.Write(c.out)
 	switch {
 	case c.whole:
 	case err == nil:
-		c.startSender(b, nc)
+		c.startSender(b)
 	case !c.cutOff():
-		c.setAnswerDeadline(nc, c.s.clk.Now()) // nobody else will: there is no sender
+		c.setAnswerDeadline(b, c.s.now()) // nobody else will: there is no sender
 		if c.cutOff() {
-			_ = nc.SetReadDeadline(past)
+			b.setRead(past)
 		}
 	}
 	return n, err
 }
 
-// setAnswerDeadline gives the backend its time for the head of the answer.
-func (c *httpConn) setAnswerDeadline(nc net.Conn, now time.Time) {
+// armAnswer gives the backend its time for the head of the answer. A deadline that an earlier request has left will do
+// if it is not later: setting one costs, and whoever meets it looks at answerBy. It reports whether one was set.
+func (c *httpConn) armAnswer(b *backend, now time.Time) bool {
 	if limit := c.to.settings.ResponseTimeout; limit > 0 {
-		_ = nc.SetReadDeadline(now.Add(limit))
-	} else {
-		_ = nc.SetReadDeadline(time.Time{})
+		c.answerBy = now.Add(limit)
+		if b.readBy.After(now) && !b.readBy.After(c.answerBy) {
+			return false
+		}
+		b.setRead(c.answerBy)
+		return true
+	}
+	c.answerBy = time.Time{}
+	if b.readBy.IsZero() {
+		return false
+	}
+	b.setRead(time.Time{})
+	return true
+}
+
+// setAnswerDeadline gives the backend its time for the head of the answer, exactly.
+func (c *httpConn) setAnswerDeadline(b *backend, now time.Time) {
+	c.answerBy = time.Time{}
+	if limit := c.to.settings.ResponseTimeout; limit > 0 {
+		c.answerBy = now.Add(limit)
+	}
+	b.setRead(c.answerBy)
+}
+
+// readResponse reads one head. A deadline that was met before the answer's own time is over is replaced by that.
+func (c *httpConn) readResponse(b *backend) error {
+	for {
+		err := b.reader.ReadResponse(&c.resp, c.req.Method, &answerLimits)
+		if err == nil || c.sender != nil || !errors.Is(err, os.ErrDeadlineExceeded) || c.cutOff() ||
+			!c.answerBy.IsZero() && !c.s.now().Before(c.answerBy) {
+			return err
+		}
+		b.setRead(c.answerBy)
+		if c.cutOff() {
+			return err
+		}
 	}
 }
 
@@ -141,9 +190,9 @@ var errInterim = &http1.ParseError{Status: 502, Reason: "too_many_interim_answer
 var errSwitch = &http1.ParseError{Status: 502, Reason: "unasked_switch"}
 
 // readHead reads the head of the final answer, and passes the interim ones on.
-func (c *httpConn) readHead(b *backend, nc net.Conn) error {
+func (c *httpConn) readHead(b *backend) error {
 	for range maxInterim {
-		err := b.reader.ReadResponse(&c.resp, c.req.Method, &answerLimits)
+		err := c.readResponse(b)
 		switch {
 		case err != nil:
 			return err
@@ -158,10 +207,11 @@ func (c *httpConn) readHead(b *backend, nc net.Conn) error {
 			continue // HTTP/1.0 knows no interim answers
 		}
 		if c.sender != nil {
-			c.note(nc, interimSeen)
+			c.note(b, interimSeen)
 		}
 		interim := http1.AppendResponseHead(nil, &c.resp, &http1.ForwardResponse{Via: via})
 		c.interim = true
+		c.recent = c.s.now()
 		if err := c.writeClient(interim); err != nil {
 			return errClientGone
 		}
@@ -253,10 +303,11 @@ func (c *httpConn) refused(f Failure) next {
 // finish ends the attempt.
 func (c *httpConn) finish(up *upstream.Upstream, b *backend, o upstream.Outcome, keep bool, why pool.Reason) {
 	c.letGo()
+	c.recent = up.Now()
 	if keep {
 		b.reader.ReleaseBuffer()
 	} else {
 		b.reader.Reset(nil)
 	}
-	up.Finish(&c.attempt, up.Now(), o, keep, why)
+	up.Finish(&c.attempt, c.recent, o, keep, why)
 }

@@ -39,6 +39,11 @@ type httpConn struct {
 	body    http1.Body // the request's
 	attempt upstream.Attempt
 
+	source   headSource
+	readBy   time.Time // the read deadline set on the client's connection, if it is known
+	answerBy time.Time // when the backend's time for the head of its answer ends; zero: never
+	recent   time.Time // an instant of the present request, for what need not be exact
+
 	outp     *[]byte // borrowed for the time of one request
 	out      []byte
 	writeBy  time.Time // the write deadline set on the client's connection
@@ -55,58 +60,112 @@ type httpConn struct {
 
 // serve handles the requests of the connection one after the other.
 func (c *httpConn) serve() {
-	c.reader.Reset(c.nc)
+	c.source.c = c
+	c.reader.Reset(&c.source)
 	c.attempt.Shard = c.worker
-	c.greeting, c.since = true, c.s.clk.Now()
+	c.greeting, c.since = true, c.s.now()
 	for c.await() && c.request() {
 		c.greeting = false
 	}
 	c.reader.Reset(nil)
 }
 
-// await waits for the first byte of the next request, without holding a buffer. It reports false when there will be
+// await waits for the first bytes of the next request, without holding a buffer. It reports false when there will be
 // none: the client left, its time is over, or the server drains.
 func (c *httpConn) await() bool {
 	if c.reader.Buffered() > 0 {
 		return true
 	}
 	c.reader.ReleaseBuffer()
-	limit := c.s.clk.Now().Add(c.l.cfg.IdleTimeout)
+	c.recent = c.s.now()
+	limit := c.recent.Add(c.l.cfg.IdleTimeout)
 	if c.greeting {
 		limit = c.since.Add(c.l.cfg.HeadTimeout)
 	}
-	if c.nc.SetReadDeadline(limit) != nil || c.cutOff() {
+	if !c.armRead(c.recent, limit) {
 		return false
 	}
 	if c.greeting {
-		return c.wait.wait() == nil // a client that has just connected has a request on its way: no drain ends this wait
+		return c.awaitUntil(limit) == nil // a client that has just connected has a request on its way: no drain ends this wait
 	}
 	c.idle.Store(true)
 	// Whoever drains sets the flag before it looks for idle connections; whoever becomes idle looks at the flag after.
 	if c.s.draining.Load() {
 		return false
 	}
-	err := c.wait.wait()
+	err := c.awaitUntil(limit)
 	// Who was told to go goes, even if a request came in the same moment: half of it would be served otherwise.
 	return c.idle.CompareAndSwap(true, false) && err == nil
 }
 
+// armRead sees to it that a read deadline is set that is not later than the limit. An earlier one, left by the last
+// request, will do: setting one costs, and whoever meets it looks at the limit. It reports false when there is nothing to
+// wait for.
+func (c *httpConn) armRead(now, limit time.Time) bool {
+	if c.readBy.After(now) && !c.readBy.After(limit) {
+		return true
+	}
+	return c.setRead(limit)
+}
+
+func (c *httpConn) setRead(limit time.Time) bool {
+	c.readBy = limit
+	return c.nc.SetReadDeadline(limit) == nil && !c.cutOff()
+}
+
+// awaitUntil waits for bytes until the limit, whatever deadline is set.
+func (c *httpConn) awaitUntil(limit time.Time) error {
+	for {
+		err := c.sock.Await(&c.reader)
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !c.mayWaitOn() || !c.s.now().Before(limit) {
+			return err
+		}
+		if !c.setRead(limit) {
+			return err
+		}
+		if !c.mayWaitOn() { // a drain's deadline may have been the one that was just replaced
+			return err
+		}
+	}
+}
+
+// mayWaitOn says whether nobody has told the connection to end its wait.
+func (c *httpConn) mayWaitOn() bool { return (c.greeting || c.idle.Load()) && !c.cutOff() }
+
+// headSource is what heads and bodies of requests are read from: the connection. A head that has not come whole with its
+// first bytes gets its deadline here, at its first further read; most need none.
+type headSource struct {
+	c      *httpConn
+	inHead bool
+}
+
+// Read implements io.Reader.
+func (s *headSource) Read(p []byte) (int, error) {
+	c := s.c
+	if s.inHead {
+		s.inHead = false
+		limit := c.since.Add(c.l.cfg.HeadTimeout) // a first head has its time from the accept on
+		if !c.greeting {
+			limit = c.s.now().Add(c.l.cfg.HeadTimeout)
+		}
+		if !c.setRead(limit) {
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+	return c.sock.Read(p)
+}
+
 // request reads and serves one request. It reports whether the connection may carry another one.
 func (c *httpConn) request() bool {
-	now := c.s.clk.Now()
-	limit := now.Add(c.l.cfg.HeadTimeout)
-	if c.greeting {
-		limit = c.since.Add(c.l.cfg.HeadTimeout) // a first head has its time from the accept on
-	}
-	if c.nc.SetReadDeadline(limit) != nil || c.cutOff() {
-		return false
-	}
 	c.outp = outs.Get().(*[]byte)
 	c.out = (*c.outp)[:0]
 	c.started, c.interim = false, false
 	c.whole, c.sender, c.taken, c.fresh, c.to = false, nil, 0, 0, nil
 	defer c.giveBackOut()
-	if err := c.reader.ReadRequest(&c.req, &c.l.limits); err != nil {
+	c.source.inHead = true
+	err := c.reader.ReadRequest(&c.req, &c.l.limits)
+	c.source.inHead = false
+	if err != nil {
 		return c.badHead(err)
 	}
 	c.s.counters.requests.Add(1)
@@ -229,6 +288,7 @@ func appendRun(dst, run []byte, chunked bool) []byte {
 // refuse answers a request in our own name and counts its failure. It reports whether the connection may go on, which
 // is only so when the whole request has been read.
 func (c *httpConn) refuse(f Failure, status int, detail string) bool {
+	c.recent = c.s.now()
 	c.s.fail(c.l, f, detail)
 	if status == 0 || c.started {
 		return false
@@ -263,8 +323,9 @@ func (c *httpConn) refuse(f Failure, status int, detail string) bool {
 }
 
 // writeClient writes to the client under the stall limit. The deadline is renewed only now and then: setting one costs.
+// The field recent must hold the present instant.
 func (c *httpConn) writeClient(p []byte) error {
-	if now := c.s.clk.Now(); c.writeBy.Sub(now) < stallTimeout {
+	if now := c.recent; c.writeBy.Sub(now) < stallTimeout {
 		c.writeBy = now.Add(2 * stallTimeout)
 		if err := c.nc.SetWriteDeadline(c.writeBy); err != nil {
 			return err
@@ -273,7 +334,7 @@ func (c *httpConn) writeClient(p []byte) error {
 			return os.ErrDeadlineExceeded
 		}
 	}
-	_, err := c.nc.Write(p)
+	_, err := c.sock.Write(p)
 	return err
 }
 
@@ -284,7 +345,7 @@ func (c *httpConn) linger() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	if c.nc.SetReadDeadline(c.s.clk.Now().Add(lingerTime)) != nil || c.cutOff() {
+	if c.nc.SetReadDeadline(c.s.now().Add(lingerTime)) != nil || c.cutOff() {
 		return
 	}
 	buf := (*c.outp)[:cap(*c.outp)]

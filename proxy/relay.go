@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"time"
 
@@ -84,16 +83,16 @@ func (c *httpConn) gather(b *backend, chunked bool) {
 
 // stream writes what has been gathered and passes the rest of the body on as it comes.
 func (c *httpConn) stream(b *backend, chunked bool) error {
-	nc := c.attempt.Conn.NetConn()
 	for {
+		c.recent = c.s.now()
 		if err := c.writeClient(c.out); err != nil {
 			return errClientGone
 		}
 		c.out = c.out[:0]
 		if c.sender != nil {
-			c.note(nc, finalSeen)
+			c.note(b, finalSeen)
 		} else {
-			c.setStallDeadline(nc)
+			c.setStallDeadline(b)
 		}
 		run, err := b.body.Next()
 		switch {
@@ -102,6 +101,7 @@ func (c *httpConn) stream(b *backend, chunked bool) error {
 				return nil
 			}
 			c.out = http1.AppendLastChunk(c.out, b.body.Trailers())
+			c.recent = c.s.now()
 			if c.writeClient(c.out) != nil {
 				return errClientGone
 			}
@@ -114,6 +114,7 @@ func (c *httpConn) stream(b *backend, chunked bool) error {
 			c.out = appendRun(c.out, run, true)
 			continue
 		}
+		c.recent = c.s.now()
 		if err := c.writeClient(run); err != nil {
 			return errClientGone
 		}
@@ -121,10 +122,10 @@ func (c *httpConn) stream(b *backend, chunked bool) error {
 }
 
 // setStallDeadline bounds the wait for the next bytes of an answer's body.
-func (c *httpConn) setStallDeadline(nc net.Conn) {
-	_ = nc.SetReadDeadline(c.s.clk.Now().Add(stallTimeout))
+func (c *httpConn) setStallDeadline(b *backend) {
+	b.setRead(c.s.now().Add(stallTimeout))
 	if c.cutOff() {
-		_ = nc.SetReadDeadline(past)
+		b.setRead(past)
 	}
 }
 
@@ -199,6 +200,7 @@ func (c *httpConn) brokenOff(up *upstream.Upstream, b *backend, err error) next 
 func (c *httpConn) tunnel(up *upstream.Upstream, b *backend) next {
 	c.out = http1.AppendResponseHead(c.out[:0], &c.resp, &http1.ForwardResponse{Upgrade: c.resp.Upgrade, Via: via})
 	c.started = true
+	c.recent = c.s.now()
 	if err := c.writeClient(c.out); err != nil {
 		return c.brokenOff(up, b, errClientGone)
 	}

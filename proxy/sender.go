@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -42,25 +41,25 @@ const (
 
 // note adds to what has been seen, and gives the backend the time that it has from now on. As long as the body is
 // under way the client's time counts, and not the backend's.
-func (c *httpConn) note(nc net.Conn, what sign) {
+func (c *httpConn) note(b *backend, what sign) {
 	s := c.sender
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen |= what
-	now := c.s.clk.Now()
+	now := c.s.now()
 	switch {
 	case s.seen&bodyBroken != 0:
-		_ = nc.SetReadDeadline(past)
+		b.setRead(past)
 	case s.seen&finalSeen != 0 && s.seen&(bodySent|bodyRefused) != 0:
-		_ = nc.SetReadDeadline(now.Add(stallTimeout))
+		b.setRead(now.Add(stallTimeout))
 	case s.seen&finalSeen == 0 && s.seen&(bodySent|bodyRefused) != 0:
-		c.setAnswerDeadline(nc, now)
+		c.setAnswerDeadline(b, now)
 	case s.seen == 0: // the client waits for the backend's word: see send
 	default:
-		_ = nc.SetReadDeadline(time.Time{})
+		b.setRead(time.Time{})
 	}
 	if c.cutOff() {
-		_ = nc.SetReadDeadline(past)
+		b.setRead(past)
 	}
 }
 
@@ -70,12 +69,13 @@ const lastWriteTime = 5 * time.Millisecond
 var errTooLarge = errors.New("the body is longer than allowed")
 
 // startSender begins to stream.
-func (c *httpConn) startSender(b *backend, nc net.Conn) {
+func (c *httpConn) startSender(b *backend) {
 	s := &sender{done: make(chan struct{})}
 	c.sender = s
+	c.readBy = time.Time{} // the sender sets others
 	c.s.clk.AfterFunc(0, func() {
 		defer close(s.done)
-		c.copyBody(s, b, nc)
+		c.copyBody(s, b)
 	})
 }
 
@@ -135,14 +135,14 @@ func (s *sender) failure() Failure {
 
 // copyBody copies the body. A client that fails, and a backend that takes nothing for too long, wake the goroutine
 // that waits for the answer.
-func (c *httpConn) copyBody(s *sender, b *backend, nc net.Conn) {
+func (c *httpConn) copyBody(s *sender, b *backend) {
 	chunked := c.req.Framing == http1.Chunked
 	limit := c.l.cfg.MaxRequestBody
 	sent := c.taken
 	first := true
 	var out []byte
 	for {
-		_ = c.nc.SetReadDeadline(c.s.clk.Now().Add(stallTimeout))
+		_ = c.nc.SetReadDeadline(c.s.now().Add(stallTimeout))
 		if s.stop.Load() || c.cutOff() {
 			return
 		}
@@ -158,13 +158,13 @@ func (c *httpConn) copyBody(s *sender, b *backend, nc net.Conn) {
 		if err != nil {
 			if !s.stop.Load() {
 				s.clientErr = err
-				c.note(nc, bodyBroken)
+				c.note(b, bodyBroken)
 			}
 			return
 		}
 		if first {
 			first = false
-			c.note(nc, bodyBegun)
+			c.note(b, bodyBegun)
 		}
 		c.s.counters.bytesIn.Add(uint64(len(run)))
 		if chunked {
@@ -174,45 +174,45 @@ func (c *httpConn) copyBody(s *sender, b *backend, nc net.Conn) {
 		if c.body.Done() && !chunked {
 			s.last.Store(true)
 		}
-		if err := c.writeBackend(b, nc, run); err != nil {
-			c.notTaken(s, nc, err)
+		if err := c.writeBackend(b, run); err != nil {
+			c.notTaken(s, b, err)
 			return
 		}
 	}
 	if chunked {
 		s.last.Store(true)
-		if err := c.writeBackend(b, nc, http1.AppendLastChunk(out[:0], c.body.Trailers())); err != nil {
-			c.notTaken(s, nc, err)
+		if err := c.writeBackend(b, http1.AppendLastChunk(out[:0], c.body.Trailers())); err != nil {
+			c.notTaken(s, b, err)
 			return
 		}
 	}
 	s.ok.Store(true)
-	c.note(nc, bodySent)
+	c.note(b, bodySent)
 }
 
 // notTaken tells the goroutine that waits for the answer that the backend does not take the body. A connection that
 // is dead tells it by itself; one that has merely stalled would let it wait for ever.
-func (c *httpConn) notTaken(s *sender, nc net.Conn, err error) {
+func (c *httpConn) notTaken(s *sender, b *backend, err error) {
 	switch {
 	case s.stop.Load():
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.note(nc, bodyBroken)
+		c.note(b, bodyBroken)
 	default:
-		c.note(nc, bodyRefused)
+		c.note(b, bodyRefused)
 	}
 }
 
 // writeBackend writes body bytes under the stall limit.
-func (c *httpConn) writeBackend(b *backend, nc net.Conn, p []byte) error {
-	if now := c.s.clk.Now(); b.writeBy.Sub(now) < stallTimeout {
+func (c *httpConn) writeBackend(b *backend, p []byte) error {
+	if now := c.s.now(); b.writeBy.Sub(now) < stallTimeout {
 		b.writeBy = now.Add(2 * stallTimeout)
-		if err := nc.SetWriteDeadline(b.writeBy); err != nil {
+		if err := b.sock.NetConn().SetWriteDeadline(b.writeBy); err != nil {
 			return err
 		}
 		if c.sender.stop.Load() || c.cutOff() {
 			return os.ErrDeadlineExceeded
 		}
 	}
-	_, err := nc.Write(p)
+	_, err := b.sock.Write(p)
 	return err
 }

@@ -97,6 +97,22 @@ func (r *Reader) Fill() error {
 	return err
 }
 
+// Room returns where bytes from the source can be put, for a caller that reads from it itself and then calls Filled. It
+// borrows a buffer if there is none, as a read would. Peeked bytes and data of a Body become invalid; a head does not.
+func (r *Reader) Room() []byte {
+	r.makeRoom()
+	return r.buf[r.w:]
+}
+
+// Filled says that n bytes have been put into what Room returned. It panics if they do not fit there.
+func (r *Reader) Filled(n int) {
+	if n < 0 || n > len(r.buf)-r.w {
+		panic("http1: Reader.Filled with more than Room had")
+	}
+	r.full = n == len(r.buf)-r.w
+	r.w += n
+}
+
 // ReleaseBuffer gives the borrowed memory back if no unread byte is buffered, so that an idle connection
 // holds none; it reports whether the Reader now holds none. Slices of the last head and its trailers become
 // invalid in either case.

@@ -1,0 +1,174 @@
+package socket
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// maxDirect is how many bytes one system call of ours may copy: while it runs, its goroutine cannot be moved away from
+// its thread. More is left to the net package.
+const maxDirect = 64 << 10
+
+// ReadableWaiter is what a connection offers that can wait for bytes without a buffer: WaitReadable returns when a read
+// would not block, or with the error of a read deadline. Simulated connections implement it.
+type ReadableWaiter interface {
+	WaitReadable() error
+}
+
+// Buffer is memory that is borrowed only while there is something to put into it; *http1.Reader is one.
+type Buffer interface {
+	// Room returns where to read to, at least one byte of it. It borrows what it needs.
+	Room() []byte
+	// Filled says that n bytes have been put there, n > 0.
+	Filled(n int)
+	// ReleaseBuffer gives back what was borrowed, if it holds nothing.
+	ReleaseBuffer() bool
+}
+
+// Conn reads and writes one connection. The zero value is ready for Init.
+type Conn struct {
+	nc    net.Conn
+	owner ReadableWaiter
+	raw   syscall.RawConn // nil: not a socket of the kernel's that we know
+
+	// The arguments and results of the calls under way, and the callbacks, made once so that no call allocates.
+	in, out               []byte
+	into                  Buffer
+	inN, outN             int
+	inErr, outErr         syscall.Errno
+	doRead, doWrite, doIn func(fd uintptr) bool
+}
+
+// Init makes the Conn ready for a connection, which it does not take over: closing it is its owner's.
+func (c *Conn) Init(nc net.Conn) {
+	*c = Conn{nc: nc}
+	if own, ok := nc.(ReadableWaiter); ok {
+		c.owner = own
+		return
+	}
+	var sc syscall.Conn
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		sc = nc
+	case *net.UnixConn:
+		sc = nc
+	default:
+		return
+	}
+	if raw, err := sc.SyscallConn(); err == nil && direct {
+		c.raw, c.doRead, c.doWrite, c.doIn = raw, c.read, c.write, c.fill
+	}
+}
+
+// NetConn is the connection itself.
+func (c *Conn) NetConn() net.Conn { return c.nc }
+
+// Read reads as the connection's own Read does.
+func (c *Conn) Read(p []byte) (int, error) {
+	if c.raw == nil || len(p) == 0 || len(p) > maxDirect {
+		return c.nc.Read(p)
+	}
+	c.in = p
+	err := c.raw.Read(c.doRead)
+	c.in = nil
+	return c.got(err)
+}
+
+// got turns what a read left into its results.
+func (c *Conn) got(err error) (int, error) {
+	switch {
+	case err != nil:
+		return 0, c.failure("read", err)
+	case c.inErr != 0:
+		return 0, c.failure("read", os.NewSyscallError("read", c.inErr))
+	case c.inN == 0:
+		return 0, io.EOF
+	}
+	return c.inN, nil
+}
+
+// Write writes all of p, as the connection's own Write does.
+func (c *Conn) Write(p []byte) (int, error) {
+	if c.raw == nil || len(p) == 0 || len(p) > maxDirect {
+		return c.nc.Write(p)
+	}
+	c.out, c.outN, c.outErr = p, 0, 0
+	err := c.raw.Write(c.doWrite)
+	c.out = nil
+	switch {
+	case err != nil:
+		return c.outN, c.failure("write", err)
+	case c.outErr != 0:
+		return c.outN, c.failure("write", os.NewSyscallError("write", c.outErr))
+	}
+	return c.outN, nil
+}
+
+// Await waits for bytes without holding memory for them, and reads what has come into the buffer. It returns nil when
+// the buffer has got some; or, where the connection cannot do both in one, when a read would not block.
+func (c *Conn) Await(into Buffer) error {
+	switch {
+	case c.owner != nil:
+		return c.owner.WaitReadable()
+	case c.raw == nil:
+		return nil
+	}
+	c.into = into
+	err := c.raw.Read(c.doIn)
+	c.into = nil
+	n, err := c.got(err)
+	if err != nil {
+		into.ReleaseBuffer()
+		return err
+	}
+	into.Filled(n)
+	return nil
+}
+
+// failure is an error as the net package words it: RawConn's own, whose operation has another name, is put right.
+func (c *Conn) failure(op string, err error) error {
+	if raw, ok := err.(*net.OpError); ok {
+		err = raw.Err
+	}
+	return &net.OpError{Op: op, Net: c.nc.LocalAddr().Network(), Source: c.nc.LocalAddr(), Addr: c.nc.RemoteAddr(), Err: err}
+}
+
+// read, fill and write are RawConn's callbacks: false makes it wait until the socket is ready again.
+
+func (c *Conn) read(fd uintptr) bool { return c.receive(fd, c.in) }
+
+func (c *Conn) fill(fd uintptr) bool {
+	if c.receive(fd, c.into.Room()) {
+		return true
+	}
+	c.into.ReleaseBuffer()
+	return false
+}
+
+func (c *Conn) receive(fd uintptr, p []byte) bool {
+	for {
+		c.inN, c.inErr = receive(fd, p)
+		if c.inErr != syscall.EINTR {
+			return c.inErr != syscall.EAGAIN
+		}
+	}
+}
+
+func (c *Conn) write(fd uintptr) bool {
+	for c.outN < len(c.out) {
+		n, errno := send(fd, c.out[c.outN:])
+		switch errno {
+		case 0:
+			c.outN += n
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return false
+		default:
+			c.outErr = errno
+			return true
+		}
+	}
+	return true
+}
