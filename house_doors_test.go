@@ -24,7 +24,8 @@ var realPlaces = map[string]int{
 	"health/probe":   1,
 	"netsim":         5,
 	"pool":           2,
-	"proxy":          3,
+	"proxy":          2,
+	"proxy/socket":   1,
 	"proxy/upstream": 2,
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/benbjohnson/clock"
 
 	"github.com/wavepool/wavepool/proxy/config"
+	"github.com/wavepool/wavepool/proxy/socket"
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
@@ -27,7 +28,7 @@ type Config struct {
 
 	// Dialer opens connections to backends. Default: a *net.Dialer.
 	Dialer upstream.Dialer
-	// Listen opens the listeners. Default: a *net.ListenConfig's Listen.
+	// Listen opens the listeners. Default: socket.Listen, which gives TCP connections the keep-alive of the net package.
 	Listen ListenFunc
 	// Clock is the source of time. Default: the real clock.
 	Clock clock.Clock
@@ -79,7 +80,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.Dialer = &net.Dialer{} // real: the default of a nil door
 	}
 	if cfg.Listen == nil {
-		cfg.Listen = (&net.ListenConfig{}).Listen // real: the default of a nil door
+		cfg.Listen = socket.Listen
 	}
 	if cfg.Rand == nil {
 		cfg.Rand = func(string) *rand.Rand {
