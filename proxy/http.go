@@ -325,17 +325,26 @@ func (c *httpConn) refuse(f Failure, status int, detail string) bool {
 // writeClient writes to the client under the stall limit. The deadline is renewed only now and then: setting one costs.
 // The field recent must hold the present instant.
 func (c *httpConn) writeClient(p []byte) error {
-	if now := c.recent; c.writeBy.Sub(now) < stallTimeout {
-		c.writeBy = now.Add(2 * stallTimeout)
-		if err := c.nc.SetWriteDeadline(c.writeBy); err != nil {
-			return err
-		}
-		if c.cutOff() {
-			return os.ErrDeadlineExceeded
-		}
+	if err := c.armWrite(); err != nil {
+		return err
 	}
 	_, err := c.sock.Write(p)
 	return err
+}
+
+// armWrite gives the client at least the stall limit from the instant in recent on.
+func (c *httpConn) armWrite() error {
+	if c.writeBy.Sub(c.recent) >= stallTimeout {
+		return nil
+	}
+	c.writeBy = c.recent.Add(2 * stallTimeout)
+	if err := c.nc.SetWriteDeadline(c.writeBy); err != nil {
+		return err
+	}
+	if c.cutOff() {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
 }
 
 // linger says farewell to a client that may still be sending: closing at once would reset the connection, and with it

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wavepool/wavepool/pool"
 	"github.com/wavepool/wavepool/proxy/http1"
+	"github.com/wavepool/wavepool/proxy/socket"
 	"github.com/wavepool/wavepool/proxy/tunnel"
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
@@ -94,6 +95,11 @@ func (c *httpConn) stream(b *backend, chunked bool) error {
 		} else {
 			c.setStallDeadline(b)
 		}
+		if c.spliceable(b) {
+			if err := c.spliceAnswer(b); err != nil {
+				return err
+			}
+		}
 		run, err := b.body.Next()
 		switch {
 		case err == io.EOF:
@@ -117,6 +123,43 @@ func (c *httpConn) stream(b *backend, chunked bool) error {
 		c.recent = c.s.now()
 		if err := c.writeClient(run); err != nil {
 			return errClientGone
+		}
+	}
+}
+
+// spliceFrom is how much of a body must be left for it to be moved past our memory.
+const spliceFrom = socket.SpliceMax
+
+// spliceable says whether the rest of the answer's body is worth a splice and can have one.
+func (c *httpConn) spliceable(b *backend) bool {
+	return b.body.Remaining() >= spliceFrom && b.reader.Buffered() == 0 && c.sender == nil && socket.CanSplice(&c.sock, &b.sock)
+}
+
+// spliceAnswer moves the rest of an answer's body, whose length is known, from socket to socket.
+func (c *httpConn) spliceAnswer(b *backend) error {
+	for {
+		left := b.body.Remaining()
+		if left == 0 {
+			return nil
+		}
+		// What comes at the last instant still has its time to be taken.
+		c.recent = b.readBy
+		if err := c.armWrite(); err != nil {
+			return errClientGone
+		}
+		n, srcErr, dstErr := socket.Splice(&c.sock, &b.sock, left)
+		c.s.counters.bytesOut.Add(uint64(n))
+		switch {
+		case dstErr != nil:
+			return errClientGone
+		case srcErr == io.EOF:
+			return io.ErrUnexpectedEOF
+		case srcErr != nil:
+			return srcErr
+		}
+		b.body.Bypassed(n, false)
+		if now := c.s.now(); b.readBy.Sub(now) < stallTimeout/2 {
+			c.setStallDeadline(b)
 		}
 	}
 }
@@ -210,12 +253,11 @@ func (c *httpConn) tunnel(up *upstream.Upstream, b *backend) next {
 	if c.cutOff() {
 		return c.brokenOff(up, b, errClientGone)
 	}
-	res := tunnel.Run(tunnel.Config{
+	tunnel.Run(tunnel.Config{
 		Clock: c.s.clk, Idle: max(c.to.settings.TunnelIdleTimeout, 0),
 		FromA: c.reader.Peek(), FromB: b.reader.Peek(), Stop: c.cutOff,
+		AToB: &c.s.counters.bytesIn, BToA: &c.s.counters.bytesOut,
 	}, c.nc, nc)
-	c.s.counters.bytesIn.Add(uint64(res.AToB))
-	c.s.counters.bytesOut.Add(uint64(res.BToA))
 	c.finish(up, b, upstream.OutcomeAnswered, false, pool.ReasonNotReusable)
 	return c.answered(101, false)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wavepool/wavepool/proxy/http1"
+	"github.com/wavepool/wavepool/proxy/socket"
 )
 
 // sender streams the body of a request to the backend while its connection's goroutine waits for the answer.
@@ -146,6 +147,11 @@ func (c *httpConn) copyBody(s *sender, b *backend) {
 		if s.stop.Load() || c.cutOff() {
 			return
 		}
+		if c.body.Remaining() > socket.SpliceMax && c.reader.Buffered() == 0 && socket.CanSplice(&b.sock, &c.sock) {
+			if !c.spliceBody(s, b, &first) {
+				return
+			}
+		}
 		run, err := c.body.Next()
 		if err == io.EOF {
 			break
@@ -190,6 +196,46 @@ func (c *httpConn) copyBody(s *sender, b *backend) {
 	c.note(b, bodySent)
 }
 
+// spliceBody moves a body whose length is known from socket to socket, all but its end: the last bytes go the usual way,
+// which knows that they are the last. It reports false when the sender is at its end.
+func (c *httpConn) spliceBody(s *sender, b *backend, first *bool) bool {
+	for {
+		left := c.body.Remaining() - socket.SpliceMax
+		if left <= 0 {
+			return true
+		}
+		now := c.s.now()
+		_ = c.nc.SetReadDeadline(now.Add(stallTimeout))
+		if err := c.armBackend(b, now.Add(stallTimeout)); err != nil {
+			return false
+		}
+		if s.stop.Load() || c.cutOff() {
+			return false
+		}
+		n, srcErr, dstErr := socket.Splice(&b.sock, &c.sock, left)
+		if *first && n > 0 {
+			*first = false
+			c.note(b, bodyBegun)
+		}
+		c.s.counters.bytesIn.Add(uint64(n))
+		switch {
+		case dstErr != nil:
+			c.notTaken(s, b, dstErr)
+			return false
+		case srcErr != nil:
+			if srcErr == io.EOF {
+				srcErr = io.ErrUnexpectedEOF
+			}
+			if !s.stop.Load() {
+				s.clientErr = srcErr
+				c.note(b, bodyBroken)
+			}
+			return false
+		}
+		c.body.Bypassed(n, false)
+	}
+}
+
 // notTaken tells the goroutine that waits for the answer that the backend does not take the body. A connection that
 // is dead tells it by itself; one that has merely stalled would let it wait for ever.
 func (c *httpConn) notTaken(s *sender, b *backend, err error) {
@@ -204,15 +250,24 @@ func (c *httpConn) notTaken(s *sender, b *backend, err error) {
 
 // writeBackend writes body bytes under the stall limit.
 func (c *httpConn) writeBackend(b *backend, p []byte) error {
-	if now := c.s.now(); b.writeBy.Sub(now) < stallTimeout {
-		b.writeBy = now.Add(2 * stallTimeout)
-		if err := b.sock.NetConn().SetWriteDeadline(b.writeBy); err != nil {
-			return err
-		}
-		if c.sender.stop.Load() || c.cutOff() {
-			return os.ErrDeadlineExceeded
-		}
+	if err := c.armBackend(b, c.s.now()); err != nil {
+		return err
 	}
 	_, err := b.sock.Write(p)
 	return err
+}
+
+// armBackend gives the backend at least the stall limit from the instant on to take bytes.
+func (c *httpConn) armBackend(b *backend, now time.Time) error {
+	if b.writeBy.Sub(now) >= stallTimeout {
+		return nil
+	}
+	b.writeBy = now.Add(2 * stallTimeout)
+	if err := b.sock.NetConn().SetWriteDeadline(b.writeBy); err != nil {
+		return err
+	}
+	if c.sender.stop.Load() || c.cutOff() {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
 }

@@ -22,11 +22,12 @@ func (c *client) serveTCP(to *target) {
 		s.fail(c.l, FailShutdown, "")
 		return
 	}
-	cfg := tunnel.Config{Clock: s.clk, Idle: max(to.settings.TunnelIdleTimeout, 0), Stop: c.cutOff}
+	cfg := tunnel.Config{
+		Clock: s.clk, Idle: max(to.settings.TunnelIdleTimeout, 0), Stop: c.cutOff,
+		AToB: &s.counters.bytesIn, BToA: &s.counters.bytesOut,
+	}
 	res := tunnel.Run(cfg, c.nc, backend)
 	c.letGo()
-	s.counters.bytesIn.Add(uint64(res.AToB))
-	s.counters.bytesOut.Add(uint64(res.BToA))
 	switch {
 	case c.cutOff():
 		to.up.Finish(&a, to.up.Now(), upstream.OutcomeClientGone, false, pool.ReasonAborted)

@@ -10,10 +10,16 @@ import (
 	"time"
 
 	"github.com/benbjohnson/clock"
+
+	"github.com/wavepool/wavepool/proxy/socket"
 )
 
-// bufferSize is what one direction reads at most at a time.
-const bufferSize = 32 << 10
+const (
+	// bufferSize is what one direction reads at most at a time.
+	bufferSize = 32 << 10
+	// spliceAfter is how many bytes pass through memory before the rest is spliced: what is short is not worth a pipe.
+	spliceAfter = 64 << 10
+)
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
@@ -26,6 +32,8 @@ type Config struct {
 	// Stop, if set, says that the tunnel is to end. It is asked after every deadline that the tunnel sets, so whoever
 	// ends a tunnel from outside makes it true first and then sets deadlines in the past. It must not block.
 	Stop func() bool
+	// AToB and BToA, if set, are added to as bytes are delivered.
+	AToB, BToA *atomic.Uint64
 	// FromA and FromB are bytes that were read from the connections before the tunnel began and are still to be
 	// delivered to the other side. They are not kept beyond Run.
 	FromA, FromB []byte
@@ -88,103 +96,221 @@ func Run(cfg Config, a, b net.Conn) Result {
 		cfg.Clock = clock.New()
 	}
 	t := &tunnel{cfg: cfg, a: a, b: b, from: cfg.Clock.Now()}
-	back := make(chan int64, 1)
+	var sockA, sockB socket.Conn
+	sockA.Init(a)
+	sockB.Init(b)
+	there := &way{src: &sockA, dst: &sockB, srcEnd: EndA, dstEnd: EndB, count: cfg.AToB}
+	back := &way{src: &sockB, dst: &sockA, srcEnd: EndB, dstEnd: EndA, count: cfg.BToA}
+	backEnds := make(chan int64, 1)
 	// AfterFunc and not a go statement: the order of start is fixed, in a simulation as well.
-	cfg.Clock.AfterFunc(0, func() { back <- t.copy(a, b, cfg.FromB, EndA, EndB) })
-	res := Result{AToB: t.copy(b, a, cfg.FromA, EndB, EndA)}
-	res.BToA = <-back
+	cfg.Clock.AfterFunc(0, func() { backEnds <- t.copy(back, cfg.FromB) })
+	res := Result{AToB: t.copy(there, cfg.FromA)}
+	res.BToA = <-backEnds
 	res.End, res.Err = t.end, t.err
 	return res
 }
 
-// copy carries one direction and returns the number of bytes delivered. The ends are the verdicts for a failure to
-// write to dst and to read from src.
-func (t *tunnel) copy(dst, src net.Conn, first []byte, dstEnd, srcEnd End) (sent int64) {
-	if len(first) > 0 {
-		n, err := dst.Write(first)
-		sent += int64(n)
-		if err != nil {
-			t.fail(dstEnd, err)
-			return sent
-		}
+// way is one direction of a tunnel. It belongs to its goroutine.
+type way struct {
+	dst, src       *socket.Conn
+	dstEnd, srcEnd End            // the verdicts for a failure to write and to read
+	count          *atomic.Uint64 // nil: nobody counts along
+	sent           int64
+	readBy         time.Time // the deadlines that are set; zero: none
+	writeBy        time.Time
+	held           chunk
+}
+
+// chunk is a buffer that is borrowed while there are bytes in it.
+type chunk struct {
+	buf *[bufferSize]byte
+	n   int
+}
+
+// Room implements socket.Buffer.
+func (c *chunk) Room() []byte {
+	if c.buf == nil {
+		c.buf = buffers.Get().(*[bufferSize]byte)
 	}
-	buf := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buf)
+	return c.buf[c.n:]
+}
+
+// Filled implements socket.Buffer.
+func (c *chunk) Filled(n int) { c.n += n }
+
+// ReleaseBuffer implements socket.Buffer.
+func (c *chunk) ReleaseBuffer() bool {
+	if c.n > 0 {
+		return false
+	}
+	if c.buf != nil {
+		buffers.Put(c.buf)
+		c.buf = nil
+	}
+	return true
+}
+
+// copy carries one direction and returns the number of bytes delivered.
+func (t *tunnel) copy(w *way, first []byte) int64 {
+	if len(first) > 0 && !t.deliver(w, first) {
+		return w.sent
+	}
 	for {
-		n, err := t.read(src, buf[:])
-		if n > 0 {
-			w, werr := t.write(dst, buf[:n])
-			sent += int64(w)
-			if werr != nil {
-				t.fail(dstEnd, werr)
-				return sent
-			}
+		var n int64
+		var srcErr, dstErr error
+		if w.sent >= spliceAfter && socket.CanSplice(w.dst, w.src) {
+			n, srcErr, dstErr = t.splice(w)
+		} else {
+			srcErr, dstErr = t.pass(w)
 		}
+		w.add(n)
 		switch {
-		case err == nil:
-		case err == io.EOF:
-			t.closeWrite(dst)
-			return sent
-		case errors.Is(err, errIdle):
+		case dstErr != nil:
+			t.fail(w.dstEnd, dstErr)
+			return w.sent
+		case srcErr == nil:
+		case srcErr == io.EOF:
+			t.closeWrite(w.dst.NetConn())
+			return w.sent
+		case errors.Is(srcErr, errIdle):
 			t.fail(EndIdle, nil)
-			return sent
+			return w.sent
 		default:
-			t.fail(srcEnd, err)
-			return sent
+			t.fail(w.srcEnd, srcErr)
+			return w.sent
 		}
 	}
+}
+
+// add counts bytes that were delivered.
+func (w *way) add(n int64) {
+	w.sent += n
+	if w.count != nil && n > 0 {
+		w.count.Add(uint64(n))
+	}
+}
+
+// deliver writes bytes that are here already.
+func (t *tunnel) deliver(w *way, p []byte) bool {
+	n, err := w.dst.Write(p)
+	w.add(int64(n))
+	if err != nil {
+		t.fail(w.dstEnd, err)
+	}
+	return err == nil
 }
 
 var errIdle = errors.New("tunnel: idle")
 
-// read waits for bytes, as long as either direction is alive.
-func (t *tunnel) read(src net.Conn, p []byte) (int, error) {
+// pass carries what comes next through a buffer, which it holds only while there is something in it.
+func (t *tunnel) pass(w *way) (srcErr, dstErr error) {
 	for {
-		if t.over() {
-			return 0, errIdle
+		if srcErr = t.armRead(w); srcErr != nil {
+			return srcErr, nil
 		}
-		if t.cfg.Idle > 0 {
-			quiet := time.Duration(t.last.Load())
-			if err := src.SetReadDeadline(t.from.Add(quiet + t.cfg.Idle)); err != nil {
-				return 0, err
-			}
-			// The deadline just set may have covered the one that ends the tunnel.
-			switch {
-			case t.over():
-				return 0, errIdle
-			case t.stopped():
-				return 0, os.ErrDeadlineExceeded
-			}
+		srcErr = w.src.Await(&w.held)
+		if srcErr == nil && w.held.n == 0 { // it could only wait
+			var n int
+			n, srcErr = w.src.Read(w.held.Room())
+			w.held.Filled(n)
 		}
-		n, err := src.Read(p)
+		if w.held.n > 0 {
+			break
+		}
+		w.held.ReleaseBuffer()
+		if srcErr = t.quiet(w, srcErr); srcErr != nil {
+			return srcErr, nil
+		}
+	}
+	t.last.Store(int64(t.cfg.Clock.Since(t.from)))
+	n := 0
+	if dstErr = t.armWrite(w, t.from.Add(time.Duration(t.last.Load()))); dstErr == nil {
+		n, dstErr = w.dst.Write(w.held.buf[:w.held.n])
+	}
+	w.add(int64(n))
+	w.held.n = 0
+	w.held.ReleaseBuffer()
+	return srcErr, dstErr
+}
+
+// splice carries what comes next past our memory. A quiet direction holds no pipe.
+func (t *tunnel) splice(w *way) (n int64, srcErr, dstErr error) {
+	for {
+		if srcErr = t.armRead(w); srcErr != nil {
+			return 0, srcErr, nil
+		}
+		// The bytes are taken and delivered in one call: the time to deliver them counts from the latest instant at which
+		// they may come.
+		if dstErr = t.armWrite(w, w.readBy); dstErr != nil {
+			return 0, nil, dstErr
+		}
+		n, srcErr, dstErr = socket.Splice(w.dst, w.src, socket.SpliceMax)
 		if n > 0 {
 			t.last.Store(int64(t.cfg.Clock.Since(t.from)))
-			return n, err
 		}
-		if t.cfg.Idle > 0 && errors.Is(err, os.ErrDeadlineExceeded) && !t.over() && !t.stopped() {
-			if t.cfg.Clock.Since(t.from)-time.Duration(t.last.Load()) >= t.cfg.Idle {
-				return 0, errIdle
+		if srcErr != nil {
+			if srcErr = t.quiet(w, srcErr); srcErr == nil {
+				continue
 			}
-			continue // the other direction was busy: this one may be quiet for longer
 		}
-		return n, err
+		return n, srcErr, dstErr
 	}
 }
 
-// write delivers bytes; a peer that takes none for the idle time ends the tunnel too.
-func (t *tunnel) write(dst net.Conn, p []byte) (int, error) {
-	if t.cfg.Idle > 0 {
-		if err := dst.SetWriteDeadline(t.cfg.Clock.Now().Add(t.cfg.Idle)); err != nil {
-			return 0, err
-		}
-		switch {
-		case t.over():
-			return 0, errIdle
-		case t.stopped():
-			return 0, os.ErrDeadlineExceeded
-		}
+// armRead sees to it that a read deadline is set that is not later than the idle time allows. An earlier one will do:
+// setting one costs, and whoever meets it looks at the time that has really passed.
+func (t *tunnel) armRead(w *way) error {
+	if t.over() {
+		return errIdle
 	}
-	return dst.Write(p)
+	if t.cfg.Idle <= 0 {
+		return nil
+	}
+	limit := t.from.Add(time.Duration(t.last.Load()) + t.cfg.Idle)
+	if !w.readBy.IsZero() && !w.readBy.After(limit) {
+		return nil
+	}
+	w.readBy = limit
+	if err := w.src.NetConn().SetReadDeadline(limit); err != nil {
+		return err
+	}
+	return t.ended()
+}
+
+// ended is asked after a deadline has been set, which may have covered the one that ends the tunnel.
+func (t *tunnel) ended() error {
+	switch {
+	case t.over():
+		return errIdle
+	case t.stopped():
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// quiet judges a read that gave no byte: nil when it is to go on, because the deadline was an early one or the other
+// direction was busy.
+func (t *tunnel) quiet(w *way, err error) error {
+	if t.cfg.Idle <= 0 || !errors.Is(err, os.ErrDeadlineExceeded) || t.over() || t.stopped() {
+		return err
+	}
+	if t.cfg.Clock.Since(t.from)-time.Duration(t.last.Load()) >= t.cfg.Idle {
+		return errIdle
+	}
+	w.readBy = time.Time{}
+	return nil
+}
+
+// armWrite gives the peer at least the idle time, from now on, to take bytes, and at most twice that.
+func (t *tunnel) armWrite(w *way, now time.Time) error {
+	if t.cfg.Idle <= 0 || !w.writeBy.Before(now.Add(t.cfg.Idle)) {
+		return nil
+	}
+	w.writeBy = now.Add(2 * t.cfg.Idle)
+	if err := w.dst.NetConn().SetWriteDeadline(w.writeBy); err != nil {
+		return err
+	}
+	return t.ended()
 }
 
 // closeWrite passes the end of one stream on.

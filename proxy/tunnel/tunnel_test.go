@@ -185,3 +185,63 @@ func TestATunnelWithAnIdleTimeEndsWhenItIsToldToStop(t *testing.T) {
 		}
 	})
 }
+
+func TestBytesAreCountedWhileTheTunnelRuns(t *testing.T) {
+	var up, down atomic.Uint64
+	l := start(t, Config{AToB: &up, BToA: &down})
+	sum := 0
+	for _, n := range []int{10, spliceAfter, spliceAfter, 100} { // through the buffer, and then spliced
+		_, err := l.client.Write(make([]byte, n))
+		require.NoError(t, err)
+		_, err = io.ReadFull(l.server, make([]byte, n))
+		require.NoError(t, err)
+		sum += n
+		// The receiver may see the bytes before they are counted, but the next ones are not moved until they are.
+		_, err = l.server.Write([]byte("x"))
+		require.NoError(t, err)
+		_, err = l.client.Read(make([]byte, 1))
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return up.Load() == uint64(sum) }, 5*time.Second, time.Millisecond)
+	}
+	require.Eventually(t, func() bool { return down.Load() == 4 }, 5*time.Second, time.Millisecond)
+	require.NoError(t, l.client.Close())
+	require.NoError(t, l.server.Close())
+	r := <-l.done
+	require.Equal(t, int64(sum), r.AToB)
+	require.Equal(t, int64(4), r.BToA)
+}
+
+func TestASplicedTunnelThatFallsSilentEndsAfterItsIdleTime(t *testing.T) {
+	const idle = 100 * time.Millisecond
+	l := start(t, Config{Idle: idle})
+	for range 4 { // each within the idle time of the last one, all of them longer
+		_, err := l.client.Write(make([]byte, spliceAfter))
+		require.NoError(t, err)
+		_, err = io.ReadFull(l.server, make([]byte, spliceAfter))
+		require.NoError(t, err)
+	}
+	begin := time.Now()
+	r := <-l.done
+	require.Equal(t, EndIdle, r.End)
+	require.Greater(t, time.Since(begin), idle/2)
+	require.Less(t, time.Since(begin), 50*idle)
+	require.Equal(t, int64(4*spliceAfter), r.AToB)
+}
+
+func TestAPeerThatTakesNothingEndsASplicedTunnel(t *testing.T) {
+	l := start(t, Config{Idle: 100 * time.Millisecond})
+	go func() {
+		for {
+			if _, err := l.client.Write(make([]byte, 64<<10)); err != nil {
+				return
+			}
+		}
+	}()
+	select {
+	case r := <-l.done:
+		require.Contains(t, []End{EndIdle, EndB}, r.End)
+		require.Greater(t, r.AToB, int64(spliceAfter))
+	case <-time.After(20 * time.Second):
+		t.Fatal("the tunnel does not end")
+	}
+}
