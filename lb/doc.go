@@ -1,6 +1,8 @@
 // Package lb answers one question: which backend next?
 //
-// A [Picker] is built by [New] for a fixed list of backends, which it knows only by their index. It holds the
+// A [Picker] is built by [New] for a list of backends, which it knows only by their index. Backends come and go
+// ([Picker.Add], [Picker.Remove]) and change their weight ([Picker.SetWeight]) under load: the others keep their indexes
+// and their counts. It holds the
 // few facts that a choice rests on, and nothing else: the weight of each backend, whether health admits it
 // ([Picker.SetAvailable]), whether its pool has room ([Picker.SetReady]), and how many requests are in flight
 // at it, which the picker counts itself because every choice and every end passes through it.
@@ -20,7 +22,7 @@
 //   - Requests are conserved: InFlight is the number of picks and takes less the number of dones, always.
 //   - Equal calls give equal answers. A picker has no clock: time is an argument. It has no source of chance but
 //     the stream handed to New, of which a strategy takes one bounded number per successful pick, or none at all.
-//   - No call allocates, except [New] and misuse, which panics with a message that starts with "lb:".
+//   - No call allocates, except [New], [Picker.Add] and misuse, which panics with a message that starts with "lb:".
 //
 // # Locking law
 //

@@ -8,8 +8,9 @@ import (
 
 // member is what is known about one backend.
 //
-// Invariants: 1 <= weight <= MaxWeight; inFlight >= 0.
+// Invariants: 1 <= weight <= MaxWeight; inFlight >= 0. A vacant index is the zero member, and so is never available.
 type member struct {
+	present   bool
 	weight    int64
 	inFlight  int64
 	ready     int   // room told by the pool; negative is unlimited
@@ -25,16 +26,25 @@ type fleet struct {
 func newFleet(backends []Backend) (fleet, error) {
 	f := fleet{members: make([]member, len(backends))}
 	for i, b := range backends {
-		w := b.Weight
-		if w == 0 {
-			w = 1
-		}
+		w := b.weight()
 		if w < 1 || w > MaxWeight {
 			return fleet{}, fmt.Errorf("lb: backend %d: weight %d is not between 1 and %d", i, w, MaxWeight)
 		}
-		f.members[i] = member{weight: int64(w), ready: -1, available: true}
+		f.members[i] = newMember(w)
 	}
 	return f, nil
+}
+
+func newMember(weight int) member {
+	return member{present: true, weight: int64(weight), ready: -1, available: true}
+}
+
+// weight is the weight with its default.
+func (b Backend) weight() int {
+	if b.Weight == 0 {
+		return 1
+	}
+	return b.Weight
 }
 
 // at returns the member of that index. Misuse is named here once, instead of a bare index panic everywhere.
@@ -42,7 +52,38 @@ func (f *fleet) at(i int, method string) *member {
 	if i < 0 || i >= len(f.members) {
 		panic(fmt.Sprintf("lb: %s(%d): there are %d backends", method, i, len(f.members)))
 	}
-	return &f.members[i]
+	m := &f.members[i]
+	if !m.present {
+		panic(fmt.Sprintf("lb: %s(%d): that backend was removed", method, i))
+	}
+	return m
+}
+
+// Add implements Picker. A newcomer's credit is nothing: it is owed no turn, and owes none.
+func (f *fleet) Add(i int, b Backend) {
+	w := b.weight()
+	switch {
+	case w < 1 || w > MaxWeight:
+		panic(fmt.Sprintf("lb: Add(%d) with weight %d: a weight is between 1 and %d", i, w, MaxWeight))
+	case i < 0 || i > len(f.members):
+		panic(fmt.Sprintf("lb: Add(%d): there are %d backends", i, len(f.members)))
+	case i == len(f.members):
+		f.members = append(f.members, member{})
+	case f.members[i].present:
+		panic(fmt.Sprintf("lb: Add(%d): there is a backend", i))
+	}
+	f.members[i] = newMember(w)
+	f.settle()
+}
+
+// Remove implements Picker.
+func (f *fleet) Remove(i int) {
+	m := f.at(i, "Remove")
+	if m.inFlight > 0 {
+		panic(fmt.Sprintf("lb: Remove(%d) with %d requests in flight there", i, m.inFlight))
+	}
+	*m = member{}
+	f.settle()
 }
 
 // eligible reports whether the member may be picked by a query that has tried these backends. The cheap facts

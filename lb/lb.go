@@ -62,7 +62,8 @@ type Query struct {
 }
 
 // Picker chooses a backend for each request and counts the requests in flight. Backends are named by their
-// index in the list given to New; an index out of range panics. All methods must be called one at a time.
+// index in the list given to New, or the one that Add was given, and keep it as long as they are there; any other
+// index panics. All methods must be called one at a time.
 type Picker interface {
 	// Pick chooses a backend, counts one request in flight at it, and returns its index. It returns -1, and
 	// counts nothing, when no backend is at once available, with room, and not in q.Tried. A nil q is an
@@ -88,10 +89,16 @@ type Picker interface {
 	// SetWeight changes the weight of i from the next pick on. It panics outside 1 to MaxWeight.
 	SetWeight(i int, w int)
 
+	// Add puts a backend at index i, which is Len() or that of a removed one. It starts as those given to New do:
+	// available, with unlimited room, nothing in flight. It panics when a backend is there, or the weight is out of range.
+	Add(i int, b Backend)
+	// Remove takes backend i out, whose index is then vacant, for Add. It panics when requests are in flight there: who
+	// removes a backend makes it unavailable first, and waits for them.
+	Remove(i int)
 	// InFlight returns the number of requests at i that were picked or taken and are not done.
 	InFlight(i int) int
 
-	// Len returns the number of backends.
+	// Len returns the number of indexes, vacant ones included.
 	Len() int
 }
 

@@ -12,8 +12,19 @@ import (
 
 // model is a picker too dumb to be wrong: it knows who may be picked, and counts.
 type model struct {
-	weight, inFlight, ready []int
+	weight, inFlight, ready []int // a weight of 0 stands for a vacant index
 	available               []bool
+}
+
+// present lists the indexes that have a backend.
+func (m *model) present() []int {
+	var is []int
+	for i, w := range m.weight {
+		if w > 0 {
+			is = append(is, i)
+		}
+	}
+	return is
 }
 
 func newModel(ws []int) *model {
@@ -28,7 +39,7 @@ func newModel(ws []int) *model {
 func (m *model) candidates(tried []int) []int {
 	var cs []int
 	for i := range m.weight {
-		if m.available[i] && m.ready[i] != 0 && !slices.Contains(tried, i) {
+		if m.weight[i] > 0 && m.available[i] && m.ready[i] != 0 && !slices.Contains(tried, i) {
 			cs = append(cs, i)
 		}
 	}
@@ -46,7 +57,7 @@ type machine struct {
 }
 
 func (m *machine) index(t *rapid.T) int {
-	return rapid.IntRange(0, len(m.model.weight)-1).Draw(t, "backend")
+	return rapid.SampledFrom(m.model.present()).Draw(t, "backend")
 }
 
 func (m *machine) pick(t *rapid.T) {
@@ -77,11 +88,46 @@ func (m *machine) done(t *rapid.T) {
 	m.model.inFlight[i]--
 }
 
+// add puts a backend at a vacant index or behind the last one.
+func (m *machine) add(t *rapid.T) {
+	if len(m.model.weight) >= 8 && !slices.Contains(m.model.weight, 0) {
+		t.Skip("enough of them")
+	}
+	i := slices.Index(m.model.weight, 0)
+	if i < 0 || len(m.model.weight) < 8 && rapid.Bool().Draw(t, "behind the last") {
+		i = len(m.model.weight)
+		m.model.weight, m.model.inFlight = append(m.model.weight, 0), append(m.model.inFlight, 0)
+		m.model.ready, m.model.available = append(m.model.ready, 0), append(m.model.available, false)
+	}
+	w := rapid.IntRange(1, 5).Draw(t, "w")
+	m.picker.Add(i, Backend{Weight: w})
+	m.model.weight[i], m.model.inFlight[i], m.model.ready[i], m.model.available[i] = w, 0, -1, true
+	require.Panics(t, func() { m.picker.Add(i, Backend{}) }, "there is one")
+}
+
+// remove takes a backend out, once nothing is in flight there.
+func (m *machine) remove(t *rapid.T) {
+	i := m.index(t)
+	if m.model.inFlight[i] > 0 {
+		require.Panics(t, func() { m.picker.Remove(i) })
+		return
+	}
+	if len(m.model.present()) == 1 {
+		t.Skip("the last one")
+	}
+	m.picker.Remove(i)
+	m.model.weight[i] = 0
+	require.Panics(t, func() { m.picker.Remove(i) }, "it is gone")
+	require.Panics(t, func() { m.picker.Take(i) }, "it is gone")
+}
+
 func (m *machine) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
-		"pick":  m.pick,
-		"pick2": m.pick, // picks are what the machine is about: more of them
-		"done":  m.done,
+		"pick":   m.pick,
+		"pick2":  m.pick, // picks are what the machine is about: more of them
+		"done":   m.done,
+		"add":    m.add,
+		"remove": m.remove,
 		"take": func(t *rapid.T) {
 			i := m.index(t)
 			m.picker.Take(i)
@@ -105,8 +151,8 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		},
 		"": func(t *rapid.T) { // what holds at every instant
 			require.Equal(t, len(m.model.weight), m.picker.Len())
-			for i, n := range m.model.inFlight {
-				require.Equal(t, n, m.picker.InFlight(i), "in flight at %d", i)
+			for _, i := range m.model.present() {
+				require.Equal(t, m.model.inFlight[i], m.picker.InFlight(i), "in flight at %d", i)
 			}
 		},
 	}

@@ -135,3 +135,19 @@ func TestEveryStrategyRespectsTheWeights(t *testing.T) {
 		})
 	})
 }
+
+func TestSharesFollowTheWeightsAfterTheFleetHasChanged(t *testing.T) {
+	each(t, func(t *testing.T, strategy string) {
+		p := build(t, strategy, 1, 1, 8)
+		letters(p, 1000, nil)
+		p.Remove(2)
+		p.Add(3, Backend{Weight: 2})
+		p.Add(2, Backend{})
+		p.SetWeight(0, 4)
+		got := letters(p, 8000, nil)
+		for i, weight := range []int{4, 1, 1, 2} {
+			n := strings.Count(got, string(rune('a'+i)))
+			require.InDelta(t, 1000*weight, n, 200, "backend %d of weight %d", i, weight)
+		}
+	})
+}
