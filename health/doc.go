@@ -12,14 +12,15 @@
 //   - reason.go: the two closed lists, [Signal] for evidence and [Reason] for decisions.
 //   - group.go: the [Group] and how one can look at it.
 //   - check.go: active checks, which turn a backend down and up (rise and fall).
+//   - members.go: backends that come and go, those that an operator drains, and a change of the configuration.
 //   - passive.go: real traffic, which ejects a backend for a time that grows.
 //   - probe: the package beside this one that carries out active checks.
 //
 // # Promises
 //
 //   - Every backend starts available. A start is not a failure: it takes evidence to remove a backend.
-//   - A backend has two independent reasons to be out: its checks fail, or traffic has ejected it. It is
-//     available exactly when neither holds. Passing checks shorten an ejection only if it was for failures to
+//   - A backend has three independent reasons to be out: its checks fail, traffic has ejected it, or an operator has
+//     drained it. It is available exactly when none holds. Passing checks shorten an ejection only if it was for failures to
 //     reach the backend, which is what a check tests; see [Group.Check].
 //   - Traffic never ejects more than the configured share of the group, nor the only backend of a group of one.
 //     Active checks have no such limit: that a backend is down is then a fact, not a comparison.

@@ -26,6 +26,8 @@ type Change struct {
 func (c Change) String() string {
 	verb := "up"
 	switch {
+	case c.Reason == DrainAsked:
+		verb = "drained"
 	case !c.Until.IsZero():
 		verb = "ejected"
 	case !c.Available:
@@ -44,10 +46,12 @@ const (
 	Down
 	// Ejected: traffic has removed it for a time.
 	Ejected
+	// Drained: an operator has asked for it. This word outranks the others.
+	Drained
 )
 
 // Statuses returns the closed list, in order. The caller owns the slice.
-func Statuses() []Status { return []Status{Up, Down, Ejected} }
+func Statuses() []Status { return []Status{Up, Down, Ejected, Drained} }
 
 // String returns the word for the status.
 func (s Status) String() string {
@@ -58,6 +62,8 @@ func (s Status) String() string {
 		return "down"
 	case Ejected:
 		return "ejected"
+	case Drained:
+		return "drained"
 	}
 	return fmt.Sprintf("status(%d)", uint8(s))
 }
@@ -93,20 +99,24 @@ type State struct {
 }
 
 // Group judges the backends of one group, named by their index. Its methods must be called one at a time. An
-// index out of range panics.
+// index out of range, or one whose backend was removed, panics.
 type Group struct {
 	cfg      Config // with defaults
 	backends []backend
 	rnd      *rand.Rand
+	size     int // how many there are, without vacant indexes
 	limit    int // how many may be ejected at a time
 	ejected  int // how many are; 0 <= ejected <= limit
 	up       int // how many are available
 }
 
-// backend holds the two verdicts on one backend, which know nothing of each other.
+// backend holds the verdicts on one backend, which know nothing of each other, and the operator's word.
 type backend struct {
+	present bool
 	check   check
 	passive passive
+	drained bool
+	asked   time.Time // when an operator drained it
 	// upSince and upReason tell of the last flip to available; see State.
 	upSince  time.Time
 	upReason Reason
@@ -126,27 +136,35 @@ func New(cfg Config, n int, rnd *rand.Rand) (*Group, error) {
 	if cfg.Passive.EjectionJitter > 0 && rnd == nil {
 		return nil, ErrNoRand
 	}
-	return &Group{
+	g := &Group{
 		cfg:      cfg,
 		backends: make([]backend, n),
 		rnd:      rnd,
+		size:     n,
 		limit:    cfg.Passive.ejectionLimit(n),
 		up:       n,
-	}, nil
+	}
+	for i := range g.backends {
+		g.backends[i].present = true
+	}
+	return g, nil
 }
 
 // Available reports whether backend i may be chosen.
 func (g *Group) Available(i int) bool { return g.at(i, "Available").available() }
 
 // AvailableCount returns the number of backends that may be chosen. It costs nothing; a caller with a panic
-// threshold compares it with Len.
+// threshold compares it with Size.
 func (g *Group) AvailableCount() int { return g.up }
 
 // EjectedCount returns the number of backends whose ejection is running, those that are also down included.
 func (g *Group) EjectedCount() int { return g.ejected }
 
-// Len returns the number of backends in the group.
+// Len returns the number of indexes, vacant ones included.
 func (g *Group) Len() int { return len(g.backends) }
+
+// Size returns the number of backends in the group.
+func (g *Group) Size() int { return g.size }
 
 // State returns a snapshot of all that is known about backend i.
 func (g *Group) State(i int) State {
@@ -163,6 +181,8 @@ func (g *Group) State(i int) State {
 		EjectionsRefused: b.passive.refused,
 	}
 	switch {
+	case b.drained:
+		s.Status, s.Since, s.Reason = Drained, b.asked, DrainAsked
 	case b.check.down:
 		s.Status, s.Since, s.Reason = Down, b.check.since, CheckFailed
 	case b.passive.out():
@@ -171,14 +191,18 @@ func (g *Group) State(i int) State {
 	return s
 }
 
-func (b *backend) available() bool { return !b.check.down && !b.passive.out() }
+func (b *backend) available() bool { return !b.check.down && !b.passive.out() && !b.drained }
 
 // at returns the backend of that index. Misuse is named here once, instead of a bare index panic everywhere.
 func (g *Group) at(i int, method string) *backend {
 	if i < 0 || i >= len(g.backends) {
 		panic(fmt.Sprintf("health: %s(%d): the group has %d backends", method, i, len(g.backends)))
 	}
-	return &g.backends[i]
+	b := &g.backends[i]
+	if !b.present {
+		panic(fmt.Sprintf("health: %s(%d): that backend was removed", method, i))
+	}
+	return b
 }
 
 // left settles that backend i, which was available, no longer is.
@@ -187,8 +211,8 @@ func (g *Group) left(now time.Time, i int, r Reason, detail string) Change {
 	return Change{Backend: i, Reason: r, Detail: detail, At: now}
 }
 
-// back settles that one of the two verdicts on backend i has cleared. It is a change only if the other is
-// clear.
+// back settles that one of the verdicts on backend i, or the operator's word, has cleared. It is a change only if the
+// others are clear.
 func (g *Group) back(now time.Time, i int, r Reason, detail string) (Change, bool) {
 	b := &g.backends[i]
 	if !b.available() {

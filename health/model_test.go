@@ -2,6 +2,7 @@ package health
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,19 +19,20 @@ type model struct {
 }
 
 type modelBackend struct {
-	down       bool
-	checks     []bool   // since down last changed
-	signals    []Signal // since the backend last came back
-	until      time.Time
-	unreached  bool   // the ejection is for failures, not for 5xx
-	vouchers   []bool // checks since the ejection
-	remembered int
-	end        time.Time
-	total      int
+	gone, drained bool
+	down          bool
+	checks        []bool   // since down last changed
+	signals       []Signal // since the backend last came back
+	until         time.Time
+	unreached     bool   // the ejection is for failures, not for 5xx
+	vouchers      []bool // checks since the ejection
+	remembered    int
+	end           time.Time
+	total         int
 }
 
 func (b *modelBackend) ejected() bool   { return !b.until.IsZero() }
-func (b *modelBackend) available() bool { return !b.down && !b.ejected() }
+func (b *modelBackend) available() bool { return !b.gone && !b.down && !b.ejected() && !b.drained }
 
 // streak counts the signals at the end of what was said that counts says yes to, up to one that ends says yes
 // to.
@@ -48,6 +50,65 @@ func (b *modelBackend) is5xx(s Signal) bool     { return s == Response5xx }
 func (b *modelBackend) isSuccess(s Signal) bool { return s == Success }
 func (b *modelBackend) isAnswer(s Signal) bool  { return s == Success || s == Response5xx }
 func (b *modelBackend) isFailure(s Signal) bool { return !b.isAnswer(s) }
+
+// present lists the indexes that have a backend.
+func (m *model) present() []int {
+	var is []int
+	for i := range m.b {
+		if !m.b[i].gone {
+			is = append(is, i)
+		}
+	}
+	return is
+}
+
+// resize computes the largest number of backends that is within the share, and lets in whoever is too many.
+func (m *model) resize(now time.Time) []string {
+	n := len(m.present())
+	m.limit = 0
+	for k := 1; k <= n && n > 1; k++ {
+		if k == 1 || k*100 <= n*m.cfg.Passive.MaxEjectionPercent {
+			m.limit = k
+		}
+	}
+	var back []string
+	for m.ejected() > m.limit {
+		first := -1
+		for _, i := range m.present() {
+			if m.b[i].ejected() && (first < 0 || m.b[i].until.Before(m.b[first].until)) {
+				first = i
+			}
+		}
+		b := &m.b[first]
+		b.until, b.end = time.Time{}, now
+		if b.available() {
+			b.signals = nil
+			back = append(back, fmt.Sprintf("%d ejection_over", first))
+		}
+	}
+	return back
+}
+
+// remove forgets a backend.
+func (m *model) remove(now time.Time, i int) []string {
+	m.b[i] = modelBackend{gone: true}
+	return m.resize(now)
+}
+
+// drain returns the reason for which the backend's availability flips, or "".
+func (m *model) drain(i int, on bool) string {
+	b := &m.b[i]
+	was := b.available()
+	b.drained = on
+	switch now := b.available(); {
+	case was && !now:
+		return "drain_asked"
+	case !was && now:
+		b.signals = nil
+		return "drain_over"
+	}
+	return ""
+}
 
 func (m *model) ejected() int {
 	n := 0
@@ -77,7 +138,11 @@ func (m *model) check(now time.Time, i int, ok bool) string {
 			return ""
 		}
 	}
-	b.until, b.end, b.signals = time.Time{}, now, nil
+	b.until, b.end = time.Time{}, now
+	if !b.available() {
+		return ""
+	}
+	b.signals = nil
 	return "check_passed"
 }
 
@@ -186,7 +251,7 @@ func (m *machine) expect(t *rapid.T, i int, reason string, c Change, ok bool) {
 	b := &m.model.b[i]
 	require.Equal(t, []any{i, b.available(), reason, m.now}, []any{c.Backend, c.Available, c.Reason.String(), c.At})
 	require.NotEmpty(t, c.Detail)
-	if b.ejected() {
+	if b.ejected() && reason != "drain_asked" {
 		require.Equal(t, b.until, c.Until)
 	} else {
 		require.Zero(t, c.Until)
@@ -194,7 +259,7 @@ func (m *machine) expect(t *rapid.T, i int, reason string, c Change, ok bool) {
 }
 
 func (m *machine) actions() map[string]func(*rapid.T) {
-	index := func(t *rapid.T) int { return rapid.IntRange(0, len(m.model.b)-1).Draw(t, "backend") }
+	index := func(t *rapid.T) int { return rapid.SampledFrom(m.model.present()).Draw(t, "backend") }
 	observe := func(t *rapid.T) {
 		i, s := index(t), rapid.SampledFrom(Signals()).Draw(t, "signal")
 		n := rapid.IntRange(1, 3).Draw(t, "times")
@@ -220,27 +285,66 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 			if next, ok := m.group.Next(); ok && next.After(m.now) && rapid.Bool().Draw(t, "wait for it") {
 				m.now = next
 			}
-			var got []string
-			for _, c := range m.group.Tick(m.now) {
-				require.True(t, c.Available)
-				require.Equal(t, m.now, c.At)
-				got = append(got, fmt.Sprintf("%d %v", c.Backend, c.Reason))
-			}
+			got := m.cameBack(t, m.group.Tick(m.now))
 			require.Equal(t, m.model.tick(m.now), got)
+		},
+		"add": func(t *rapid.T) {
+			i := slices.IndexFunc(m.model.b, func(b modelBackend) bool { return b.gone })
+			if i < 0 {
+				if i = len(m.model.b); i == 7 {
+					t.Skip("enough of them")
+				}
+				m.model.b = append(m.model.b, modelBackend{})
+			}
+			m.group.Add(i)
+			m.model.b[i] = modelBackend{}
+			require.Empty(t, m.model.resize(m.now))
+		},
+		"remove": func(t *rapid.T) {
+			i := index(t)
+			if len(m.model.present()) == 1 {
+				t.Skip("the last one")
+			}
+			got := m.cameBack(t, m.group.Remove(m.now, i))
+			require.Equal(t, m.model.remove(m.now, i), got)
+			require.Panics(t, func() { m.group.Available(i) })
+		},
+		"drain": func(t *rapid.T) {
+			i := index(t)
+			c, ok := m.group.Drain(m.now, i)
+			m.expect(t, i, m.model.drain(i, true), c, ok)
+		},
+		"undrain": func(t *rapid.T) {
+			i := index(t)
+			c, ok := m.group.Undrain(m.now, i)
+			m.expect(t, i, m.model.drain(i, false), c, ok)
 		},
 		"": m.invariants,
 	}
 }
 
+// cameBack writes down the changes of a call that only lets backends in.
+func (m *machine) cameBack(t *rapid.T, changes []Change) []string {
+	var got []string
+	for _, c := range changes {
+		require.True(t, c.Available)
+		require.Equal(t, m.now, c.At)
+		got = append(got, fmt.Sprintf("%d %v", c.Backend, c.Reason))
+	}
+	return got
+}
+
 // invariants are what holds at every instant.
 func (m *machine) invariants(t *rapid.T) {
 	available, next := 0, time.Time{}
-	for i := range m.model.b {
+	require.Equal(t, len(m.model.present()), m.group.Size())
+	for _, i := range m.model.present() {
 		b := &m.model.b[i]
 		s := m.group.State(i)
 		require.Equal(t, b.available(), m.group.Available(i), "backend %d", i)
 		require.Equal(t, b.available(), s.Status == Up)
-		require.Equal(t, b.down, s.Status == Down)
+		require.Equal(t, b.drained, s.Status == Drained)
+		require.Equal(t, b.down && !b.drained, s.Status == Down)
 		require.Equal(t, b.until, s.EjectedUntil)
 		require.Equal(t, b.total, s.EjectionsTotal)
 		require.Less(t, s.ChecksPassed, m.model.cfg.Rise)
@@ -268,17 +372,12 @@ func TestAGroupAgreesWithTheModel(t *testing.T) {
 		n := rapid.IntRange(1, 5).Draw(t, "backends")
 		group, err := New(cfg, n, nil)
 		require.NoError(t, err)
-		limit := 0
-		for k := 1; k <= n && n > 1; k++ { // the largest number of backends that is within the share
-			if k == 1 || k*100 <= n*cfg.Passive.MaxEjectionPercent {
-				limit = k
-			}
-		}
 		m := &machine{
 			now:   time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
 			group: group,
-			model: &model{cfg: cfg, limit: limit, b: make([]modelBackend, n)},
+			model: &model{cfg: cfg, b: make([]modelBackend, n)},
 		}
+		m.model.resize(m.now)
 		t.Repeat(m.actions())
 	})
 }

@@ -17,8 +17,13 @@ const (
 	Consecutive5xx
 	// ConsecutiveFailures: Passive.ConsecutiveFailures requests in a row got no answer at all.
 	ConsecutiveFailures
-	// EjectionOver: the time for which traffic had ejected the backend has run out.
+	// EjectionOver: the time for which traffic had ejected the backend has run out, or the group has become so small
+	// that it may not be ejected any more.
 	EjectionOver
+	// DrainAsked: an operator has asked that the backend gets nothing new.
+	DrainAsked
+	// DrainOver: an operator has let the backend in again.
+	DrainOver
 )
 
 // reasonWords is indexed by Reason.
@@ -29,6 +34,8 @@ var reasonWords = [...]string{
 	Consecutive5xx:      "consecutive_5xx",
 	ConsecutiveFailures: "consecutive_failures",
 	EjectionOver:        "ejection_over",
+	DrainAsked:          "drain_asked",
+	DrainOver:           "drain_over",
 }
 
 // Reasons returns the closed list, in order. The caller owns the slice.

@@ -1,0 +1,123 @@
+package health
+
+import (
+	"fmt"
+	"time"
+)
+
+// Add puts a backend at index i, which is Len() or that of a removed one. Like all at the beginning it is available:
+// nothing has been said against it. It panics when a backend is there.
+func (g *Group) Add(i int) {
+	switch {
+	case i < 0 || i > len(g.backends):
+		panic(fmt.Sprintf("health: Add(%d): the group has %d backends", i, len(g.backends)))
+	case i == len(g.backends):
+		g.backends = append(g.backends, backend{})
+	case g.backends[i].present:
+		panic(fmt.Sprintf("health: Add(%d): there is a backend", i))
+	}
+	g.backends[i] = backend{present: true}
+	g.size++
+	g.up++
+	g.limit = g.cfg.Passive.ejectionLimit(g.size)
+}
+
+// Remove takes backend i out of the group, with all that is known of it; its index is then vacant, for Add. A smaller
+// group may have fewer ejected, and its only backend is never ejected: those that are too many are let in again, whose
+// time would end first. They are the changes that Remove returns.
+func (g *Group) Remove(now time.Time, i int) []Change {
+	b := g.at(i, "Remove")
+	if b.available() {
+		g.up--
+	}
+	if b.passive.out() {
+		g.ejected--
+	}
+	*b = backend{check: check{down: true}} // so that nobody takes it for available
+	g.size--
+	g.limit = g.cfg.Passive.ejectionLimit(g.size)
+	return g.pardon(now)
+}
+
+// pardon ends ejections until no more are left than the limit allows.
+func (g *Group) pardon(now time.Time) []Change {
+	var changes []Change
+	for g.ejected > g.limit {
+		first := -1
+		for i := range g.backends {
+			p := &g.backends[i].passive
+			if p.out() && (first < 0 || p.until.Before(g.backends[first].passive.until)) {
+				first = i
+			}
+		}
+		p := &g.backends[first].passive
+		p.until, p.endedAt = time.Time{}, now
+		g.ejected--
+		if c, ok := g.back(now, first, EjectionOver, "too few backends are left"); ok {
+			changes = append(changes, c)
+		}
+	}
+	return changes
+}
+
+// Drain brings an operator's wish that backend i gets nothing new, whatever checks and traffic say, until Undrain. It
+// returns a Change, and true, when that has made the backend unavailable. Checks and evidence go on to count.
+func (g *Group) Drain(now time.Time, i int) (Change, bool) {
+	b := g.at(i, "Drain")
+	if b.drained {
+		return Change{}, false
+	}
+	was := b.available()
+	b.drained, b.asked = true, now
+	if !was {
+		return Change{}, false
+	}
+	return g.left(now, i, DrainAsked, "by an operator"), true
+}
+
+// Undrain ends what Drain began. It returns a Change, and true, when that has made the backend available; one that is
+// down or ejected comes back by itself.
+func (g *Group) Undrain(now time.Time, i int) (Change, bool) {
+	b := g.at(i, "Undrain")
+	if !b.drained {
+		return Change{}, false
+	}
+	b.drained = false
+	return g.back(now, i, DrainOver, "by an operator")
+}
+
+// Drained reports whether an operator has drained backend i.
+func (g *Group) Drained(i int) bool { return g.at(i, "Drained").drained }
+
+// Reconfigure changes what follows from evidence; the evidence, and what has been decided, stay, as far as the new
+// configuration has a use for them. Where active checks are switched off, nobody could let a backend in again that is
+// down: all of them are up. The error is that of a Config out of range, and then nothing has changed.
+func (g *Group) Reconfigure(now time.Time, cfg Config) ([]Change, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Passive.EjectionJitter > 0 && g.rnd == nil {
+		return nil, ErrNoRand
+	}
+	g.cfg = cfg
+	g.limit = cfg.Passive.ejectionLimit(g.size)
+	var changes []Change
+	for i := range g.backends {
+		b := &g.backends[i]
+		if !b.present {
+			continue
+		}
+		b.check.passed, b.check.failed = min(b.check.passed, cfg.Rise-1), min(b.check.failed, cfg.Fall-1)
+		p := &b.passive
+		p.answers5xx = min(p.answers5xx, max(cfg.Passive.Consecutive5xx, 0))
+		p.failures = min(p.failures, max(cfg.Passive.ConsecutiveFailures, 0))
+		if b.check.down && !cfg.Active {
+			b.check = check{}
+			if c, ok := g.back(now, i, AssumedUp, "checks were switched off"); ok {
+				changes = append(changes, c)
+			}
+		}
+	}
+	return append(changes, g.pardon(now)...), nil
+}
