@@ -63,7 +63,7 @@ func (p *Pool) Resize(n int) error {
 
 // boundLocked sets the limits that hold with n connections.
 func (p *Pool) boundLocked(n int) {
-	p.limit = n
+	p.limit, p.ceiling = n, max(n, p.openLocked())
 	p.maxIdle = min(p.cfg.MaxIdle, n)
 	if p.cfg.MaxIdle == p.cfg.MaxConnections {
 		p.maxIdle = n // it was not bounded any further
@@ -163,6 +163,25 @@ func (p *Pool) Close() {
 	p.settleLocked()
 	p.unlock()
 	<-p.drained
+}
+
+// Cut closes the connections that are lent out under the hands of their borrowers, one instant each, when Close or Drain
+// waits for them in vain: reads and writes on them end with net.ErrClosed. Their loans must be ended all the same. Before
+// Close it does nothing.
+func (p *Pool) Cut() {
+	p.lock()
+	var open []net.Conn
+	if p.closed {
+		for _, k := range p.conns {
+			open = append(open, k.nc)
+		}
+	}
+	p.unlock()
+	for _, nc := range open {
+		rest := p.apart()
+		_ = nc.Close() // one that came back meanwhile is closed for the second time
+		rest()
+	}
 }
 
 // failWaiters tells every waiter that the pool is closed, one instant each.

@@ -67,6 +67,7 @@ type Pool struct {
 	suspicion             suspicion     // likewise
 	pings                 []*pingRun    // those under way, oldest first
 	limit                 int           // MaxConnections, as Resize left it
+	ceiling               int           // the limit, or what was open when Resize went below that
 	maxIdle               int           // MaxIdle under that limit
 	minIdle               int           // MinIdle under that limit
 	warmers               []*warmer     // callers of WarmUp, first come first
@@ -128,7 +129,8 @@ func (p *Pool) Stats() Stats {
 	defer p.unlock()
 	s := p.stats
 	s.Dialling, s.Idle, s.Lent, s.Waiting = p.dialling, p.nIdle, p.lent, p.waiters.n
-	s.Limit = p.limit
+	s.Limit, s.Ceiling = p.limit, p.ceiling
+	p.ceiling = max(p.limit, min(p.ceiling, p.openLocked())) // what has gone does not come back
 	s.LearnedIdleTimeout = p.peerTimeoutLocked(now)
 	s.OldestWait = p.oldestWaitLocked(now)
 	s.Abandoned, s.Down, s.DialTimeout = p.abandoned, p.downLocked(), p.dialTimes.timeout()

@@ -17,6 +17,9 @@ type Stats struct {
 	LearnedIdleTimeout time.Duration
 	// Limit is the pool's MaxConnections.
 	Limit int
+	// Ceiling is what Idle + Lent + Dialling never exceeds: Limit, or, after Resize has gone below what was open, as many as
+	// there were then, or at the last look since.
+	Ceiling int
 	// Abandoned is the number of dials that were given up because their dialer, or Setup, did not return; they count in
 	// DialFailed or Retired, and against MaxDials until they return.
 	Abandoned int
