@@ -36,6 +36,10 @@ func upstreamLaws(u *upstream.Stats, end bool) []law {
 			out = append(out, law{u.Name + "/" + b.Address + ": in-flight counts come back to 0", fmt.Sprint(b.InFlight)})
 		}
 	}
+	for _, n := range u.Removed.Outcomes {
+		ended += n
+	}
+	out = append(out, poolLaws(u.Name+"/removed", &u.Removed.Pool)...)
 	if u.Begun != uint64(u.InFlight)+ended || end && u.InFlight != 0 {
 		out = append(out, law{u.Name + ": attempts begun = in flight + ended",
 			fmt.Sprintf("%d = %d + %d", u.Begun, u.InFlight, ended)})
@@ -56,8 +60,8 @@ func poolLaws(name string, p *pool.Stats) []law {
 		out = append(out, law{name + ": dialled = idle + lent + retired",
 			fmt.Sprintf("%d = %d + %d + %d", p.Dialled, p.Idle, p.Lent, retired)})
 	}
-	if open := p.Dialling + p.Idle + p.Lent; open > p.Limit {
-		out = append(out, law{name + ": connections <= max_connections", fmt.Sprintf("%d <= %d", open, p.Limit)})
+	if open := p.Dialling + p.Idle + p.Lent; open > p.Ceiling {
+		out = append(out, law{name + ": connections <= max_connections", fmt.Sprintf("%d <= %d", open, p.Ceiling)})
 	}
 	return out
 }

@@ -28,6 +28,7 @@ type Attempt struct {
 	Began  time.Time
 	Waited time.Duration
 
+	on       *backend // the one of Backend, which names another one once this one is gone
 	since    time.Time
 	tried    []int
 	few      [8]int // memory for tried
@@ -83,7 +84,7 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 		u.countLocked() // before it is known, to take the lock once
 		u.mu.Unlock()
 		if c, ok := b.pool.TryLend(now, a.Shard); ok {
-			a.Backend, a.Address, a.Conn = b.index, b.address, c
+			a.on, a.Backend, a.Address, a.Conn = b, b.index, b.address, c
 			a.Began, a.Waited = now, 0
 			return nil
 		}
@@ -92,12 +93,12 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 		u.stats.begun--
 		// The lock was away: the world may be another one.
 		if err := u.admitLocked(ctx); err != nil {
-			u.picker.Done(i, lb.Abandoned, 0)
+			u.doneLocked(i, lb.Abandoned, 0)
 			u.mu.Unlock()
 			return err
 		}
-		if !u.judge.Available(i) {
-			u.picker.Done(i, lb.Abandoned, 0)
+		if !u.availableLocked(b) {
+			u.doneLocked(i, lb.Abandoned, 0)
 			i = u.pickLocked(now, a)
 		}
 	}
@@ -130,8 +131,8 @@ func (u *Upstream) pickLocked(now time.Time, a *Attempt) int {
 
 // untriedLocked says whether health admits a backend that the request has not tried.
 func (u *Upstream) untriedLocked(a *Attempt) bool {
-	for i := range u.backends {
-		if u.judge.Available(i) && !slices.Contains(a.tried, i) {
+	for i, b := range u.backends {
+		if b != nil && u.availableLocked(b) && !slices.Contains(a.tried, i) {
 			return true
 		}
 	}
@@ -141,7 +142,10 @@ func (u *Upstream) untriedLocked(a *Attempt) bool {
 // BeginFresh repeats an attempt whose reused connection was dead, on a connection dialled for it alone at the same
 // backend, or as Begin would where that cannot be had. It does not count against the policy of retries.
 func (u *Upstream) BeginFresh(ctx context.Context, a *Attempt) error {
-	b := u.backends[a.Backend]
+	b := a.on
+	if b == nil { // there is nothing to be repeated
+		return u.Begin(ctx, a)
+	}
 	a.since = u.Now()
 	u.mu.Lock()
 	if err := u.admitLocked(ctx); err != nil {
@@ -149,7 +153,7 @@ func (u *Upstream) BeginFresh(ctx context.Context, a *Attempt) error {
 		u.Forgo(a)
 		return err
 	}
-	usable := u.judge.Available(b.index)
+	usable := u.availableLocked(b)
 	if usable {
 		u.picker.Take(b.index)
 	}
@@ -176,7 +180,7 @@ func (u *Upstream) freshFailed(a *Attempt, b *backend, err error) {
 	}
 	now := u.Now()
 	u.mu.Lock()
-	u.picker.Done(b.index, outcomes[o].lb, now.Sub(a.since))
+	u.doneLocked(b.index, outcomes[o].lb, now.Sub(a.since))
 	u.mu.Unlock()
 	if o == OutcomeConnectFailed {
 		u.evidence(now, b, o)
@@ -185,7 +189,7 @@ func (u *Upstream) freshFailed(a *Attempt, b *backend, err error) {
 
 // begun notes that the attempt has its connection.
 func (u *Upstream) begun(a *Attempt, b *backend, c pool.Conn) {
-	a.Backend, a.Address, a.Conn = b.index, b.address, c
+	a.on, a.Backend, a.Address, a.Conn = b, b.index, b.address, c
 	a.Began = u.Now()
 	a.Waited = a.Began.Sub(a.since)
 	u.mu.Lock()
@@ -202,7 +206,7 @@ func (u *Upstream) countLocked() {
 // Finish ends the attempt with one outcome. With keep the connection goes back to its pool for the next request;
 // otherwise it is retired for the reason given. It must be called once for each Begin that succeeded.
 func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why pool.Reason) {
-	c, b := a.Conn, u.backends[a.Backend]
+	c, b := a.Conn, a.on
 	if !c.Lent() {
 		panic("upstream: Finish of an attempt that was not begun, or is finished")
 	}
@@ -217,7 +221,7 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 		a.budgeted = false
 	}
 	b.outcomes[o]++
-	u.picker.Done(b.index, outcomes[o].lb, now.Sub(a.Began))
+	u.doneLocked(b.index, outcomes[o].lb, now.Sub(a.Began))
 	ch, changed := u.observeLocked(now, b, o)
 	u.mu.Unlock()
 	if o != OutcomeAnswered {
@@ -229,7 +233,7 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 		c.Discard(why)
 	}
 	if changed {
-		u.changed(ch)
+		u.changed(b, ch)
 	}
 }
 

@@ -187,7 +187,7 @@ func TestConnectionPoolManagerAGrantWhoseContextEndsInTheSameMomentGoesToTheNext
 		u.backends[0].outcomes[OutcomeAnswered]++
 		u.picker.Done(0, outcomes[OutcomeAnswered].lb, 0)
 		u.mu.Unlock()
-		served.served <- grant{backend: 0, conn: c}
+		served.served <- grant{backend: u.backends[0], conn: c}
 		require.ErrorIs(t, w.end(), context.Canceled)
 		require.False(t, w.Conn.Lent())
 		require.NoError(t, next.end())
@@ -325,7 +325,7 @@ func TestConnectionPoolManagerCloseGivesUpDialsUnderWay(t *testing.T) {
 		f.setDelay(addr(0), time.Hour)
 		f.setDelay(addr(1), time.Hour)
 		w := start(t, u, &Attempt{})
-		fresh := &Attempt{Backend: 1}
+		fresh := &Attempt{Backend: 1, on: u.backends[1]}
 		failedWith := make(chan error)
 		go func() { failedWith <- u.BeginFresh(t.Context(), fresh) }()
 		synctest.Wait()

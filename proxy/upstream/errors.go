@@ -14,6 +14,18 @@ var (
 	ErrQueueTimeout = errors.New("upstream: nothing became free in time")
 )
 
+// What the operations answer when they have changed nothing. Each is wrapped in an error that says what and where.
+var (
+	// ErrUnknownBackend: the group has no backend of that address.
+	ErrUnknownBackend = errors.New("no such backend")
+	// ErrKnownBackend: the group has a backend of that address already.
+	ErrKnownBackend = errors.New("there is such a backend")
+	// ErrLastBackend: a group keeps at least one backend. Drain it to turn requests away.
+	ErrLastBackend = errors.New("it is the last backend of its group")
+	// ErrBadWeight: a weight is from 1 to lb.MaxWeight.
+	ErrBadWeight = errors.New("a weight is between 1 and 65535")
+)
+
 // ConnectError is Begin's answer when every backend that could be tried refused the connection.
 type ConnectError struct {
 	// Upstream is the group's name, Tried the number of backends whose dial failed for this request.

@@ -17,7 +17,7 @@ type Event struct {
 	Seq uint64
 	// Kind is what happened: one of [EventKinds].
 	Kind string
-	// Reason is the word of the room that it happened in: a pool.Reason, a health.Reason or an Outcome.
+	// Reason is the word of the room that it happened in: a pool.Reason, a health.Reason, an Outcome or an Operation.
 	Reason string
 	// Detail is for people: "conn 3", "3 of 3", the text of an error.
 	Detail string
@@ -31,11 +31,14 @@ const (
 	KindUp            = "backend_up"
 	KindDown          = "backend_down"
 	KindAttemptFailed = "attempt_failed"
+
+	KindOperation = "operation"    // its Reason is an Operation
+	KindGone      = "backend_gone" // a removed backend has no connection left
 )
 
 // EventKinds returns the closed list of kinds.
 func EventKinds() []string {
-	return []string{KindDialled, KindDialFailed, KindRetired, KindUp, KindDown, KindAttemptFailed}
+	return []string{KindDialled, KindDialFailed, KindRetired, KindUp, KindDown, KindAttemptFailed, KindOperation, KindGone}
 }
 
 // tell gives the observer an event of a backend.
@@ -43,7 +46,7 @@ func (u *Upstream) tell(b *backend, e Event) {
 	if u.cfg.Observer == nil {
 		return
 	}
-	e.Entity, e.Seq = b.entity, b.seq.Add(1)
+	e.Entity, e.Seq = b.entity, b.life.seq.Add(1)
 	u.cfg.Observer(e)
 }
 
@@ -60,10 +63,10 @@ func (u *Upstream) poolEvent(b *backend, e pool.Event) {
 }
 
 // changeEvent tells a verdict of the judge.
-func (u *Upstream) changeEvent(ch health.Change) {
+func (u *Upstream) changeEvent(b *backend, ch health.Change) {
 	kind := KindDown
 	if ch.Available {
 		kind = KindUp
 	}
-	u.tell(u.backends[ch.Backend], Event{At: ch.At, Kind: kind, Reason: ch.Reason.String(), Detail: ch.Detail})
+	u.tell(b, Event{At: ch.At, Kind: kind, Reason: ch.Reason.String(), Detail: ch.Detail})
 }

@@ -183,6 +183,7 @@ func requireRest(t require.TestingT, u *Upstream, f *fakeNet) {
 	require.Zero(t, s.InFlight+s.Waiting)
 	for i := range s.Backends {
 		b := &s.Backends[i]
+		require.False(t, b.Leaving, "%s is not gone", b.Address)
 		require.Zero(t, b.InFlight, "picks left at %s", b.Address)
 		require.Zero(t, b.Pool.Idle+b.Pool.Lent+b.Pool.Dialling, "%s: %+v", b.Address, b.Pool)
 	}
@@ -199,8 +200,14 @@ func requireConserved(t require.TestingT, u *Upstream, s Stats) {
 		p := &b.Pool
 		require.Equal(t, p.Begun, uint64(p.Dialling)+p.Dialled+p.DialFailed, "%s: %+v", b.Address, *p)
 		require.Equal(t, p.Dialled, uint64(p.Idle)+uint64(p.Lent)+p.RetiredTotal(), "%s: %+v", b.Address, *p)
-		require.LessOrEqual(t, p.Idle+p.Lent+p.Dialling, p.Limit, "%s: %+v", b.Address, *p)
+		require.LessOrEqual(t, p.Idle+p.Lent+p.Dialling, p.Ceiling, "%s: %+v", b.Address, *p)
 	}
+	for _, n := range s.Removed.Outcomes {
+		ended += n
+	}
+	p := &s.Removed.Pool
+	require.Equal(t, p.Begun, p.Dialled+p.DialFailed, "removed: %+v", *p)
+	require.Equal(t, p.Dialled, p.RetiredTotal(), "removed: %+v", *p)
 	require.Equal(t, s.Begun, uint64(s.InFlight)+ended, "begun = in flight + ended: %+v", s)
 }
 

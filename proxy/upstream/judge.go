@@ -3,22 +3,35 @@ package upstream
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/health/probe"
 )
 
-// startChecks begins the active checks of one backend, which end with ctx. The caller has counted them as work.
-func (u *Upstream) startChecks(ctx context.Context, b *backend) {
+// armChecksLocked prepares the active checks of one backend, if there are to be any, and returns what begins them, which
+// is called without the lock. Close finds what ends them from here on.
+func (u *Upstream) armChecksLocked(b *backend) (begin func()) {
+	check := u.cfg.Check
+	if check.Prober == nil {
+		return func() {}
+	}
+	var ctx context.Context
+	ctx, b.stop = context.WithCancel(context.Background())
+	u.work.Add(1)
+	stream := b.checkStream()
+	return func() { u.startChecks(ctx, b, check, stream) }
+}
+
+// startChecks begins the active checks of one backend, which end with ctx. They have been counted as work.
+func (u *Upstream) startChecks(ctx context.Context, b *backend, check Check, stream string) {
 	s := probe.Schedule{
-		Interval: u.cfg.Check.Interval, Timeout: u.cfg.Check.Timeout, Spread: u.cfg.Check.Spread,
-		Clock: u.clk, Rand: u.cfg.Rand("check/" + b.entity),
+		Interval: check.Interval, Timeout: check.Timeout, Spread: check.Spread,
+		Clock: u.clk, Rand: u.cfg.Rand(stream),
 	}
 	u.clk.AfterFunc(0, func() {
 		defer u.work.Done()
-		_ = probe.Run(ctx, s, u.cfg.Check.Prober, b.address, func(now time.Time, err error) {
+		_ = probe.Run(ctx, s, check.Prober, b.address, func(now time.Time, err error) {
 			u.checkDone(now, b, err)
 		})
 	})
@@ -27,6 +40,10 @@ func (u *Upstream) startChecks(ctx context.Context, b *backend) {
 // checkDone gives the judge the result of an active check.
 func (u *Upstream) checkDone(now time.Time, b *backend, err error) {
 	u.mu.Lock()
+	if b.leaving { // the last word on one that is no longer judged
+		u.mu.Unlock()
+		return
+	}
 	b.checked++
 	if err == nil {
 		b.checkPassed++
@@ -37,13 +54,13 @@ func (u *Upstream) checkDone(now time.Time, b *backend, err error) {
 	}
 	u.mu.Unlock()
 	if changed {
-		u.changed(ch)
+		u.changed(b, ch)
 	}
 }
 
 // observeLocked gives the judge the outcome of an attempt.
 func (u *Upstream) observeLocked(now time.Time, b *backend, o Outcome) (health.Change, bool) {
-	if !outcomes[o].judged {
+	if !outcomes[o].judged || b.leaving {
 		return health.Change{}, false
 	}
 	ch, changed := u.judge.Observe(now, b.index, outcomes[o].signal)
@@ -56,12 +73,16 @@ func (u *Upstream) observeLocked(now time.Time, b *backend, o Outcome) (health.C
 // evidence counts an outcome that no attempt carries (a failed dial) and gives it to the judge.
 func (u *Upstream) evidence(now time.Time, b *backend, o Outcome) {
 	u.mu.Lock()
-	b.outcomes[o]++
+	if b.gone {
+		u.removed.Outcomes[o]++
+	} else {
+		b.outcomes[o]++
+	}
 	u.stats.begun++
 	ch, changed := u.observeLocked(now, b, o)
 	u.mu.Unlock()
 	if changed {
-		u.changed(ch)
+		u.changed(b, ch)
 	}
 }
 
@@ -95,22 +116,41 @@ func (u *Upstream) ejectionsEnd() {
 		u.mu.Unlock()
 		return
 	}
-	// Cloned because the judge may reuse the memory once the lock is gone.
-	changes := slices.Clone(u.judge.Tick(u.Now()))
+	verdicts := u.verdictsLocked(u.judge.Tick(u.Now()))
+	u.mu.Unlock()
+	u.allChanged(verdicts)
+}
+
+// verdict is a change with the backend that it is about: an index may be another one's when the lock has been away.
+type verdict struct {
+	b  *backend
+	ch health.Change
+}
+
+// verdictsLocked carries several changes to the picker. The judge may reuse their memory once the lock is gone.
+func (u *Upstream) verdictsLocked(changes []health.Change) []verdict {
+	all := make([]verdict, 0, len(changes))
 	for _, ch := range changes {
 		u.picker.SetAvailable(ch.Backend, ch.Available)
+		all = append(all, verdict{u.backends[ch.Backend], ch})
 	}
 	u.armTickLocked()
-	u.mu.Unlock()
-	for _, ch := range changes {
-		u.changed(ch)
+	return all
+}
+
+// allChanged does, without the lock, what follows from several verdicts.
+func (u *Upstream) allChanged(verdicts []verdict) {
+	for _, v := range verdicts {
+		u.changed(v.b, v.ch)
 	}
 }
 
+// availableLocked says whether a backend may get requests. One that is being removed is not the judge's any more.
+func (u *Upstream) availableLocked(b *backend) bool { return !b.leaving && u.judge.Available(b.index) }
+
 // changed does, without the lock, what follows from a verdict.
-func (u *Upstream) changed(ch health.Change) {
-	u.changeEvent(ch)
-	b := u.backends[ch.Backend]
+func (u *Upstream) changed(b *backend, ch health.Change) {
+	u.changeEvent(b, ch)
 	if ch.Available {
 		b.pool.Retry()
 		u.serve(b)
@@ -126,7 +166,7 @@ func (u *Upstream) dialFailed(b *backend, err error) {
 	var w *waiter
 	var give error
 	u.mu.Lock()
-	if u.queue.on[b.index] > b.pool.Cover(0) {
+	if !b.leaving && u.queue.on[b.index] > b.pool.Cover(0) {
 		w = u.queue.firstOn(b.index)
 		w.a.avoid(b.index)
 		w.failed, w.failure = w.failed+1, err

@@ -27,6 +27,7 @@ type step struct {
 var ops = []string{
 	"begin", "begin", "begin", "begin", "finish", "finish", "finish", "retry", "fresh", "giveUp", "shortLived",
 	"dialsFail", "dialsWork", "dialsHang", "dialsQuick", "peerCloses", "down", "up",
+	"add", "remove", "drain", "undrain", "weigh", "apply",
 }
 
 func drawScript(t *rapid.T) []step {
@@ -88,6 +89,7 @@ type world struct {
 	ended  []*Attempt // finished with a bad outcome: they may be repeated
 	inside []*caller
 	line   []place
+	shards int
 }
 
 func TestConnectionPoolManagerHoldsItsLawsUnderAnyScript(t *testing.T) {
@@ -99,7 +101,7 @@ func TestConnectionPoolManagerHoldsItsLawsUnderAnyScript(t *testing.T) {
 }
 
 func runScript(t *rapid.T, cfg Config, script []step) {
-	w := &world{t: t, f: newFakeNet()}
+	w := &world{t: t, f: newFakeNet(), shards: cfg.Pool.Shards}
 	w.f.clk = newClock()
 	cfg.Name, cfg.Dialer, cfg.Rand, cfg.Clock = "web", w.f, seeded, w.f.clk
 	u, err := New(cfg)
@@ -126,10 +128,16 @@ func (w *world) look() {
 
 // act carries out one action; one that does not apply does nothing.
 func (w *world) act(s step) {
-	b := s.n % len(w.u.backends)
+	w.u.mu.Lock()
+	members := slices.DeleteFunc(slices.Clone(w.u.members), func(b *backend) bool { return b.leaving })
+	w.u.mu.Unlock()
+	b := members[s.n%len(members)]
+	if w.operate(s, b) {
+		return
+	}
 	switch s.op {
 	case "begin":
-		w.call(&Attempt{Shard: s.n % w.u.cfg.Pool.Shards}, w.u.Begin, 0)
+		w.call(&Attempt{Shard: s.n % w.shards}, w.u.Begin, 0)
 	case "shortLived":
 		w.call(&Attempt{}, w.u.Begin, time.Duration(s.n)*3*time.Millisecond)
 	case "finish", "fresh":
@@ -141,17 +149,17 @@ func (w *world) act(s step) {
 			w.inside[s.n%len(w.inside)].cancel()
 		}
 	case "dialsFail", "dialsWork":
-		w.f.setFail(addr(b), s.op == "dialsFail")
+		w.f.setFail(b.address, s.op == "dialsFail")
 	case "dialsHang":
-		w.f.setDelay(addr(b), time.Hour)
+		w.f.setDelay(b.address, time.Hour)
 	case "dialsQuick":
-		w.f.setDelay(addr(b), time.Duration(s.n)*time.Millisecond)
+		w.f.setDelay(b.address, time.Duration(s.n)*time.Millisecond)
 	case "peerCloses":
-		w.f.peerClosesAll(addr(b))
+		w.f.peerClosesAll(b.address)
 	case "down":
-		w.u.checkDone(w.u.clk.Now(), w.u.backends[b], errRefused)
+		w.u.checkDone(w.u.clk.Now(), b, errRefused)
 	case "up":
-		w.u.checkDone(w.u.clk.Now(), w.u.backends[b], nil)
+		w.u.checkDone(w.u.clk.Now(), b, nil)
 	}
 }
 
@@ -221,7 +229,10 @@ func (w *world) collect() {
 			require.NotEqual(w.t, h.Conn, c.Conn, "one connection in two hands")
 		}
 		nc := c.Conn.NetConn().(*fakeConn)
-		require.False(w.t, nc.isClosed(), "a closed connection was lent")
+		w.u.mu.Lock()
+		cut := c.on.leaving // it has been lent in time, and cut off since
+		w.u.mu.Unlock()
+		require.False(w.t, nc.isClosed() && !cut, "a closed connection was lent")
 		require.Equal(w.t, nc.address, c.Address)
 		w.checkTurn(c)
 		w.held = append(w.held, c.Attempt)
@@ -266,9 +277,15 @@ func (w *world) check() {
 	defer u.mu.Unlock()
 	require.EqualValues(w.t, s.Waiting, u.waiting.Load())
 	on, picks := 0, 0
+	for i := range s.Backends {
+		picks += s.Backends[i].InFlight
+	}
 	for i, b := range u.backends {
 		on += u.queue.on[i]
-		picks += s.Backends[i].InFlight
+		if b == nil || b.leaving {
+			require.Zero(w.t, u.queue.on[i], "waiters of one that was removed")
+			continue
+		}
 		require.LessOrEqual(w.t, u.queue.on[i], b.pool.Cover(0), "waiters of %s without a dial", b.address)
 		require.False(w.t, b.full.Load() && b.pool.Free() > 0, "%s is not full", b.address)
 	}
@@ -280,11 +297,11 @@ func (w *world) check() {
 		require.True(w.t, u.untriedLocked(x.a), "nobody can serve this waiter: %+v", x.a.tried)
 		if x.pick == noPick {
 			for i, b := range u.backends {
-				free := x.may(i) && u.judge.Available(i) && b.pool.Free() > 0
-				require.False(w.t, free, "somebody waits without a dial while %s is free", b.address)
+				free := b != nil && x.may(i) && u.availableLocked(b) && b.pool.Free() > 0
+				require.False(w.t, free, "somebody waits without a dial while backend %d is free", i)
 			}
 		} else {
-			require.True(w.t, x.may(x.pick) && u.judge.Available(x.pick), "it counts on a backend it must not use")
+			require.True(w.t, x.may(x.pick) && u.availableLocked(u.backends[x.pick]), "it counts on a backend it must not use")
 		}
 		w.line = append(w.line, place{x, len(x.a.tried)})
 	}
@@ -292,10 +309,15 @@ func (w *world) check() {
 
 // finish lets everything come to an end.
 func (w *world) finish() {
-	for i, b := range w.u.backends {
+	for i := range 20 {
 		w.f.setFail(addr(i), false)
 		w.f.setDelay(addr(i), dialTime)
-		w.u.checkDone(w.u.clk.Now(), b, nil)
+	}
+	for _, b := range slices.Clone(w.u.backends) {
+		if b != nil && !b.leaving {
+			require.NoError(w.t, w.u.UndrainBackend(b.address))
+			w.u.checkDone(w.u.clk.Now(), b, nil)
+		}
 	}
 	for n := 0; len(w.held)+len(w.inside) > 0; n++ {
 		require.Less(w.t, n, 100, "it does not drain")

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/wavepool/wavepool/lb"
 	"github.com/wavepool/wavepool/pool"
@@ -13,7 +14,7 @@ const noPick = -1
 
 // grant is what a waiter is served: a connection of a backend, or an error.
 type grant struct {
-	backend int
+	backend *backend
 	conn    pool.Conn
 	err     error
 }
@@ -74,6 +75,13 @@ func (q *queue) repick(w *waiter, pick int) {
 	q.count(pick, 1)
 }
 
+// forget lets every waiter try index i, which has become another backend's.
+func (q *queue) forget(i int) {
+	for _, w := range q.line {
+		w.a.tried = slices.DeleteFunc(w.a.tried, func(t int) bool { return t == i })
+	}
+}
+
 // firstFor returns the first waiter that backend i may serve, or nil.
 func (q *queue) firstFor(i int) *waiter {
 	for _, w := range q.line {
@@ -130,7 +138,7 @@ func (u *Upstream) leaveLocked(w *waiter) {
 // unpickLocked ends a queued waiter's counting on its backend.
 func (u *Upstream) unpickLocked(w *waiter, o lb.Outcome) {
 	if w.pick != noPick {
-		u.picker.Done(w.pick, o, u.Now().Sub(w.a.since))
+		u.doneLocked(w.pick, o, u.Now().Sub(w.a.since))
 		u.queue.repick(w, noPick)
 	}
 }
@@ -140,7 +148,7 @@ func (u *Upstream) unpickLocked(w *waiter, o lb.Outcome) {
 func (u *Upstream) wait(ctx context.Context, a *Attempt, pick int) error {
 	if len(u.queue.line) >= max(u.cfg.MaxWaiting, 0) {
 		if pick != noPick {
-			u.picker.Done(pick, lb.Abandoned, 0)
+			u.doneLocked(pick, lb.Abandoned, 0)
 		}
 		u.mu.Unlock()
 		return ErrQueueFull
@@ -149,16 +157,17 @@ func (u *Upstream) wait(ctx context.Context, a *Attempt, pick int) error {
 	u.queue.push(w)
 	u.waiting.Store(int32(len(u.queue.line)))
 	u.stats.waits++
+	limit := u.cfg.QueueTimeout
 	u.mu.Unlock()
 	u.place(w)
-	return u.park(w)
+	return u.park(w, limit)
 }
 
 // park waits for the grant, the time limit or the end of the context.
-func (u *Upstream) park(w *waiter) error {
+func (u *Upstream) park(w *waiter, most time.Duration) error {
 	var late <-chan struct{}
-	if u.cfg.QueueTimeout > 0 {
-		limit, cancel := u.clk.WithDeadline(context.Background(), w.a.since.Add(u.cfg.QueueTimeout))
+	if most > 0 {
+		limit, cancel := u.clk.WithDeadline(context.Background(), w.a.since.Add(most))
 		defer cancel()
 		late = limit.Done()
 	}
@@ -192,11 +201,11 @@ func (u *Upstream) accept(w *waiter, g grant) error {
 	}
 	if err := w.ctx.Err(); err != nil {
 		u.mu.Lock()
-		u.picker.Done(g.backend, lb.Abandoned, 0)
+		u.doneLocked(g.backend.index, lb.Abandoned, 0)
 		u.mu.Unlock()
 		g.conn.Release()
 		return err
 	}
-	u.begun(w.a, u.backends[g.backend], g.conn)
+	u.begun(w.a, g.backend, g.conn)
 	return nil
 }

@@ -48,7 +48,10 @@ func (u *Upstream) aim(w *waiter) *backend {
 // room for that.
 func (u *Upstream) cover(b *backend) bool {
 	u.mu.Lock()
-	n := u.queue.on[b.index]
+	n := 0
+	if !b.gone {
+		n = u.queue.on[b.index]
+	}
 	u.mu.Unlock()
 	return n == 0 || b.pool.Cover(n) >= n
 }
@@ -67,6 +70,9 @@ func (u *Upstream) miss(b *backend, w *waiter) {
 // whether that is so.
 func (u *Upstream) fullLocked(b *backend) bool {
 	b.full.Store(true)
+	if b.gone { // its index may be another one's
+		return true
+	}
 	u.picker.SetReady(b.index, 0)
 	// Whoever frees something after this look sees the flag; whoever did so before is seen by the look.
 	if b.pool.Free() == 0 {
@@ -82,7 +88,9 @@ func (u *Upstream) ready(b *backend) {
 	if b.full.Load() {
 		u.mu.Lock()
 		b.full.Store(false)
-		u.picker.SetReady(b.index, -1)
+		if !b.gone {
+			u.picker.SetReady(b.index, -1)
+		}
 		u.mu.Unlock()
 	}
 	u.serve(b)
@@ -98,7 +106,10 @@ func (u *Upstream) serve(b *backend) {
 	// Dials that ended here may have served waiters that counted on other backends.
 	for !u.cover(b) {
 		u.mu.Lock()
-		w := u.queue.lastOn(b.index)
+		var w *waiter
+		if !b.gone {
+			w = u.queue.lastOn(b.index)
+		}
 		u.mu.Unlock()
 		if w == nil {
 			break
@@ -138,14 +149,14 @@ func (u *Upstream) hand(b *backend) {
 			return
 		}
 		rest := apart(u.clk)
-		w.served <- grant{backend: b.index, conn: c}
+		w.served <- grant{backend: b, conn: c}
 		rest()
 	}
 }
 
 // headLocked returns the first waiter that may have a connection of the backend, or nil.
 func (u *Upstream) headLocked(b *backend) *waiter {
-	if !u.judge.Available(b.index) {
+	if !u.availableLocked(b) {
 		return nil
 	}
 	return u.queue.firstFor(b.index)
@@ -167,7 +178,7 @@ func (u *Upstream) claimLocked(w *waiter, b *backend) {
 func (u *Upstream) useSlot(b *backend) bool {
 	u.mu.Lock()
 	var w *waiter
-	if u.judge.Available(b.index) {
+	if u.availableLocked(b) {
 		w = u.queue.firstUndialledFor(b.index)
 	}
 	if w == nil || u.fullLocked(b) {
@@ -209,7 +220,7 @@ func (u *Upstream) rehome(b *backend) {
 	for {
 		u.mu.Lock()
 		var w *waiter
-		if !u.judge.Available(b.index) {
+		if !b.gone && !u.availableLocked(b) {
 			w = u.queue.firstOn(b.index)
 		}
 		if w != nil {

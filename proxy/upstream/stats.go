@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"slices"
+
 	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/pool"
 )
@@ -23,11 +25,41 @@ type BackendStats struct {
 	Outcomes [NumOutcomes]uint64
 	// Checks counts the active checks; ChecksPassed those that passed.
 	Checks, ChecksPassed uint64
+	// Leaving says that it was removed, and what it has lent is not back yet.
+	Leaving bool
 	// Pool is the snapshot of its connections.
 	Pool pool.Stats
 }
 
-// Stats is a snapshot of the group. Begun = InFlight + the sum over all backends of Outcomes holds in each.
+// Removed is what the backends that are gone have left: totals go on to hold.
+type Removed struct {
+	// Backends counts them.
+	Backends int
+	// Outcomes, Checks and ChecksPassed are the sums of what BackendStats counts.
+	Outcomes             [NumOutcomes]uint64
+	Checks, ChecksPassed uint64
+	// Pool has the sums of the pools' counters. Its gauges are zero: nothing is left to be measured.
+	Pool pool.Stats
+}
+
+// add takes in what a backend has left.
+func (r *Removed) add(b *backend) {
+	r.Backends++
+	for o, n := range b.outcomes {
+		r.Outcomes[o] += n
+	}
+	r.Checks, r.ChecksPassed = r.Checks+b.checked, r.ChecksPassed+b.checkPassed
+	s, sum := b.pool.Stats(), &r.Pool
+	sum.Begun, sum.Dialled, sum.DialFailed = sum.Begun+s.Begun, sum.Dialled+s.Dialled, sum.DialFailed+s.DialFailed
+	for i, n := range s.Retired {
+		sum.Retired[i] += n
+	}
+	sum.Lends, sum.Reuses = sum.Lends+s.Lends, sum.Reuses+s.Reuses
+	sum.Waits, sum.GaveUp = sum.Waits+s.Waits, sum.GaveUp+s.GaveUp
+	sum.TurnedAway, sum.LifetimeSum = sum.TurnedAway+s.TurnedAway, sum.LifetimeSum+s.LifetimeSum
+}
+
+// Stats is a snapshot of the group. Begun = InFlight + the sum of Outcomes over all backends and Removed holds in each.
 type Stats struct {
 	// Name and Strategy are as configured.
 	Name, Strategy string
@@ -41,8 +73,10 @@ type Stats struct {
 	Retries, OverBudget uint64
 	// Available is the number of backends that health admits.
 	Available int
-	// Backends are in the order of the configuration.
+	// Backends are in the order of the configuration, and behind them those that are leaving.
 	Backends []BackendStats
+	// Removed is what those that are gone have left.
+	Removed Removed
 }
 
 // Stats returns a snapshot. The numbers of the group are consistent with each other; each pool's are with each other.
@@ -51,16 +85,22 @@ func (u *Upstream) Stats() Stats {
 	s := Stats{
 		Name: u.cfg.Name, Strategy: u.cfg.Strategy, Begun: u.stats.begun, InFlight: u.inFlight,
 		Waiting: len(u.queue.line), Waits: u.stats.waits, Retries: u.stats.retries, OverBudget: u.stats.overBudget,
-		Available: u.judge.AvailableCount(), Backends: make([]BackendStats, len(u.backends)),
+		Available: u.judge.AvailableCount(), Backends: make([]BackendStats, len(u.members)), Removed: u.removed,
 	}
-	for i, b := range u.backends {
+	members := slices.Clone(u.members)
+	for i, b := range members {
 		s.Backends[i] = BackendStats{
-			Address: b.address, Weight: b.weight, Health: u.judge.State(i), InFlight: u.picker.InFlight(i),
+			Address: b.address, Weight: b.weight, InFlight: u.picker.InFlight(b.index), Leaving: b.leaving,
 			Outcomes: b.outcomes, Checks: b.checked, ChecksPassed: b.checkPassed,
+		}
+		if b.leaving {
+			s.Backends[i].Health = health.State{Status: health.Drained, Reason: health.DrainAsked}
+		} else {
+			s.Backends[i].Health = u.judge.State(b.index)
 		}
 	}
 	u.mu.Unlock()
-	for i, b := range u.backends {
+	for i, b := range members {
 		s.Backends[i].Pool = b.pool.Stats()
 	}
 	return s

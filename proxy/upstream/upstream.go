@@ -2,6 +2,9 @@ package upstream
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +20,9 @@ import (
 type Upstream struct {
 	cfg      Config
 	clk      clock.Clock
-	epoch    time.Time // when it was made: see Now
-	backends []*backend
+	epoch    time.Time    // when it was made: see Now
+	backends []*backend   // by index; nil where one was removed. Under mu, as members
+	members  []*backend   // in the order of the configuration, and behind them those that are leaving
 	waiting  atomic.Int32 // requests in the queue, for a look without the lock
 
 	mu       sync.Mutex
@@ -28,7 +32,9 @@ type Upstream struct {
 	inFlight int // attempts that hold a connection
 	retries  int // of those, the repetitions that the budget counts
 	stats    counters
-	tick     *clock.Timer // pending end of an ejection
+	removed  Removed          // what the backends that are gone have left
+	seqs     map[string]*life // by address, for all that there ever were
+	tick     *clock.Timer     // pending end of an ejection
 	started  bool
 	closed   bool
 	work     sync.WaitGroup // checks, and ends of ejections that are due
@@ -39,19 +45,33 @@ type Upstream struct {
 // it goes on as if nobody had.
 func (u *Upstream) Now() time.Time { return u.epoch.Add(u.clk.Since(u.epoch)) }
 
-// backend is one server with its pool.
+// backend is one server with its pool. What is not constant is under Upstream.mu, unless it is atomic.
+//
+// A backend that is removed is leaving first: it gets nothing new, health has forgotten it, and it keeps its index in
+// picker and queue for the requests that are still there. When its pool is closed and nothing is in flight it is gone:
+// the index is free for another one, and what was counted is added to Upstream.removed.
 type backend struct {
 	index   int
 	address string
-	entity  string
+	entity  string // in events
+	stream  string // in the names of streams of chance: those of an address that comes back are new ones
 	weight  int
 	pool    *pool.Pool
 	full    atomic.Bool // the picker passes it over: its pool had no room
-	seq     atomic.Uint64
+	life    *life
 
-	outcomes             [NumOutcomes]uint64 // under Upstream.mu
-	checked, checkPassed uint64              // under Upstream.mu
-	stop                 context.CancelFunc  // ends its checks; set by Start under Upstream.mu
+	outcomes             [NumOutcomes]uint64
+	checked, checkPassed uint64
+	stop                 context.CancelFunc // ends its checks; nil without any
+	checkRuns            int                // how often its checks were begun
+	leaving, emptied     bool               // it was removed; and its pool is closed
+	gone                 bool
+}
+
+// life is what outlives the removal of a backend, for the case that its address comes back.
+type life struct {
+	seq   atomic.Uint64 // of its events
+	times int           // how often it was added
 }
 
 // New checks the configuration and returns an upstream that does nothing yet. See Start.
@@ -60,34 +80,61 @@ func New(cfg Config) (*Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Upstream{cfg: cfg, clk: cfg.Clock, epoch: cfg.Clock.Now()}
-	u.queue.on = make([]int, len(cfg.Backends))
-	weights := make([]lb.Backend, len(cfg.Backends))
-	for i, b := range cfg.Backends {
-		weights[i] = lb.Backend{Weight: b.Weight}
-	}
-	if u.picker, err = lb.New(cfg.Strategy, weights, cfg.Rand("lb/"+cfg.Name)); err != nil {
+	u := &Upstream{cfg: cfg, clk: cfg.Clock, epoch: cfg.Clock.Now(), seqs: make(map[string]*life)}
+	if u.picker, err = lb.New(cfg.Strategy, nil, cfg.Rand("lb/"+cfg.Name)); err != nil {
 		return nil, err
 	}
-	if u.judge, err = health.New(cfg.Health, len(weights), cfg.Rand("health/"+cfg.Name)); err != nil {
+	if u.judge, err = health.New(cfg.Health, 0, cfg.Rand("health/"+cfg.Name)); err != nil {
 		return nil, err
 	}
-	for i := range cfg.Backends {
-		b, err := u.newBackend(i)
-		if err != nil {
+	for _, b := range cfg.Backends {
+		if _, err := u.joinLocked(b); err != nil {
 			return nil, err
 		}
-		u.backends = append(u.backends, b)
 	}
 	return u, nil
 }
 
+// joinLocked makes a backend a member of the group: it may be picked from now on.
+func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
+	cfg.Weight = max(cfg.Weight, 1)
+	if cfg.Weight > lb.MaxWeight {
+		return nil, fmt.Errorf("upstream %s: weight %d of backend %s is not between 1 and %d",
+			u.cfg.Name, cfg.Weight, cfg.Address, lb.MaxWeight)
+	}
+	b, err := u.newBackend(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if b.index = slices.Index(u.backends, nil); b.index < 0 {
+		b.index = len(u.backends)
+		u.backends, u.queue.on = append(u.backends, nil), append(u.queue.on, 0)
+	}
+	u.backends[b.index] = b
+	at := len(u.members)
+	for at > 0 && u.members[at-1].leaving {
+		at--
+	}
+	u.members = slices.Insert(u.members, at, b)
+	u.picker.Add(b.index, lb.Backend{Weight: b.weight})
+	u.judge.Add(b.index)
+	u.queue.forget(b.index)
+	return b, nil
+}
+
 // newBackend makes the pool of one backend.
-func (u *Upstream) newBackend(i int) (*backend, error) {
-	cfg := u.cfg.Backends[i]
-	b := &backend{index: i, address: cfg.Address, weight: max(cfg.Weight, 1), entity: u.cfg.Name + "/" + cfg.Address}
+func (u *Upstream) newBackend(cfg Backend) (*backend, error) {
+	b := &backend{address: cfg.Address, weight: cfg.Weight, entity: u.cfg.Name + "/" + cfg.Address}
+	if b.life = u.seqs[cfg.Address]; b.life == nil {
+		b.life = &life{}
+		u.seqs[cfg.Address] = b.life
+	}
+	b.stream = b.entity
+	if b.life.times++; b.life.times > 1 {
+		b.stream += "#" + strconv.Itoa(b.life.times)
+	}
 	pc := u.cfg.Pool
-	pc.Name, pc.Network, pc.Address = b.entity, "tcp", cfg.Address
+	pc.Name, pc.Network, pc.Address = b.stream, "tcp", cfg.Address
 	pc.Dialer, pc.Clock, pc.Rand = u.cfg.Dialer, u.clk, u.cfg.Rand
 	pc.OnReady = func() { u.ready(b) }
 	pc.OnDialFailed = func(err error) { u.dialFailed(b, err) }
@@ -113,20 +160,15 @@ func (u *Upstream) Start() {
 		return
 	}
 	u.started = true
-	// Close, which may come at any moment from here on, finds everything that it must end.
-	ctxs := make([]context.Context, len(u.backends))
-	if u.cfg.Check.Prober != nil {
-		for i, b := range u.backends {
-			ctxs[i], b.stop = context.WithCancel(context.Background())
-			u.work.Add(1)
-		}
+	members := slices.Clone(u.members)
+	begin := make([]func(), len(members))
+	for i, b := range members {
+		begin[i] = u.armChecksLocked(b)
 	}
 	u.mu.Unlock()
-	for i, b := range u.backends {
+	for i, b := range members {
 		b.pool.Warm()
-		if ctxs[i] != nil {
-			u.startChecks(ctxs[i], b)
-		}
+		begin[i]()
 	}
 }
 
@@ -137,19 +179,24 @@ func (u *Upstream) Close() {
 	first := !u.closed
 	u.closed = true
 	u.stopTickLocked()
+	members := slices.Clone(u.members) // nobody joins a closed group
+	var stops []context.CancelFunc
+	for _, b := range members {
+		if b.stop != nil {
+			stops = append(stops, b.stop)
+		}
+	}
 	u.mu.Unlock()
 	if first {
 		u.failWaiters(ErrClosed)
-		for _, b := range u.backends {
-			if b.stop != nil {
-				rest := apart(u.clk)
-				b.stop()
-				rest()
-			}
+		for _, stop := range stops {
+			rest := apart(u.clk)
+			stop()
+			rest()
 		}
 	}
 	u.work.Wait()
-	for _, b := range u.backends {
+	for _, b := range members {
 		b.pool.Close()
 	}
 }
