@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"math"
+	"reflect"
 
 	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/health/probe"
@@ -10,15 +11,36 @@ import (
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
-// newUpstream turns the plain settings of a group into the running thing.
-func (s *Server) newUpstream(c *config.Upstream) (*upstream.Upstream, error) {
+// group is an upstream with what it was made from.
+type group struct {
+	up     *upstream.Upstream
+	name   string
+	active *config.Active // what prober was made from
+	prober probe.Prober
+	gone   bool // it is not in the settings any more
+}
+
+// newGroup turns the plain settings of a group into the running thing.
+func (s *Server) newGroup(c *config.Upstream) (*group, error) {
+	g := &group{name: c.Name}
+	uc, err := s.upstreamConfig(c, g)
+	if err != nil {
+		return nil, err
+	}
+	g.active, g.prober = c.Health.Active, uc.Check.Prober
+	g.up, err = upstream.New(uc)
+	return g, err
+}
+
+// upstreamConfig translates the settings of a group. A prober that would be made as before stays the same one.
+func (s *Server) upstreamConfig(c *config.Upstream, g *group) (upstream.Config, error) {
 	uc := upstream.Config{
 		Name: c.Name, Strategy: c.Strategy,
 		Pool: pool.Config{
 			MaxConnections: c.Pool.MaxConnections, MinIdle: c.Pool.MinIdle, IdleTimeout: c.Pool.IdleTimeout,
 			MaxLifetime: c.Pool.MaxLifetime, DialTimeout: c.Pool.ConnectTimeout,
 			ValidateAfter: c.Pool.ValidateAfter, LifetimeSpread: spread(c.Pool.LifetimeJitterPercent),
-			Shards: s.shards(),
+			Shards: s.shards,
 		},
 		Health: health.Config{Passive: health.Passive{
 			Consecutive5xx: c.Health.Passive.Consecutive5xx, ConsecutiveFailures: c.Health.Passive.ConsecutiveFailures,
@@ -37,13 +59,15 @@ func (s *Server) newUpstream(c *config.Upstream) (*upstream.Upstream, error) {
 	if a := c.Health.Active; a != nil {
 		uc.Health.Rise, uc.Health.Fall = a.Rise, a.Fall
 		uc.Check = upstream.Check{Interval: a.Interval, Timeout: a.Timeout}
-		prober, err := s.newProber(a)
-		if err != nil {
-			return nil, err
+		if uc.Check.Prober = g.prober; g.prober == nil || !reflect.DeepEqual(a, g.active) {
+			prober, err := s.newProber(a)
+			if err != nil {
+				return uc, err
+			}
+			uc.Check.Prober = prober
 		}
-		uc.Check.Prober = prober
 	}
-	return upstream.New(uc)
+	return uc, nil
 }
 
 func (s *Server) newProber(a *config.Active) (probe.Prober, error) {
@@ -56,11 +80,11 @@ func (s *Server) newProber(a *config.Active) (probe.Prober, error) {
 	})
 }
 
-// shards is the number of idle lists in every pool: a worker's number is its shard.
-func (s *Server) shards() int {
+// shardsFor is the number of idle lists in every pool: a worker's number is its shard.
+func shardsFor(settings *config.Config) int {
 	n := 1
-	for i := range s.settings.Listeners {
-		n = max(n, s.settings.Listeners[i].Workers)
+	for i := range settings.Listeners {
+		n = max(n, settings.Listeners[i].Workers)
 	}
 	return n
 }

@@ -20,7 +20,8 @@ type client struct {
 	sock   socket.Conn     // nc's bytes
 	ctx    context.Context // ends when the connection is cut off
 	cancel context.CancelFunc
-	idle   atomic.Bool // it waits for a request: a drain may close it
+	idle   atomic.Bool            // it waits for a request: a drain may close it
+	using  atomic.Pointer[target] // where its request goes; see httpConn.route
 
 	prev, next *client // under Server.mu
 
@@ -45,8 +46,9 @@ func newClient(l *listener, nc net.Conn, worker int) *client {
 // run serves the connection until it ends.
 func (c *client) run() {
 	defer c.s.serving.Done()
-	if c.l.tcp != nil {
-		c.serveTCP(c.l.tcp)
+	defer c.l.serving.Done()
+	if c.l.tcp {
+		c.serveTCP()
 	} else {
 		h := httpConn{client: c}
 		h.serve()
@@ -62,9 +64,7 @@ func (c *client) run() {
 // release gives back what newClient and the accept loop took.
 func (c *client) release() {
 	c.cancel()
-	if c.l.slots != nil {
-		<-c.l.slots
-	}
+	c.l.taken.Add(-1)
 }
 
 // wakeIfIdle ends the wait for a next request, so that a draining server sees it.

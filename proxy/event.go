@@ -3,6 +3,7 @@ package proxy
 import (
 	"sync"
 
+	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
@@ -51,10 +52,12 @@ func (s *Server) tell(e upstream.Event) {
 // observe is every room's observer.
 func (s *Server) observe(e upstream.Event) {
 	s.events.add(e)
-	switch e.Kind {
-	case upstream.KindUp:
+	switch {
+	case e.Kind == upstream.KindUp:
 		s.log.Info("backend up", "backend", e.Entity, "reason", e.Reason, "detail", e.Detail)
-	case upstream.KindDown:
+	case e.Kind == upstream.KindOperation, e.Kind == upstream.KindGone, e.Reason == health.DrainAsked.String():
+		s.log.Info(e.Kind, "entity", e.Entity, "operation", e.Reason, "detail", e.Detail)
+	case e.Kind == upstream.KindDown:
 		s.log.Warn("backend down", "backend", e.Entity, "reason", e.Reason, "detail", e.Detail)
 	default:
 		s.log.Debug(e.Kind, "entity", e.Entity, "reason", e.Reason, "detail", e.Detail)

@@ -53,7 +53,8 @@ type httpConn struct {
 	sender   *sender   // streams the request's body, nil if there is nothing to stream
 	taken    int64     // bytes of the request's body that are in out
 	fresh    int       // repetitions on fresh connections so far
-	to       *target
+	plan     *plan     // what holds for the present request
+	to       *target   // where it goes
 	greeting bool      // nothing has been read on the connection yet
 	since    time.Time // when it was accepted
 }
@@ -78,9 +79,10 @@ func (c *httpConn) await() bool {
 	}
 	c.reader.ReleaseBuffer()
 	c.recent = c.s.now()
-	limit := c.recent.Add(c.l.cfg.IdleTimeout)
+	times := c.l.plan.Load().cfg
+	limit := c.recent.Add(times.IdleTimeout)
 	if c.greeting {
-		limit = c.since.Add(c.l.cfg.HeadTimeout)
+		limit = c.since.Add(times.HeadTimeout)
 	}
 	if !c.armRead(c.recent, limit) {
 		return false
@@ -90,7 +92,7 @@ func (c *httpConn) await() bool {
 	}
 	c.idle.Store(true)
 	// Whoever drains sets the flag before it looks for idle connections; whoever becomes idle looks at the flag after.
-	if c.s.draining.Load() {
+	if c.l.draining() {
 		return false
 	}
 	err := c.awaitUntil(limit)
@@ -144,9 +146,9 @@ func (s *headSource) Read(p []byte) (int, error) {
 	c := s.c
 	if s.inHead {
 		s.inHead = false
-		limit := c.since.Add(c.l.cfg.HeadTimeout) // a first head has its time from the accept on
+		limit := c.since.Add(c.plan.cfg.HeadTimeout) // a first head has its time from the accept on
 		if !c.greeting {
-			limit = c.s.now().Add(c.l.cfg.HeadTimeout)
+			limit = c.s.now().Add(c.plan.cfg.HeadTimeout)
 		}
 		if !c.setRead(limit) {
 			return 0, os.ErrDeadlineExceeded
@@ -157,19 +159,20 @@ func (s *headSource) Read(p []byte) (int, error) {
 
 // request reads and serves one request. It reports whether the connection may carry another one.
 func (c *httpConn) request() bool {
+	c.plan = c.l.plan.Load()
 	c.outp = outs.Get().(*[]byte)
 	c.out = (*c.outp)[:0]
 	c.started, c.interim = false, false
 	c.whole, c.sender, c.taken, c.fresh, c.to = false, nil, 0, 0, nil
-	defer c.giveBackOut()
+	defer c.over()
 	c.source.inHead = true
-	err := c.reader.ReadRequest(&c.req, &c.l.limits)
+	err := c.reader.ReadRequest(&c.req, &c.plan.limits)
 	c.source.inHead = false
 	if err != nil {
 		return c.badHead(err)
 	}
 	c.s.counters.requests.Add(1)
-	c.body.Start(&c.reader, c.req.Framing, c.req.ContentLength, &c.l.limits)
+	c.body.Start(&c.reader, c.req.Framing, c.req.ContentLength, &c.plan.limits)
 	if f, ok := c.admit(); !ok {
 		return c.refuse(f, f.Status(), "")
 	}
@@ -177,6 +180,12 @@ func (c *httpConn) request() bool {
 		return c.refuse(FailTooLarge, FailTooLarge.Status(), "")
 	}
 	return c.exchange()
+}
+
+// over ends what the request had of its own.
+func (c *httpConn) over() {
+	c.using.Store(nil)
+	c.giveBackOut()
 }
 
 // giveBackOut returns the buffer, unless it has grown beyond what is worth keeping.
@@ -217,15 +226,30 @@ func (c *httpConn) admit() (Failure, bool) {
 	switch {
 	case c.req.IsConnect || string(c.req.Method) == "TRACE":
 		return FailMethod, false
-	case c.l.cfg.MaxRequestBody > 0 && c.req.ContentLength > c.l.cfg.MaxRequestBody:
+	case c.plan.cfg.MaxRequestBody > 0 && c.req.ContentLength > c.plan.cfg.MaxRequestBody:
 		return FailTooLarge, false
-	case c.l.table.ambiguous(c.req.Path):
-		return FailBadRequest, false
 	}
-	if c.to = c.l.table.find(c.req.Authority, c.req.Path); c.to == nil {
+	c.route()
+	switch {
+	case c.plan.table.ambiguous(c.req.Path):
+		return FailBadRequest, false
+	case c.to == nil:
 		return FailNoRoute, false
 	}
 	return 0, true
+}
+
+// route finds where the request goes by the plan in force, and lets whoever retires an upstream know it. They change the
+// plan first and look at using after; here it is the other way round, so that one of the two sees the other.
+func (c *httpConn) route() {
+	for {
+		c.plan = c.l.plan.Load()
+		c.to = c.plan.table.find(c.req.Authority, c.req.Path)
+		c.using.Store(c.to)
+		if c.l.plan.Load() == c.plan {
+			return
+		}
+	}
 }
 
 // build puts the request for the backend together: the head rewritten and as much of the body as has arrived. When
@@ -252,7 +276,7 @@ func (c *httpConn) build() bool {
 			c.s.counters.bytesIn.Add(uint64(len(run)))
 			c.taken += int64(len(run))
 		}
-		if limit := c.l.cfg.MaxRequestBody; limit > 0 && c.taken > limit {
+		if limit := c.plan.cfg.MaxRequestBody; limit > 0 && c.taken > limit {
 			return false
 		}
 		if ended {
@@ -293,7 +317,7 @@ func (c *httpConn) refuse(f Failure, status int, detail string) bool {
 	if status == 0 || c.started {
 		return false
 	}
-	keep := c.req.KeepAlive && c.body.Done() && f != FailBadRequest && !c.s.draining.Load()
+	keep := c.req.KeepAlive && c.body.Done() && f != FailBadRequest && !c.l.draining()
 	if detail == "" {
 		detail = f.String()
 	}

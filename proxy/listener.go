@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wavepool/wavepool/proxy/config"
@@ -13,14 +15,39 @@ import (
 
 // listener is one address with its accept loops.
 type listener struct {
-	s      *Server
+	s       *Server
+	name    string
+	ln      net.Listener
+	workers int
+	tcp     bool                 // it passes connections on as they are
+	plan    atomic.Pointer[plan] // what holds for whatever comes next
+	taken   atomic.Int64         // places: one for each open connection, and for each that may come next
+	closing atomic.Bool          // it takes nothing new any more, while the server goes on
+
+	accepting sync.WaitGroup // accept loops
+	serving   sync.WaitGroup // goroutines of its connections
+}
+
+// plan is what a configuration says about a listener. It is not changed but replaced, so that whoever has read it has one
+// state of all of it.
+type plan struct {
 	cfg    *config.Listener
-	name   string
-	ln     net.Listener
 	limits http1.Limits
 	table  table
-	tcp    *target       // where a TCP listener's connections go
-	slots  chan struct{} // one taken for each open connection; nil: no limit
+	tcp    *target // where a TCP listener's connections go
+}
+
+// newPlan makes the plan of one listener.
+func newPlan(cfg *config.Listener, targets map[string]*target) *plan {
+	p := &plan{cfg: cfg, limits: http1.Limits{
+		MaxHeadBytes: cfg.MaxHeadBytes, MaxFields: cfg.MaxFields, MaxTargetBytes: cfg.MaxTargetBytes,
+	}}
+	if cfg.Protocol == config.ProtocolTCP {
+		p.tcp = targets[cfg.Upstream]
+	} else {
+		p.table = newTable(cfg.Routes, targets)
+	}
+	return p
 }
 
 const (
@@ -28,25 +55,10 @@ const (
 	maxAcceptPause = time.Second
 )
 
-// newListener opens one listener.
+// newListener opens one listener, which has no plan yet.
 func (s *Server) newListener(ctx context.Context, cfg *config.Listener) (*listener, error) {
-	l := &listener{s: s, cfg: cfg, name: cfg.Address}
-	l.limits = http1.Limits{
-		MaxHeadBytes: cfg.MaxHeadBytes, MaxFields: cfg.MaxFields, MaxTargetBytes: cfg.MaxTargetBytes,
-	}
-	targets := map[string]*target{}
-	for i := range s.settings.Upstreams {
-		u := &s.settings.Upstreams[i]
-		targets[u.Name] = &target{up: s.upstreams[i], settings: u}
-	}
-	if cfg.Protocol == config.ProtocolTCP {
-		l.tcp = targets[cfg.Upstream]
-	} else {
-		l.table = newTable(cfg.Routes, targets)
-	}
-	if cfg.MaxConnections > 0 {
-		l.slots = make(chan struct{}, cfg.MaxConnections)
-	}
+	// Shards are numbered as the first configuration has them: a listener that came later has no more workers than that.
+	l := &listener{s: s, name: cfg.Address, workers: min(cfg.Workers, s.shards), tcp: cfg.Protocol == config.ProtocolTCP}
 	var err error
 	if l.ln, err = s.cfg.Listen(ctx, "tcp", cfg.Address); err != nil {
 		return nil, fmt.Errorf("proxy: listen on %s: %w", cfg.Address, err)
@@ -56,10 +68,10 @@ func (s *Server) newListener(ctx context.Context, cfg *config.Listener) (*listen
 
 // start begins the accept loops. Each is started by AfterFunc so that their order is fixed.
 func (l *listener) start() {
-	for w := range l.cfg.Workers {
-		l.s.accepting.Add(1)
+	for w := range l.workers {
+		l.accepting.Add(1)
 		l.s.clk.AfterFunc(0, func() {
-			defer l.s.accepting.Done()
+			defer l.accepting.Done()
 			l.accept(w)
 		})
 	}
@@ -69,7 +81,7 @@ func (l *listener) start() {
 func (l *listener) accept(worker int) {
 	pause := minAcceptPause
 	for {
-		if l.slots != nil && !l.takeSlot() {
+		if !l.takePlace() {
 			return
 		}
 		nc, err := l.ln.Accept()
@@ -78,10 +90,8 @@ func (l *listener) accept(worker int) {
 			l.serve(nc, worker)
 			continue
 		}
-		if l.slots != nil {
-			<-l.slots
-		}
-		if errors.Is(err, net.ErrClosed) || l.s.draining.Load() {
+		l.taken.Add(-1)
+		if errors.Is(err, net.ErrClosed) || l.draining() {
 			return
 		}
 		// Out of file descriptors or memory, or the peer left while it waited: none of them is the listener's end.
@@ -92,15 +102,18 @@ func (l *listener) accept(worker int) {
 	}
 }
 
-// takeSlot waits for room for one more connection. It gives up when the server stops.
-func (l *listener) takeSlot() bool {
+// draining says whether connections must end when their request has.
+func (l *listener) draining() bool { return l.s.draining.Load() || l.closing.Load() }
+
+// takePlace waits for room for one more connection. It gives up when the listener stops.
+func (l *listener) takePlace() bool {
 	for {
-		select {
-		case l.slots <- struct{}{}:
+		n := l.taken.Add(1)
+		if limit := l.plan.Load().cfg.MaxConnections; limit <= 0 || n <= int64(limit) {
 			return true
-		default:
 		}
-		if l.s.draining.Load() {
+		l.taken.Add(-1)
+		if l.draining() {
 			return false
 		}
 		l.s.clk.Sleep(minAcceptPause)
@@ -120,6 +133,7 @@ func (l *listener) serve(nc net.Conn, worker int) {
 	}
 	s.conns.push(c)
 	s.serving.Add(1)
+	l.serving.Add(1)
 	s.mu.Unlock()
 	s.counters.accepted.Add(1)
 	s.counters.open.Add(1)

@@ -138,7 +138,7 @@ func (s *sender) failure() Failure {
 // that waits for the answer.
 func (c *httpConn) copyBody(s *sender, b *backend) {
 	chunked := c.req.Framing == http1.Chunked
-	limit := c.l.cfg.MaxRequestBody
+	limit := c.plan.cfg.MaxRequestBody
 	sent := c.taken
 	first := true
 	var out []byte

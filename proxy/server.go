@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,25 +44,28 @@ type Config struct {
 
 // Server is a running proxy. Its methods are safe for concurrent use.
 type Server struct {
-	cfg       Config
-	settings  *config.Config
-	clk       clock.Clock
-	epoch     time.Time // when it was made: see now
-	log       *slog.Logger
-	upstreams []*upstream.Upstream
-	listeners []*listener
-	counters  counters
-	events    ring
-	seq       atomic.Uint64
-	draining  atomic.Bool
+	cfg      Config
+	settings atomic.Pointer[config.Config] // in force; replaced as a whole
+	clk      clock.Clock
+	epoch    time.Time // when it was made: see now
+	log      *slog.Logger
+	shards   int // idle lists in every pool
+	counters counters
+	events   ring
+	seq      atomic.Uint64
+	draining atomic.Bool
+	turn     turn // of the operations, one after the other
 
-	mu      sync.Mutex
-	started bool
-	closed  bool
-	conns   connList
+	mu        sync.Mutex
+	started   bool
+	closed    bool
+	conns     connList
+	upstreams []*group    // in the order of the settings, and behind them those that are retired
+	listeners []*listener // likewise
+	retired   upstream.Stats
 
-	accepting sync.WaitGroup // accept loops
-	serving   sync.WaitGroup // goroutines of client connections
+	serving sync.WaitGroup // goroutines of client connections
+	work    sync.WaitGroup // ends of what an operation has retired
 }
 
 // New checks the settings and makes the server with its upstreams. Nothing is opened before Start.
@@ -90,13 +94,17 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, settings: settings, clk: cfg.Clock, epoch: cfg.Clock.Now(), log: cfg.Logger}
+	s := &Server{
+		cfg: cfg, clk: cfg.Clock, epoch: cfg.Clock.Now(), log: cfg.Logger,
+		turn: newTurn(cfg.Clock), shards: shardsFor(settings),
+	}
+	s.settings.Store(settings)
 	for i := range settings.Upstreams {
-		u, err := s.newUpstream(&settings.Upstreams[i])
+		g, err := s.newGroup(&settings.Upstreams[i])
 		if err != nil {
 			return nil, err
 		}
-		s.upstreams = append(s.upstreams, u)
+		s.upstreams = append(s.upstreams, g)
 	}
 	return s, nil
 }
@@ -114,37 +122,71 @@ func (s *Server) Start(ctx context.Context) error {
 	if again {
 		return errors.New("proxy: the server has been started before")
 	}
-	for i := range s.settings.Listeners {
-		l, err := s.newListener(ctx, &s.settings.Listeners[i])
-		if err != nil {
-			for _, open := range s.listeners {
-				_ = open.ln.Close()
-			}
-			s.listeners = nil
-			return err
-		}
-		s.listeners = append(s.listeners, l)
+	settings := s.Settings()
+	listeners, err := s.openListeners(ctx, settings.Listeners, nil)
+	if err != nil {
+		return err
 	}
-	for _, u := range s.upstreams {
-		u.Start()
+	s.mu.Lock()
+	s.listeners = listeners
+	groups := s.upstreams
+	s.mu.Unlock()
+	s.publish(settings)
+	for _, g := range groups {
+		g.up.Start()
 	}
-	for _, l := range s.listeners {
+	for _, l := range listeners {
 		l.start()
+	}
+	return nil
+}
+
+// openListeners returns a listener for each of the settings: the one that is open already, if there is one, or a new one
+// that does not accept yet. When one cannot be opened, none is.
+func (s *Server) openListeners(ctx context.Context, want []config.Listener, have []*listener) ([]*listener, error) {
+	var all, opened []*listener
+	for i := range want {
+		if l := listenerFor(&want[i], have, all); l != nil {
+			all = append(all, l)
+			continue
+		}
+		l, err := s.newListener(ctx, &want[i])
+		if err != nil {
+			for _, l := range opened {
+				_ = l.ln.Close()
+			}
+			return nil, err
+		}
+		all, opened = append(all, l), append(opened, l)
+	}
+	return all, nil
+}
+
+// listenerFor finds the listener of that address which is not taken: several may have port 0.
+func listenerFor(want *config.Listener, have, taken []*listener) *listener {
+	for _, l := range have {
+		if l.name == want.Address && !l.closing.Load() && !slices.Contains(taken, l) {
+			return l
+		}
 	}
 	return nil
 }
 
 // Addrs are the addresses that the server listens on, in the order of the settings. Empty before Start.
 func (s *Server) Addrs() []net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var all []net.Addr
 	for _, l := range s.listeners {
-		all = append(all, l.ln.Addr())
+		if !l.closing.Load() {
+			all = append(all, l.ln.Addr())
+		}
 	}
 	return all
 }
 
-// Settings are the settings in force, defaults filled in. They must not be changed.
-func (s *Server) Settings() *config.Config { return s.settings }
+// Settings are the settings in force, defaults filled in, as the last operation has left them. They must not be changed.
+func (s *Server) Settings() *config.Config { return s.settings.Load() }
 
 // Draining says whether the server has begun to stop.
 func (s *Server) Draining() bool { return s.draining.Load() }
@@ -153,7 +195,7 @@ func (s *Server) Draining() bool { return s.draining.Load() }
 // lets each request and tunnel under way come to its end, and then closes what is left. When caller ends first, or the
 // settings' DrainTimeout, the rest is cut off and Drain says how many connections that were.
 func (s *Server) Drain(caller context.Context) error {
-	ctx, cancel := s.clk.WithTimeout(caller, s.settings.DrainTimeout)
+	ctx, cancel := s.clk.WithTimeout(caller, s.Settings().DrainTimeout)
 	defer cancel()
 	s.stopAccepting()
 	done := make(chan struct{})
@@ -188,20 +230,31 @@ func (s *Server) Close() {
 	s.mu.Unlock()
 	s.eachConn((*client).abort)
 	s.serving.Wait()
-	for _, u := range s.upstreams {
-		u.Close()
+	s.mu.Lock()
+	groups := slices.Clone(s.upstreams)
+	s.mu.Unlock()
+	for _, g := range groups {
+		g.up.Close()
 	}
+	s.work.Wait()
 }
 
 // stopAccepting closes the listeners and wakes the connections that are idle.
 func (s *Server) stopAccepting() {
+	done := s.turn.take() // an operation that has begun ends first, and none begins after
 	s.draining.Store(true)
-	for _, l := range s.listeners {
+	done()
+	s.mu.Lock()
+	listeners := slices.Clone(s.listeners)
+	s.mu.Unlock()
+	for _, l := range listeners {
 		rest := apart(s.clk)
 		_ = l.ln.Close()
 		rest()
 	}
-	s.accepting.Wait()
+	for _, l := range listeners {
+		l.accepting.Wait()
+	}
 	s.eachConn((*client).wakeIfIdle)
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/wavepool/wavepool/proxy/upstream"
@@ -36,8 +37,12 @@ type Stats struct {
 	Class [6]uint64
 	// BytesIn and BytesOut count body and tunnel bytes from and to clients.
 	BytesIn, BytesOut uint64
-	// Upstreams are in the order of the configuration.
+	// Upstreams are in the order of the configuration, and behind them those that a reload has taken out of it and whose
+	// last requests are not over.
 	Upstreams []upstream.Stats
+	// Retired has the sums of what upstreams have counted that a reload took away, in Begun, Waits, Retries, OverBudget
+	// and Removed. Totals over all upstreams go on to hold with it.
+	Retired upstream.Stats
 }
 
 // FailedTotal is the number of requests that failed for any reason.
@@ -65,8 +70,12 @@ func (s *Server) Stats() Stats {
 	}
 	out.Requests = c.requests.Load()
 	out.InFlight = int64(out.Requests) - int64(out.Answered) - int64(out.FailedTotal())
-	for _, u := range s.upstreams {
-		out.Upstreams = append(out.Upstreams, u.Stats())
+	s.mu.Lock()
+	groups := slices.Clone(s.upstreams)
+	out.Retired = s.retired
+	s.mu.Unlock()
+	for _, g := range groups {
+		out.Upstreams = append(out.Upstreams, g.up.Stats())
 	}
 	return out
 }

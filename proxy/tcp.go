@@ -6,9 +6,22 @@ import (
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
+// target is where a TCP listener's connection goes, found as a request's: see httpConn.route.
+func (c *client) target() *target {
+	for {
+		p := c.l.plan.Load()
+		c.using.Store(p.tcp)
+		if c.l.plan.Load() == p {
+			return p.tcp
+		}
+	}
+}
+
 // serveTCP carries one connection of a TCP listener. It counts as one request.
-func (c *client) serveTCP(to *target) {
+func (c *client) serveTCP() {
 	s := c.s
+	to := c.target()
+	defer c.using.Store(nil)
 	s.counters.requests.Add(1)
 	a := upstream.Attempt{Shard: c.worker}
 	if err := to.up.Begin(c.ctx, &a); err != nil {

@@ -109,7 +109,7 @@ func TestDrawsHaveTheShapeThatWasAskedFor(t *testing.T) {
 
 func TestABrokenLawIsSeenAndAnIntactOneIsNot(t *testing.T) {
 	intact := func() *proxy.Stats {
-		p := pool.Stats{Begun: 9, Dialling: 1, Dialled: 7, DialFailed: 1, Idle: 3, Lent: 2, Limit: 10}
+		p := pool.Stats{Begun: 9, Dialling: 1, Dialled: 7, DialFailed: 1, Idle: 3, Lent: 2, Limit: 10, Ceiling: 10}
 		p.Retired[0] = 2
 		b := upstream.BackendStats{Address: "b:80", InFlight: 2, Pool: p}
 		b.Outcomes[0] = 5

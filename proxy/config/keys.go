@@ -65,7 +65,7 @@ func (u *Upstream) form() form.Form {
 			func(b *Backend) form.Form {
 				return form.Form{
 					{Key: "address", Value: form.String(&b.Address, checkBackend)},
-					{Key: "weight", Value: form.Int(&b.Weight, 1, 1000)},
+					{Key: "weight", Value: form.Int(&b.Weight, 1, MaxWeight)},
 				}
 			})},
 		{Key: "pool", Value: u.Pool.form()},

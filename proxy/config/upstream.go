@@ -39,11 +39,14 @@ type Upstream struct {
 	TunnelIdleTimeout time.Duration
 }
 
+// MaxWeight is the greatest weight of a backend.
+const MaxWeight = 1000
+
 // Backend is one member of an upstream.
 type Backend struct {
 	// Address is host:port with a port from 1 to 65535. IPv6 hosts stand in brackets. Required.
 	Address string
-	// Weight is its share beside the other members. Key weight, default 1, from 1 to 1000.
+	// Weight is its share beside the other members. Key weight, default 1, from 1 to MaxWeight, 1000.
 	Weight int
 }
 

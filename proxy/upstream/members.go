@@ -151,7 +151,9 @@ func (u *Upstream) vacateLocked(b *backend) {
 		return
 	}
 	b.gone = true
-	u.removed.add(b)
+	u.removed.Add(&BackendStats{
+		Outcomes: b.outcomes, Checks: b.checked, ChecksPassed: b.checkPassed, Pool: b.pool.Stats(),
+	})
 	u.picker.Remove(b.index)
 	u.backends[b.index] = nil
 	u.members = slices.DeleteFunc(u.members, func(m *backend) bool { return m == b })

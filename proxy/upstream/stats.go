@@ -42,14 +42,19 @@ type Removed struct {
 	Pool pool.Stats
 }
 
-// add takes in what a backend has left.
-func (r *Removed) add(b *backend) {
-	r.Backends++
-	for o, n := range b.outcomes {
-		r.Outcomes[o] += n
+// Add takes in what a backend has left, which is at rest.
+func (r *Removed) Add(b *BackendStats) {
+	r.Merge(&Removed{Backends: 1, Outcomes: b.Outcomes, Checks: b.Checks, ChecksPassed: b.ChecksPassed, Pool: b.Pool})
+}
+
+// Merge adds up two accounts.
+func (r *Removed) Merge(o *Removed) {
+	r.Backends += o.Backends
+	for i, n := range o.Outcomes {
+		r.Outcomes[i] += n
 	}
-	r.Checks, r.ChecksPassed = r.Checks+b.checked, r.ChecksPassed+b.checkPassed
-	s, sum := b.pool.Stats(), &r.Pool
+	r.Checks, r.ChecksPassed = r.Checks+o.Checks, r.ChecksPassed+o.ChecksPassed
+	s, sum := &o.Pool, &r.Pool
 	sum.Begun, sum.Dialled, sum.DialFailed = sum.Begun+s.Begun, sum.Dialled+s.Dialled, sum.DialFailed+s.DialFailed
 	for i, n := range s.Retired {
 		sum.Retired[i] += n
