@@ -10,9 +10,11 @@ import (
 	"github.com/wavepool/wavepool/proxy/config"
 )
 
-// explain says what a fault does; without an argument it lists all of them.
+// explain says what a fault or an operation does; without an argument it lists all of them.
 func explain(args []string, stdout io.Writer) error {
 	kinds := scenario.FaultKinds()
+	faults := len(kinds)
+	kinds = append(kinds, scenario.OperationKinds()...)
 	switch {
 	case len(args) == 1 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help"):
 		return errHelp
@@ -23,7 +25,7 @@ func explain(args []string, stdout io.Writer) error {
 		}
 		return nil
 	case len(args) > 1:
-		return fmt.Errorf("explain takes one fault; got %s", strings.Join(args, " "))
+		return fmt.Errorf("explain takes one fault or operation; got %s", strings.Join(args, " "))
 	}
 	i := slices.IndexFunc(kinds, func(k scenario.FaultKind) bool { return k.Name == args[0] })
 	if i < 0 {
@@ -32,12 +34,15 @@ func explain(args []string, stdout io.Writer) error {
 			names[j] = k.Name
 		}
 		if near := config.Nearest(args[0], names); near != "" {
-			return fmt.Errorf("no fault has the name %q; did you mean %s?", args[0], near)
+			return fmt.Errorf("no fault or operation has the name %q; did you mean %s?", args[0], near)
 		}
-		return fmt.Errorf("no fault has the name %q; there are %s", args[0], strings.Join(names, ", "))
+		return fmt.Errorf("no fault or operation has the name %q; there are %s", args[0], strings.Join(names, ", "))
 	}
-	k := kinds[i]
-	fmt.Fprintf(stdout, "%s\n\n%s\n\nin a scenario:\n  faults:\n    - %s\n", k.Name, fill(k.About, 100), k.Example)
+	k, section := kinds[i], "faults"
+	if i >= faults {
+		section = "operations"
+	}
+	fmt.Fprintf(stdout, "%s\n\n%s\n\nin a scenario:\n  %s:\n    - %s\n", k.Name, fill(k.About, 100), section, k.Example)
 	return nil
 }
 

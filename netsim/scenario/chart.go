@@ -61,6 +61,11 @@ func (v *Verdict) canvas(height float64) *canvas {
 		fmt.Fprintf(&c.b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="var(--band)" opacity=".55"><title>%s</title></rect>`,
 			from, topRoom, max(to-from, 1.5), height-topRoom-bottomRoom, html.EscapeString(f.String()))
 	}
+	for i := range v.ops {
+		o := &v.ops[i]
+		fmt.Fprintf(&c.b, `<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="var(--soft)" stroke-dasharray="3 3">`+
+			`<title>%s</title></line>`, c.x(o.At), c.x(o.At), topRoom, height-bottomRoom+4, html.EscapeString(o.String()))
+	}
 	return c
 }
 
@@ -172,6 +177,9 @@ func (v *Verdict) requestChart() chartView {
 		colors[i] = keys[i].Color
 	}
 	keys = append(keys, chartKey{"a fault is in force", "var(--band)"})
+	if len(v.ops) > 0 {
+		keys = append(keys, chartKey{"an operation (dashed)", "var(--soft)"})
+	}
 	c := v.canvas(chartHeight)
 	c.stack(layers, colors, v.Series.Step.Seconds(), "/s")
 	return chartView{"Requests per second, by how they ended", keys, c.timeAxis()}

@@ -25,6 +25,7 @@ func (sc *Scenario) check(r *form.Report) {
 	for i := range sc.Faults {
 		sc.checkFault(r, form.Index("faults", i), &sc.Faults[i])
 	}
+	sc.checkOperations(r)
 	sc.checkExpect(r)
 }
 
@@ -71,7 +72,7 @@ func (sc *Scenario) checkSettings(r *form.Report) {
 		}
 	}
 	for i, address := range simulated {
-		if address != "" && !sc.hasBackend(address) {
+		if address != "" && !sc.hasBackend(address) && !sc.joins(address) {
 			r.Fail(form.Join(form.Index("backends", i), "address"), "no upstream has the backend %s", address)
 		}
 	}

@@ -46,6 +46,7 @@ func (sc *Scenario) form() form.Form {
 		}},
 		{Key: "clients", Value: form.List(&sc.Clients, 100, defaultClient, (*Client).form)},
 		{Key: "faults", Value: faultsValue{p: &sc.Faults}},
+		{Key: "operations", Value: operationsValue{sc: sc}},
 		{Key: "expect", Value: expectValue{p: &sc.Expect}},
 	}
 }
@@ -126,7 +127,7 @@ func (v proxyValue) Read(r *form.Report, path string, n *yaml.Node) {
 		before := form.Form{{Key: "config", Value: form.String(&v.sc.conf, nil)}}
 		before.Read(r, path, n)
 		if file := form.Join(path, "config"); !r.Failed(file) {
-			v.sc.loadSettings(r, file)
+			v.sc.Settings = v.sc.loadConfig(r, file, v.sc.conf)
 		}
 		return
 	}

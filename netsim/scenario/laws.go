@@ -22,6 +22,11 @@ func brokenLaws(st *proxy.Stats, end bool) []law {
 	for i := range st.Upstreams {
 		out = append(out, upstreamLaws(&st.Upstreams[i], end)...)
 	}
+	if st.Retired.Begun > 0 {
+		retired := st.Retired
+		retired.Name = "retired upstreams"
+		out = append(out, upstreamLaws(&retired, end)...)
+	}
 	return out
 }
 

@@ -126,7 +126,7 @@ func TestABrokenLawIsSeenAndAnIntactOneIsNot(t *testing.T) {
 		"in-flight counts":   func(s *proxy.Stats) { s.Upstreams[0].Backends[0].InFlight = -1 },
 		"dials begun":        func(s *proxy.Stats) { s.Upstreams[0].Backends[0].Pool.Begun++ },
 		"dialled = idle":     func(s *proxy.Stats) { s.Upstreams[0].Backends[0].Pool.Lent++ },
-		"<= max_connections": func(s *proxy.Stats) { s.Upstreams[0].Backends[0].Pool.Limit = 5 },
+		"<= max_connections": func(s *proxy.Stats) { s.Upstreams[0].Backends[0].Pool.Ceiling = 5 },
 	} {
 		s := intact()
 		breakIt(s)

@@ -27,7 +27,7 @@ type run struct {
 	clients []*generator
 	server  *proxy.Server
 
-	work sync.WaitGroup // the fault driver and the checker of laws
+	work sync.WaitGroup // the fault driver, the operator and the checker of laws
 	stop []func()       // ends a fault, by index; used by the driver and, when that has ended, by Run
 	down map[string]int // how many faults keep a machine down; the driver's own
 
@@ -87,7 +87,8 @@ func (r *run) setUp() {
 		r.out.recovery = math.Inf(1)
 		asked := r.sc.asked()
 		for i, s := range r.servers {
-			if r.served[i] = !asked[s.cfg.Address]; !r.served[i] { // nobody waits for one that is never asked
+			// Nobody waits for one that is never asked, or not any more.
+			if r.served[i] = !asked[s.cfg.Address] || !r.sc.stays(s.cfg.Address); !r.served[i] {
 				r.waitFor++
 			}
 		}
@@ -95,22 +96,27 @@ func (r *run) setUp() {
 	r.stop = make([]func(), len(r.sc.Faults))
 }
 
-// startProxy makes the proxy, the very one of production, and its clients.
-func (r *run) startProxy() error {
-	settings := *r.sc.Settings
+// simulated are the settings as the simulated machine can have them: it has one address, where the file has that of a real
+// machine, and nobody who would look at the operators' page.
+func simulated(c *config.Config) *config.Config {
+	settings := *c
 	settings.Listeners = slices.Clone(settings.Listeners)
 	settings.Admin = config.Admin{}
-	host := r.sim.Host(ProxyName, ProxyAddr)
 	for i := range settings.Listeners {
-		// The simulated machine has one address, and the file has that of a real one.
 		l := &settings.Listeners[i]
 		if _, port, err := net.SplitHostPort(l.Address); err == nil {
 			l.Address = ":" + port
 		}
 	}
+	return &settings
+}
+
+// startProxy makes the proxy, the very one of production, and its clients.
+func (r *run) startProxy() error {
+	host := r.sim.Host(ProxyName, ProxyAddr)
 	var err error
 	r.server, err = proxy.New(proxy.Config{
-		Settings: &settings, Dialer: host, Listen: host.Listen, Clock: r.clk, Rand: r.sim.Rand, Observer: r.observe,
+		Settings: simulated(r.sc.Settings), Dialer: host, Listen: host.Listen, Clock: r.clk, Rand: r.sim.Rand, Observer: r.observe,
 	})
 	if err != nil {
 		return err
@@ -143,6 +149,13 @@ func (r *run) load() {
 		defer r.work.Done()
 		r.watchLaws()
 	})
+	if len(r.sc.Operations) > 0 {
+		r.work.Add(1)
+		r.clk.AfterFunc(0, func() {
+			defer r.work.Done()
+			r.operate()
+		})
+	}
 	for _, g := range r.clients {
 		g.start()
 	}
@@ -186,10 +199,12 @@ func (r *run) tearDown() {
 	r.mu.Lock()
 	r.out.leaks = held(&st) + r.openAtBackends()
 	r.out.repeated = st.Repeated
-	lends, reuses := uint64(0), uint64(0)
+	lends, reuses := st.Retired.Removed.Pool.Lends, st.Retired.Removed.Pool.Reuses
+	r.out.retries = st.Retired.Retries
 	for i := range st.Upstreams {
 		u := &st.Upstreams[i]
 		r.out.retries += u.Retries
+		lends, reuses = lends+u.Removed.Pool.Lends, reuses+u.Removed.Pool.Reuses
 		for j := range u.Backends {
 			lends += u.Backends[j].Pool.Lends
 			reuses += u.Backends[j].Pool.Reuses
@@ -270,6 +285,8 @@ func (r *run) observe(e upstream.Event) {
 			text += " (" + e.Detail + ")"
 		}
 		r.moment("%s", text)
+	case upstream.KindGone:
+		r.moment("%s is gone", e.Entity)
 	case upstream.KindAttemptFailed, upstream.KindDialFailed:
 		if r.once(e.Kind + " " + e.Entity + " " + e.Reason) {
 			r.moment("first %s at %s: %s", e.Kind, e.Entity, e.Reason)

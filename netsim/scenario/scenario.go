@@ -33,9 +33,9 @@ type Scenario struct {
 	Seed uint64
 	// Duration is how long clients send requests, in virtual time. Key duration, required, from 1s to 24h.
 	Duration time.Duration
-	// Settings are the proxy's, from the file that proxy.config names or from the mapping proxy itself.
+	// Settings are the proxy's when it starts, from the file that proxy.config names or from the mapping proxy itself.
 	Settings *config.Config
-	// Backends are the simulated servers, one for each backend address of Settings.
+	// Backends are the simulated servers, one for each backend address of Settings and of what operations bring in.
 	Backends []Backend
 	// Network describes the links between the machines.
 	Network Network
@@ -43,12 +43,15 @@ type Scenario struct {
 	Clients []Client
 	// Faults are what goes wrong, at most 1000.
 	Faults []Fault
+	// Operations are what an operator does to the running proxy, at most 1000.
+	Operations []Operation
 	// Expect is what must hold for the verdict to pass, at most 100.
 	Expect []Expectation
 
-	file string // the name that the scenario was read under
-	seed int    // as read
-	conf string // key proxy.config: where the settings are, relative to file
+	file string  // the name that the scenario was read under
+	seed int     // as read
+	conf string  // key proxy.config: where the settings are, relative to file
+	last members // which backends are left when all operations are done
 }
 
 // Backend is one simulated HTTP server. It echoes the X-Nonce field of each request. A request without one is a
@@ -169,6 +172,7 @@ func (sc *Scenario) UseConfig(path string) error {
 	sc.Settings = c
 	var r form.Report
 	sc.checkSettings(&r)
+	sc.checkOperations(&r)
 	sc.checkClients(&r)
 	if err := r.Err(); err != nil {
 		sc.Settings = old
@@ -177,14 +181,12 @@ func (sc *Scenario) UseConfig(path string) error {
 	return nil
 }
 
-// loadSettings reads the file that proxy.config names.
-func (sc *Scenario) loadSettings(r *form.Report, path string) {
-	file := sc.conf
+// loadConfig reads the configuration file that the value at path names; nil when it has mistakes.
+func (sc *Scenario) loadConfig(r *form.Report, path, file string) *config.Config {
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(filepath.Dir(sc.file), file)
 	}
 	c, err := config.Load(file)
-	sc.Settings = c
 	var all config.Errors
 	switch {
 	case errors.As(err, &all):
@@ -195,6 +197,7 @@ func (sc *Scenario) loadSettings(r *form.Report, path string) {
 	case err != nil:
 		r.Fail(path, "%v", err)
 	}
+	return c
 }
 
 // hosts lists the names of all machines: the proxy, the backends' and the clients', each once.

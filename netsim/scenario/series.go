@@ -7,6 +7,7 @@ import (
 
 	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/proxy"
+	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
 // Series is what a run did over time, in equal steps from its beginning. All slices have one value for each step.
@@ -29,8 +30,10 @@ type BackendSeries struct {
 	Name string
 	// Idle, Lent and Dialling count the pool's connections.
 	Idle, Lent, Dialling []int
-	// Health is whether the backend may be chosen: up, down or ejected.
+	// Health is whether the backend may be chosen: up, down, ejected or drained, which one that is not there is too.
 	Health []health.Status
+
+	seen int // one more than the last step that was looked at
 }
 
 // maxSteps bounds the series of a scenario's time: what a picture can show.
@@ -49,6 +52,7 @@ type recording struct {
 	failed    map[string][]int
 	latencies [][]time.Duration
 	backends  []BackendSeries
+	looks     int
 }
 
 func newRecording(duration time.Duration) *recording {
@@ -88,20 +92,58 @@ func (r *recording) ended(now, took time.Duration, failure string) {
 
 // looked takes in one look at the proxy.
 func (r *recording) looked(now time.Duration, st *proxy.Stats) {
-	b := 0
+	step := r.at(now)
 	for i := range st.Upstreams {
 		u := &st.Upstreams[i]
 		for j := range u.Backends {
-			if b == len(r.backends) {
-				r.backends = append(r.backends, BackendSeries{Name: u.Name + "/" + u.Backends[j].Address})
+			b := &u.Backends[j]
+			s := r.seriesOf(u.Name + "/" + b.Address)
+			if len(s.Idle) == 0 && r.looks == 0 { // the first look stands for the step before it too
+				s.away(step)
+				for k := range s.Health {
+					s.see(k, b)
+				}
 			}
-			s, p := &r.backends[b], &u.Backends[j].Pool
-			b++
-			for len(s.Idle) <= r.at(now) { // the first look stands for the step before it too
-				s.Idle, s.Lent = append(s.Idle, p.Idle), append(s.Lent, p.Lent)
-				s.Dialling, s.Health = append(s.Dialling, p.Dialling), append(s.Health, u.Backends[j].Health.Status)
+			s.away(step + 1)
+			if s.seen != step+1 { // a step shows its first look
+				s.see(step, b)
 			}
 		}
+	}
+	for i := range r.backends {
+		s := &r.backends[i]
+		s.away(step + 1) // those that are not there any more
+		s.seen = step + 1
+	}
+	r.looks++
+}
+
+// seriesOf is the series of that name. Backends come and go, and the order is that of their first look.
+func (r *recording) seriesOf(name string) *BackendSeries {
+	for i := range r.backends {
+		if r.backends[i].Name == name {
+			return &r.backends[i]
+		}
+	}
+	r.backends = append(r.backends, BackendSeries{Name: name})
+	return &r.backends[len(r.backends)-1]
+}
+
+// away makes the series n steps long: the backend is not there in those that are new.
+func (s *BackendSeries) away(n int) {
+	for len(s.Idle) < n {
+		s.Idle, s.Lent, s.Dialling = append(s.Idle, 0), append(s.Lent, 0), append(s.Dialling, 0)
+		s.Health = append(s.Health, health.Drained)
+	}
+}
+
+// see adds one look at a backend. Of two with one address the former is leaving, and the health is the other's.
+func (s *BackendSeries) see(step int, b *upstream.BackendStats) {
+	p := &b.Pool
+	s.Idle[step], s.Lent[step] = s.Idle[step]+p.Idle, s.Lent[step]+p.Lent
+	s.Dialling[step] += p.Dialling
+	if !b.Leaving {
+		s.Health[step] = b.Health.Status
 	}
 }
 

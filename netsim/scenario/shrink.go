@@ -20,6 +20,8 @@ type Shrunk struct {
 	Tried, Kept int
 	// Faults, Clients and Duration tell how many there were, and how many there are.
 	Faults, Clients [2]int
+	// Operations is how many there were, and how many there are.
+	Operations [2]int
 	// Duration is the scenario's, before and after.
 	Duration [2]time.Duration
 }
@@ -27,7 +29,7 @@ type Shrunk struct {
 // ErrDoesNotFail is Shrink's error about a scenario that does not fail as it is.
 var ErrDoesNotFail = errors.New("the scenario does not fail, so there is nothing to shrink")
 
-// Shrink reduces a failing scenario to fewer faults, fewer clients and fewer seconds, as long as fails says that what is
+// Shrink reduces a failing scenario to fewer faults, operations, clients and seconds, as long as fails says that what is
 // left fails still. Name is that of the file, data its text; the seed is written into the result, and of the expectations
 // only those of the given texts are kept. The file is shortened part by part, larger parts first (delta debugging: Zeller
 // and Hildebrandt, "Simplifying and isolating failure-inducing input", 2002), until no single step makes it smaller; the
@@ -39,7 +41,7 @@ func Shrink(name string, data []byte, seed uint64, expect []string, fails func(d
 	}
 	s.setSeed(seed)
 	s.keepExpectations(expect)
-	s.out.Faults[0], s.out.Clients[0], s.out.Duration[0] = s.size()
+	s.measure(0)
 	if !s.try() {
 		return nil, ErrDoesNotFail
 	}
@@ -47,14 +49,16 @@ func Shrink(name string, data []byte, seed uint64, expect []string, fails func(d
 	for round := 0; round < maxRounds; round++ {
 		before := s.out.Kept
 		s.drop(s.value("faults"), 0)
+		s.drop(s.value("operations"), 0)
 		s.drop(s.value("clients"), 1)
-		s.shortenFaults()
+		s.shortenItems("faults")
+		s.shortenItems("operations")
 		s.shorten(s.value("duration"), time.Second)
 		if s.out.Kept == before {
 			break
 		}
 	}
-	s.out.Faults[1], s.out.Clients[1], s.out.Duration[1] = s.size()
+	s.measure(1)
 	s.out.Data = s.text()
 	return &s.out, nil
 }
@@ -126,13 +130,12 @@ func (s *shrinker) text() []byte {
 	return b.Bytes()
 }
 
-// size says how many faults and clients there are, and for how long they run.
-func (s *shrinker) size() (faults, clients int, duration time.Duration) {
-	sc, err := Parse(s.file, s.text())
-	if err != nil {
-		return 0, 0, 0
+// measure notes how large the file is, before (0) or after (1).
+func (s *shrinker) measure(when int) {
+	if sc, err := Parse(s.file, s.text()); err == nil {
+		s.out.Faults[when], s.out.Clients[when], s.out.Duration[when] = len(sc.Faults), len(sc.Clients), sc.Duration
+		s.out.Operations[when] = len(sc.Operations)
 	}
-	return len(sc.Faults), len(sc.Clients), sc.Duration
 }
 
 // try says whether the file as it stands is a scenario and fails.
@@ -173,9 +176,9 @@ func (s *shrinker) drop(list *yaml.Node, least int) {
 	}
 }
 
-// shortenFaults lets each fault begin, and end, as early as it may.
-func (s *shrinker) shortenFaults() {
-	list := s.value("faults")
+// shortenItems lets each item of a list, a fault or an operation, begin and end as early as it may.
+func (s *shrinker) shortenItems(key string) {
+	list := s.value(key)
 	if list == nil {
 		return
 	}
@@ -226,6 +229,10 @@ func shortDuration(d time.Duration) string {
 
 // String tells in one line what was done.
 func (s *Shrunk) String() string {
-	return fmt.Sprintf("faults %d -> %d, clients %d -> %d, %v -> %v, in %d runs", s.Faults[0], s.Faults[1],
+	operations := ""
+	if s.Operations[0] > 0 {
+		operations = fmt.Sprintf("operations %d -> %d, ", s.Operations[0], s.Operations[1])
+	}
+	return fmt.Sprintf("faults %d -> %d, %sclients %d -> %d, %v -> %v, in %d runs", s.Faults[0], s.Faults[1], operations,
 		s.Clients[0], s.Clients[1], s.Duration[0], s.Duration[1], s.Tried)
 }

@@ -35,7 +35,7 @@ type Verdict struct {
 	ReuseRate float64 `json:"reuse_rate"`
 	// Expectations are the scenario's, judged, in its order; behind them what always must hold and did not.
 	Expectations []Judged `json:"expectations"`
-	// Timeline tells the faults, the backends' ups and downs, and the first failure of each kind; at most 500
+	// Timeline tells the faults, the operations, the backends' ups and downs, and the first failure of each kind; at most 500
 	// entries.
 	Timeline []Moment `json:"timeline"`
 
@@ -50,6 +50,7 @@ type Verdict struct {
 	// What a report tells of the scenario.
 	about    string
 	faults   []Fault
+	ops      []Operation
 	duration time.Duration
 }
 
@@ -82,7 +83,7 @@ func (r *run) verdict(drained time.Duration) *Verdict {
 		Name: r.sc.Name, Seed: r.sim.Seed(), TraceHash: fmt.Sprintf("%016x", r.sim.Hash()), Events: r.sim.Events(),
 		VirtualSeconds: inSeconds(drained),
 		Requests:       o.requests, Answered: o.answered, Failed: o.failed, Timeline: r.timeline, figures: figuresOf(o),
-		Series: r.rec.series(), about: r.sc.About, faults: r.sc.Faults, duration: r.sc.Duration,
+		Series: r.rec.series(), about: r.sc.About, faults: r.sc.Faults, ops: r.sc.Operations, duration: r.sc.Duration,
 	}
 	if !math.IsNaN(o.reuse) {
 		v.ReuseRate = math.Round(o.reuse*1e6) / 1e6
