@@ -188,7 +188,7 @@ func TestRunDrawsItsReportIntoAFile(t *testing.T) {
 func TestExplainAndCompletionPrintWhatTheyKnow(t *testing.T) {
 	code, stdout, _ := wavesim("explain")
 	require.Equal(t, exitOK, code)
-	require.Equal(t, len(scenario.FaultKinds()), strings.Count(stdout, "\n"))
+	require.Equal(t, len(scenario.FaultKinds())+len(scenario.OperationKinds()), strings.Count(stdout, "\n"))
 	_, stdout, _ = wavesim("explain", "silent_drop")
 	require.Contains(t, stdout, "in a scenario:\n  faults:\n    - {at: 40s")
 	code, _, stderr := wavesim("explain", "silentdrop")
