@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wavepool/wavepool/proxy/config"
@@ -18,8 +20,8 @@ import (
 // whether they are drained. A new backend starts as at the server's start, and one that is gone leaves as by
 // RemoveBackend. Listeners are known by their addresses: new ones are opened before anything changes, those that are gone
 // accept nothing more, and their connections have DrainTimeout to end their requests. Workers of a listener that is open
-// stay as many as they were, and a listener's protocol cannot change; the line, or the error, says so. What a server does
-// not do itself, such as the operators' page, is its caller's to change.
+// stay as many as they were, the operators' page stays where it is, and a listener's protocol cannot change; the line, or
+// the error, says so.
 //
 // The error is a config.Errors with the mistakes in the settings, ErrNotRunning, or says which listener cannot be opened.
 func (s *Server) Reload(cfg *config.Config) (changes []string, err error) {
@@ -35,6 +37,11 @@ func (s *Server) Reload(cfg *config.Config) (changes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	for i, line := range changes {
+		if strings.HasPrefix(line, "admin.") || workersChange.MatchString(line) {
+			changes[i] += " (takes a restart)"
+		}
+	}
 	r, err := s.prepare(next)
 	if err != nil {
 		return nil, err
@@ -46,6 +53,9 @@ func (s *Server) Reload(cfg *config.Config) (changes []string, err error) {
 	})
 	return changes, nil
 }
+
+// workersChange is a change of what an open listener keeps.
+var workersChange = regexp.MustCompile(`^listeners\[[^\]]*\]\.workers: `)
 
 // reload is what has been made ready for other settings.
 type reload struct {

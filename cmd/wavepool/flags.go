@@ -25,12 +25,14 @@ usage: wavepool [flags]
   wavepool -backend a:80 -backend b:80 -health-path /healthz -strategy least-connections
   wavepool -mode tcp -port 6380 -backend 127.0.0.1:6379
   wavepool -config wavepool.yaml                     everything from a file; flags override it
+  wavepool -check wavepool.yaml                      look for mistakes in a file, and exit
 
 flags (one dash or two):
 `
 
 const usageEnd = `
-signals: SIGTERM and SIGINT drain (no new connections, requests under way end); a second one stops at once.
+signals: SIGTERM and SIGINT drain (no new connections, requests under way end); a second one stops at once. SIGHUP reads
+the -config file again: what changed is logged, and a file with mistakes changes nothing.
 exit codes: 0 stopped in order, 1 could not start or drain, 2 bad flags or configuration.
 `
 
@@ -45,6 +47,7 @@ type options struct {
 	idleTimeout, healthInterval time.Duration
 	healthPath, admin           string
 	debug, version              bool
+	check                       string
 
 	set  map[string]bool // the flags that were given
 	demo bool            // no backend was given: start some
@@ -84,6 +87,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	fs.IntVar(&o.workers, "workers", 4, "accept loops, each with its own shard in every pool")
 	fs.StringVar(&o.admin, "admin", "127.0.0.1:9901", "`address` of the operators' page, or off")
 	fs.BoolVar(&o.debug, "debug", false, "log every event")
+	fs.StringVar(&o.check, "check", "", "look for mistakes in this YAML `file`, and exit")
 	fs.BoolVar(&o.version, "version", false, "print the version and exit")
 	err := fs.Parse(args)
 	switch {
@@ -99,6 +103,12 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 		return nil, fmt.Errorf("unexpected argument %q; flags begin with a dash (wavepool -h lists them)", fs.Arg(0))
 	}
 	fs.Visit(func(f *flag.Flag) { o.set[f.Name] = true })
+	switch {
+	case o.check != "" && o.config != "":
+		return nil, errors.New("-check takes the file; leave -config out")
+	case o.check != "":
+		o.config = o.check
+	}
 	return o, nil
 }
 

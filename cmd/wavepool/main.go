@@ -29,7 +29,7 @@ const (
 
 func main() {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, signals))
 }
 
@@ -69,11 +69,15 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 		fmt.Fprintf(stderr, "wavepool: %v\n", err)
 		return exitUsage
 	}
-	return serve(settings, log, stderr, signals)
+	if o.check != "" {
+		fmt.Fprintf(stdout, "%s: no mistakes\n", o.check)
+		return exitOK
+	}
+	return serve(o, settings, log, stderr, signals)
 }
 
 // serve runs the server until a signal ends it.
-func serve(settings *config.Config, log *slog.Logger, stderr io.Writer, signals <-chan os.Signal) int {
+func serve(o *options, settings *config.Config, log *slog.Logger, stderr io.Writer, signals <-chan os.Signal) int {
 	s, err := proxy.New(proxy.Config{Settings: settings, Logger: log})
 	if err == nil {
 		err = s.Start(context.Background())
@@ -104,15 +108,24 @@ func serve(settings *config.Config, log *slog.Logger, stderr io.Writer, signals 
 	defer report.close()
 
 	got := <-signals
+	for ; got == syscall.SIGHUP; got = <-signals {
+		reload(o, s, log)
+	}
 	log.Info("draining", "signal", got.String(), "limit", s.Settings().DrainTimeout.String(),
 		"open", s.Stats().Open, "hint", "send the signal again to stop at once")
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
+		for {
+			select {
+			case again := <-signals:
+				if again != syscall.SIGHUP { // there is nothing left to be reloaded
+					cancel()
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
 		}
 	}()
 	if err := s.Drain(ctx); err != nil {

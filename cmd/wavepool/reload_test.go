@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const reloadable = `
+listeners: [{address: "127.0.0.1:0", upstream: web}]
+upstreams: {web: {backends: [{address: "%s"}], health: {active: off}}}
+admin: {address: off}
+drain_timeout: %s
+`
+
+func TestSIGHUPReloadsTheFileAndGoesOnWithTheOldOneWhenItHasMistakes(t *testing.T) {
+	d, err := startDemo(slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer d.close()
+	file := filepath.Join(t.TempDir(), "wavepool.yaml")
+	write := func(backend, drain string) {
+		require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, reloadable, backend, drain), 0o644))
+	}
+	one, two := d.backends()[0].Address, d.backends()[1].Address
+	write(one, "30s")
+	p := startProgram(t, "-config", file)
+	url := "http://" + p.address() + "/"
+	_, h, _ := fetch(t, url)
+	require.Equal(t, "demo-1", h.Get("X-Backend"))
+
+	write(two, "30 seconds")
+	p.signals <- syscall.SIGHUP
+	p.err.await(t, `msg=mistake error="\S+wavepool.yaml:5: drain_timeout`)
+	p.err.await(t, `msg="not reloaded; the configuration stays as it was" file=\S+ mistakes=1`)
+	_, h, _ = fetch(t, url)
+	require.Equal(t, "demo-1", h.Get("X-Backend"))
+
+	write(two, "20s")
+	p.signals <- syscall.SIGHUP
+	p.err.await(t, `msg=reloaded file=\S+ changes=3`)
+	p.err.await(t, `msg=changed what="drain_timeout: 20s instead of 30s"`)
+	_, h, _ = fetch(t, url)
+	require.Equal(t, "demo-2", h.Get("X-Backend"))
+
+	p.signals <- syscall.SIGTERM
+	require.Equal(t, exitOK, p.exit(), p.err.String())
+}
+
+func TestSIGHUPWithoutAFileChangesNothing(t *testing.T) {
+	p := startProgram(t, "-backend", "127.0.0.1:9", "-listen", "127.0.0.1:0", "-admin", "off")
+	p.address()
+	p.signals <- syscall.SIGHUP
+	p.err.await(t, `nothing to reload`)
+	p.signals <- syscall.SIGTERM
+	require.Equal(t, exitOK, p.exit())
+}
+
+func TestCheckTellsTheMistakesOfAFileAndStartsNothing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "wavepool.yaml")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, reloadable, "10.0.0.1:80", "30s"), 0o644))
+	code, stdout, _ := once(t, "-check", file)
+	require.Equal(t, exitOK, code)
+	require.Equal(t, file+": no mistakes\n", stdout)
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, reloadable, "10.0.0.1", "30s"), 0o644))
+	code, _, stderr := once(t, "-check", file)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "wavepool.yaml:3: upstreams.web.backends[0].address")
+	code, _, stderr = once(t, "-check", file, "-config", file)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "leave -config out")
+}
