@@ -37,6 +37,9 @@ type simPlan struct {
 	service  time.Duration
 	faults   []simFault
 	work     [][]simRequest
+
+	members int             // how many backends are there at first; 0: all
+	withOps func(*simWorld) // what is done meanwhile
 }
 
 func drawPlan(t *rapid.T, faults bool) simPlan {
@@ -97,6 +100,9 @@ func (p *simPlan) tune(c *config.Config) {
 	u.Health.Active = &config.Active{Interval: 500 * time.Millisecond, Timeout: 200 * time.Millisecond}
 	c.Listeners[0].Workers = p.shards
 	c.DrainTimeout = 5 * time.Second
+	if p.members > 0 {
+		u.Backends = u.Backends[:p.members]
+	}
 }
 
 // run carries the plan out in the present bubble and returns what the clients saw and the trace's hash.
@@ -118,6 +124,14 @@ func (p *simPlan) run(t require.TestingT, cfg netsim.Config) ([][]simAnswer, *ne
 		w.clk.AfterFunc(f.at, func() {
 			defer close(done)
 			w.inject(f)
+		})
+	}
+	if p.withOps != nil {
+		done := make(chan struct{})
+		ending = append(ending, done)
+		w.clk.AfterFunc(0, func() {
+			defer close(done)
+			p.withOps(w)
 		})
 	}
 	stopLaws := w.watchLaws()

@@ -66,7 +66,7 @@ func newSimWorld(t require.TestingT, sim *netsim.Sim, n int, tune func(*config.C
 	l := config.DefaultListener(frontPort)
 	l.Upstream = "web"
 	c.Listeners = []config.Listener{l}
-	c.Upstreams = []config.Upstream{config.DefaultUpstream("web", addrs...)}
+	c.Upstreams = []config.Upstream{config.DefaultUpstream("web", addrs...)} // tune may leave some of them out
 	c.Admin.Address = ""
 	if tune != nil {
 		tune(c)
@@ -98,6 +98,7 @@ func (w *simWorld) stop() {
 	require.Empty(w.t, w.broken)
 	for _, u := range st.Upstreams {
 		require.Zero(w.t, u.InFlight)
+		require.Equal(w.t, 0, leaving(&u), "a removed backend is not gone")
 		require.Zero(w.t, u.Waiting)
 		for _, b := range u.Backends {
 			require.Zero(w.t, b.InFlight, "picks at %s were not given back", b.Address)
@@ -105,6 +106,15 @@ func (w *simWorld) stop() {
 		}
 	}
 	require.Zero(w.t, st.Open, "client connections left")
+}
+
+func leaving(u *upstream.Stats) (n int) {
+	for i := range u.Backends {
+		if u.Backends[i].Leaving {
+			n++
+		}
+	}
+	return n
 }
 
 // laws checks what holds at every instant.
@@ -117,9 +127,15 @@ func (w *simWorld) laws(t require.TestingT) {
 			p := b.Pool
 			require.Equal(t, p.Begun, uint64(p.Dialling)+p.Dialled+p.DialFailed, "%s: %+v", b.Address, p)
 			require.Equal(t, p.Dialled, uint64(p.Idle)+uint64(p.Lent)+p.RetiredTotal(), "%s: %+v", b.Address, p)
-			require.LessOrEqual(t, p.Idle+p.Lent+p.Dialling, p.Limit)
+			require.LessOrEqual(t, p.Idle+p.Lent+p.Dialling, p.Ceiling)
 			ended += b.Ended()
 		}
+		for _, n := range u.Removed.Outcomes {
+			ended += n
+		}
+		gone := u.Removed.Pool
+		require.Equal(t, gone.Begun, gone.Dialled+gone.DialFailed, "removed: %+v", gone)
+		require.Equal(t, gone.Dialled, gone.RetiredTotal(), "removed: %+v", gone)
 		require.Equal(t, u.Begun, uint64(u.InFlight)+ended, "attempts: %+v", u)
 	}
 }
