@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -167,10 +168,12 @@ func (o *operator) route(op simOp) {
 	next.Listeners[0].Routes = []config.Route{{Upstream: "web"}}
 	if op.n%2 == 0 {
 		other := config.DefaultUpstream("other", o.other)
+		other.Pool.MaxConnections = 1 // so that requests wait there
 		next.Upstreams = append(next.Upstreams, other)
-		next.Listeners[0].Routes = []config.Route{
-			{Match: config.Match{PathPrefix: "/path/c1-3"}, Upstream: "other"},
-			{Match: config.Match{PathPrefix: "/path/c2-4"}, Upstream: "other"}, {Upstream: "web"},
+		for i := range 48 {
+			prefix := fmt.Sprintf("/path/c%d-%d", i%8, i/8*2+i%2)
+			match := config.Route{Match: config.Match{PathPrefix: prefix}, Upstream: "other"}
+			next.Listeners[0].Routes = slices.Insert(next.Listeners[0].Routes, 0, match)
 		}
 	}
 	_, err := o.w.server.Reload(&next)
