@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,9 +76,21 @@ func (w *world) apply(s step) {
 	require.Len(w.t, w.u.Members(), len(cfg.Backends))
 }
 
+// diary keeps the events, which several goroutines tell. It is read when all of them rest.
+type diary struct {
+	mu  sync.Mutex
+	all []Event
+}
+
+func (d *diary) add(e Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all = append(d.all, e)
+}
+
 func TestABackendThatIsRemovedFinishesWhatItHasLentAndIsThenGone(t *testing.T) {
-	var events []Event
-	cfg := Config{Observer: func(e Event) { events = append(events, e) }}
+	var events diary
+	cfg := Config{Observer: events.add}
 	inBubble(t, 2, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
 		a := begin(t, u)
 		left, stays := a.Address, addr(1-a.Backend)
@@ -101,7 +114,7 @@ func TestABackendThatIsRemovedFinishesWhatItHasLentAndIsThenGone(t *testing.T) {
 		require.Equal(t, 1, s.Removed.Backends)
 		require.EqualValues(t, 1, s.Removed.Outcomes[OutcomeAnswered], "what was counted is not lost")
 		require.EqualValues(t, 1, s.Removed.Pool.Retired[pool.ReasonPoolClosed])
-		last := events[len(events)-1]
+		last := events.all[len(events.all)-1]
 		require.Equal(t, []string{"web/" + left, KindGone, "remove_backend"}, []string{last.Entity, last.Kind, last.Reason})
 	})
 }
@@ -122,8 +135,8 @@ func TestWhatARemovedBackendHasNotGivenBackInItsTimeIsCutOff(t *testing.T) {
 }
 
 func TestAnAddressThatComesBackStartsAnewAndItsEventsGoOn(t *testing.T) {
-	var events []Event
-	cfg := Config{Observer: func(e Event) { events = append(events, e) }}
+	var events diary
+	cfg := Config{Observer: events.add}
 	inBubble(t, 2, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
 		held := begin(t, u)
 		require.NoError(t, u.RemoveBackend(held.Address, time.Hour))
@@ -143,7 +156,7 @@ func TestAnAddressThatComesBackStartsAnewAndItsEventsGoOn(t *testing.T) {
 		require.Equal(t, held.Backend, u.findLocked("c:80").index, "a vacant index is taken again")
 	})
 	seqs := map[string]uint64{}
-	for _, e := range events {
+	for _, e := range events.all {
 		require.Equal(t, seqs[e.Entity]+1, e.Seq, "%+v", e)
 		seqs[e.Entity] = e.Seq
 	}
