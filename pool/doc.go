@@ -24,8 +24,8 @@
 // # Ends
 //
 // Besides its timeouts a connection ends after [Config.MaxUses] loans. [Pool.Retire] ends all connections of today,
-// [Pool.Resize] changes the limit, [Pool.Drain] serves those in line and closes, [Pool.Close] closes. None of them takes
-// a connection away from a borrower.
+// [Pool.Resize] changes the limit, [Pool.Adjust] that and the times, [Pool.Drain] serves those in line and closes,
+// [Pool.Close] closes. None of them takes a connection away from a borrower; [Pool.Cut] does, for whoever waits in vain.
 //
 // # Whether an idle connection is still good
 //

@@ -1,4 +1,5 @@
 // Package proxy is the server: it listens, routes, carries each request to a backend and its answer back, and drains.
+// Its configuration and its backends change at work: see [Server.Reload] and [Server.DrainBackend].
 //
 // A [Server] is made from a plain configuration (proxy/config) and four doors: a dialer, a listen function, a clock and
 // a source of chance. With the real ones it is the production proxy; with a simulator's it is the same code in memory
@@ -18,12 +19,19 @@
 // repeated on the next backend, when it is idempotent and the upstream's policy and budget allow it. After the first
 // byte of an answer has been passed on nothing is repeated.
 //
+// # Operations
+//
+// Operations happen one after the other, and each as a whole: what may fail does so before anything changes. What the
+// settings say about a listener is a plan that is not changed but replaced; a request takes one, and keeps its route and
+// its limits to its end. Who is gone from the settings, a backend, an upstream or a listener, takes nothing new, finishes
+// what it has within DrainTimeout, and is then cut off.
+//
 // # Accounts
 //
 // Requests in = in flight + answered + failed, each failure with one [Failure]; see [Stats].
 //
 // # Locking law
 //
-// Server.mu guards the list of client connections and is never held over I/O. A client connection's goroutine owns its
+// Server.mu guards the lists of client connections, listeners and upstreams and is never held over I/O. A client connection's goroutine owns its
 // parser and its attempt; its small mutex guards only what a forced end needs.
 package proxy

@@ -1,5 +1,5 @@
 // Package scenario runs whole experiments: a production configuration of the proxy, simulated backends and
-// clients around it, faults at given times, and expectations. A run is a function of the code, the scenario and
+// clients around it, faults and operations at given times, and expectations. A run is a function of the code, the scenario and
 // the seed; its [Verdict] carries the hash of its trace.
 //
 //	sc, err := scenario.Load("testdata/scenarios/silent-drop.yaml")
@@ -11,6 +11,7 @@
 //   - scenario.go, arrivals.go, distribution.go, fault.go: [Scenario] and its parts, the plain data of a file.
 //   - keys.go, values.go, check.go: the strict reader of the file; every mistake is told with its line.
 //   - expect.go, outcome.go: [Expectation], the metrics, and how they are computed.
+//   - operation.go, operations.go: [Operation], what an operator does to the running proxy, and how it is checked and done.
 //   - execute.go, run.go: [Execute], [Run] and [RunTest]; faults.go drives the faults; laws.go checks the
 //     conservation laws.
 //   - backend.go: the simulated servers. client.go, exchange.go: the simulated clients.
@@ -30,6 +31,10 @@
 // Each request carries a nonce in the field X-Nonce, which its backend echoes. A request is answered when a
 // status of 200 to 399, its own nonce, and the whole body have come within the client's timeout. Clients do not
 // repeat requests.
+//
+// Operations are calls of the proxy's own methods, one after the other, at instants of their own. They are checked against
+// the members that the groups will have by then, so that one which the proxy would refuse is a mistake in the file. A
+// backend that joins later is simulated from the beginning.
 //
 // # Metrics
 //
@@ -52,7 +57,8 @@
 //     that counts.
 //   - conservation: how many conservation laws were broken, at the end or at any whole second: requests in = in
 //     flight + answered + failed; attempts begun = in flight + ended; for each pool dials begun = dialling +
-//     dialled + failed, and dialled = idle + lent + retired <= max_connections. Any such break fails the
+//     dialled + failed, and dialled = idle + lent + retired, where no more are open than max_connections, or than were
+//     open when a reload made it less. Any such break fails the
 //     verdict, expected or not.
 //   - wrong_nonce: requests that got somebody else's answer. One of them fails the verdict, expected or not.
 //

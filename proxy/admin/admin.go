@@ -76,8 +76,11 @@ type UpstreamStatus struct {
 	OverBudget uint64 `json:"retries_over_budget"`
 	// Available is the number of backends that health admits.
 	Available int `json:"available"`
-	// Backends are in the order of the configuration.
+	// Backends are in the order of the configuration, and behind them those that are leaving.
 	Backends []BackendStatus `json:"backends"`
+	// Removed counts the backends that are gone, RemovedAttempts the attempts that ended there.
+	Removed         int    `json:"removed_backends"`
+	RemovedAttempts uint64 `json:"removed_backends_attempts"`
 }
 
 // BackendStatus is one backend with its pool.
@@ -85,9 +88,11 @@ type BackendStatus struct {
 	// Address and Weight are as configured.
 	Address string `json:"address"`
 	Weight  int    `json:"weight"`
-	// State is up, down or ejected; Reason a word of health.Reason.
+	// State is up, down, ejected or drained; Reason a word of health.Reason.
 	State  string `json:"state"`
 	Reason string `json:"reason"`
+	// Leaving says that it was removed, and that what it has lent is not back yet.
+	Leaving bool `json:"leaving"`
 	// InFlight counts the requests at the backend and those that wait for a dial to it.
 	InFlight int `json:"in_flight"`
 	// Outcomes counts the attempts that ended, by the words of upstream.Outcome.
@@ -145,10 +150,14 @@ func upstreamStatus(u *upstream.Stats) UpstreamStatus {
 		Name: u.Name, Strategy: u.Strategy, Begun: u.Begun, InFlight: u.InFlight, Waiting: u.Waiting,
 		Retries: u.Retries, OverBudget: u.OverBudget, Available: u.Available,
 	}
+	out.Removed = u.Removed.Backends
+	for _, n := range u.Removed.Outcomes {
+		out.RemovedAttempts += n
+	}
 	for _, b := range u.Backends {
 		bs := BackendStatus{
 			Address: b.Address, Weight: b.Weight, State: b.Health.Status.String(), Reason: b.Health.Reason.String(),
-			InFlight: b.InFlight, Checks: b.Checks, ChecksPassed: b.ChecksPassed, Outcomes: map[string]uint64{},
+			Leaving: b.Leaving, InFlight: b.InFlight, Checks: b.Checks, ChecksPassed: b.ChecksPassed, Outcomes: map[string]uint64{},
 		}
 		for _, o := range upstream.Outcomes() {
 			bs.Outcomes[o.String()] = b.Outcomes[o]

@@ -22,10 +22,17 @@
 // evidence. When it takes a backend out, the waiters that counted on it are sent elsewhere; when none is left they
 // fail at once with [ErrNoBackend]. When it lets a backend in again, the pool forgets its failures.
 //
+// # Operations
+//
+// Backends are added, removed, drained and weighed at work, and [Upstream.Apply] changes all of the group at once. An index
+// belongs to one backend as long as that is there; one that is removed keeps it, gets nothing new, and is gone when what it
+// has lent is back and nothing is counted at it (members.go). Its counts stay in [Stats].Removed. A drain is the judge's
+// matter, like every other reason not to choose a backend.
+//
 // # Locking law
 //
 // Upstream.mu guards the picker, the judge, the queue and the counters. It is never held over a dial, a lend, a
 // release or a channel, nor over a wait of any kind: pools call back without their locks, and are called without ours.
-// The exceptions are looks at a pool's counts (Pool.Free, Pool.Cover(0)), so that Upstream.mu comes before Pool.mu.
+// The exceptions are looks at a pool's counts (Pool.Free, Pool.Cover(0), Pool.Stats), and making one, so that Upstream.mu comes before Pool.mu.
 // Waiters are released one by one, each in an instant of its own; see apart.
 package upstream
