@@ -17,6 +17,7 @@ func (sc *Scenario) check(r *form.Report) {
 		r.Fail("duration", "is required")
 	}
 	sc.checkBackends(r)
+	sc.checkDNS(r)
 	sc.checkSettings(r)
 	sc.checkClients(r)
 	for i := range sc.Network.Links {
@@ -54,7 +55,7 @@ func (sc *Scenario) checkBackends(r *form.Report) {
 
 // checkSettings compares the proxy's backends with the simulated ones.
 func (sc *Scenario) checkSettings(r *form.Report) {
-	if sc.Settings == nil || r.Failed("backends") {
+	if sc.Settings == nil || r.Failed("backends") || !sc.namesAreGood(r) {
 		return
 	}
 	var simulated []string
@@ -64,9 +65,16 @@ func (sc *Scenario) checkSettings(r *form.Report) {
 	for i := range sc.Settings.Upstreams {
 		u := &sc.Settings.Upstreams[i]
 		for _, b := range u.Backends {
-			if !slices.Contains(simulated, b.Address) {
+			for _, address := range sc.behind(b.Address) {
+				if slices.Contains(simulated, address) {
+					continue
+				}
+				what := b.Address
+				if address != what {
+					what += " (" + address + ")"
+				}
 				r.FailAt(r.Line("backends"), "", "backends: the upstream %s has the backend %s, which is not simulated; "+
-					"add {address: %q}", u.Name, b.Address, b.Address)
+					"add {address: %q}", u.Name, what, address)
 			}
 		}
 	}
@@ -77,10 +85,12 @@ func (sc *Scenario) checkSettings(r *form.Report) {
 	}
 }
 
+// hasBackend says whether an upstream leads to a simulated backend, by its address, by a name, or by what a fault makes of
+// a name.
 func (sc *Scenario) hasBackend(address string) bool {
 	for i := range sc.Settings.Upstreams {
 		for _, b := range sc.Settings.Upstreams[i].Backends {
-			if b.Address == address {
+			if slices.Contains(sc.behind(b.Address), address) || slices.Contains(sc.insteadOf(b.Address), address) {
 				return true
 			}
 		}
@@ -149,7 +159,9 @@ func (sc *Scenario) asked() map[string]bool {
 	for i := range sc.Settings.Upstreams {
 		u := &sc.Settings.Upstreams[i]
 		for k := range u.Backends {
-			out[u.Backends[k].Address] = out[u.Backends[k].Address] || groups[u.Name]
+			// Of several addresses of a name the first one that takes the dial is asked, and the others may never be.
+			first := sc.behind(u.Backends[k].Address)[0]
+			out[first] = out[first] || groups[u.Name]
 		}
 	}
 	return out
@@ -199,6 +211,9 @@ func (sc *Scenario) checkFault(r *form.Report, path string, f *Fault) {
 	case r.Skipped(inside):
 	case f.Kind == Refuse:
 		sc.checkHost(r, form.Join(inside, "host"), f.Host, append(sc.hosts(), "*"))
+	case f.Kind == DNSSlow:
+	case f.onName():
+		sc.checkLookup(r, form.Join(inside, "name"), f.Domain)
 	case f.onHost():
 		sc.checkHost(r, form.Join(inside, "host"), f.Host, sc.backendHosts())
 	default:

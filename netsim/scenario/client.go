@@ -2,7 +2,9 @@ package scenario
 
 import (
 	"math/rand/v2"
+	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +21,7 @@ type generator struct {
 	clk     clock.Clock
 	host    *netsim.Host
 	target  string // of the proxy's listener
+	address string // the same, as an address, so that faults of names meet the proxy alone
 	framing http1.Framing
 	body    []byte
 	rnd     *rand.Rand
@@ -33,6 +36,10 @@ type generator struct {
 func newGenerator(r *run, cfg *Client, target string) *generator {
 	g := &generator{r: r, cfg: cfg, clk: r.clk, host: r.sim.Host(cfg.Name, ""), target: target,
 		rnd: r.sim.Rand("client/" + cfg.Name), framing: http1.NoBody}
+	g.address = target
+	if port, ok := strings.CutPrefix(target, ProxyName+":"); ok {
+		g.address = net.JoinHostPort(ProxyAddr, port)
+	}
 	if cfg.BodyBytes > 0 {
 		g.framing, g.body = http1.ContentLength, make([]byte, cfg.BodyBytes)
 		for i := range g.body {

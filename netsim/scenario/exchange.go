@@ -62,7 +62,7 @@ func (c *clientConn) close() {
 func (g *generator) dial(deadline time.Time) (*clientConn, string) {
 	ctx, cancel := g.clk.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	nc, err := g.host.DialContext(ctx, "tcp", g.target)
+	nc, err := g.host.DialContext(ctx, "tcp", g.address)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:

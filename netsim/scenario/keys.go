@@ -39,6 +39,7 @@ func (sc *Scenario) form() form.Form {
 		{Key: "duration", Value: optional{form.Duration(&sc.Duration, time.Second, day),
 			func() bool { return sc.Duration == 0 }}},
 		{Key: "proxy", Value: proxyValue{sc: sc}},
+		{Key: "dns", Value: dnsValue{p: &sc.DNS}},
 		{Key: "backends", Value: form.List(&sc.Backends, maxItems, defaultBackend, (*Backend).form)},
 		{Key: "network", Value: form.Form{
 			{Key: "default", Value: form.Form(sc.Network.Default.keys())},
@@ -122,19 +123,25 @@ type proxyValue struct {
 
 func (v proxyValue) Read(r *form.Report, path string, n *yaml.Node) {
 	n = follow(n)
-	if n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == "config" {
-		before := form.Form{{Key: "config", Value: form.String(&v.sc.conf, nil)}}
-		before.Read(r, path, n)
-		if file := form.Join(path, "config"); !r.Failed(file) {
-			v.sc.loadSettings(r, file)
-		}
-		return
-	}
 	if n.Kind != yaml.MappingNode {
 		r.Fail(path, "want {config: FILE}, or the proxy's configuration itself")
 		return
 	}
-	c, err := config.ParseNode(r.File, n)
+	sources := form.Form{{Key: "env", Value: textsValue{p: &v.sc.Env, check: checkVariable}},
+		{Key: "files", Value: textsValue{p: &v.sc.Files}}}
+	before := mistakes(r)
+	if mapped(n, "config") != nil {
+		append(sources, form.Field{Key: "config", Value: form.String(&v.sc.conf, nil)}).Read(r, path, n)
+		if mistakes(r) == before {
+			v.sc.loadSettings(r, form.Join(path, "config"))
+		}
+		return
+	}
+	given, rest := without(n, "env", "files")
+	if sources.Read(r, path, given); mistakes(r) > before {
+		return // whatever the configuration lacks may follow from that
+	}
+	c, err := config.ParseNode(r.File, rest, v.sc.sources())
 	v.sc.Settings = c
 	var all config.Errors
 	if errors.As(err, &all) {

@@ -27,9 +27,10 @@ type run struct {
 	clients []*generator
 	server  *proxy.Server
 
-	work sync.WaitGroup // the fault driver and the checker of laws
-	stop []func()       // ends a fault, by index; used by the driver and, when that has ended, by Run
-	down map[string]int // how many faults keep a machine down; the driver's own
+	work sync.WaitGroup  // the fault driver and the checker of laws
+	stop []func()        // ends a fault, by index; used by the driver and, when that has ended, by Run
+	down map[string]int  // how many faults keep a machine down; the driver's own
+	slow []time.Duration // what the faults that last make a lookup take; the driver's own
 
 	mu       sync.Mutex // never held over a wait
 	out      outcome
@@ -80,6 +81,9 @@ func (r *run) setUp() {
 	for i := range r.sc.Network.Links {
 		l := &r.sc.Network.Links[i]
 		r.sim.SetLink(l.Between[0], l.Between[1], netsim.Link{Latency: l.Latency, Jitter: l.Jitter, Loss: l.Loss})
+	}
+	for i := range r.sc.DNS {
+		r.sim.SetDNS(r.sc.DNS[i].Name, r.sc.DNS[i].Addresses...)
 	}
 	r.served = make([]bool, len(r.servers))
 	if last, ends := lastEnd(r.sc.Faults); ends {

@@ -35,6 +35,12 @@ type Scenario struct {
 	Duration time.Duration
 	// Settings are the proxy's, from the file that proxy.config names or from the mapping proxy itself.
 	Settings *config.Config
+	// Env and Files are what ${NAME} and ${file:PATH} in the proxy's configuration lead to, since a run must not depend on
+	// the machine that it runs on. Keys proxy.env and proxy.files: a mapping from names, or from paths as the
+	// configuration writes them, to text; at most 1000 each.
+	Env, Files map[string]string
+	// DNS holds the names of backends, and their addresses. At most 1000.
+	DNS []DNSName
 	// Backends are the simulated servers, one for each backend address of Settings.
 	Backends []Backend
 	// Network describes the links between the machines.
@@ -46,9 +52,19 @@ type Scenario struct {
 	// Expect is what must hold for the verdict to pass, at most 100.
 	Expect []Expectation
 
-	file string // the name that the scenario was read under
-	seed int    // as read
-	conf string // key proxy.config: where the settings are, relative to file
+	file string   // the name that the scenario was read under
+	seed int      // as read
+	conf string   // key proxy.config: where the settings are, relative to file
+	used []string // references that the settings had, and what stood for them
+}
+
+// DNSName is a record of the simulated name server. The proxy asks it at each dial of a backend that has a name, as a Go
+// program does that has no cache; lookups take no time unless a fault makes them slow.
+type DNSName struct {
+	// Name is the name, as the proxy's configuration has it. Case and a dot at its end do not matter.
+	Name string
+	// Addresses are its IP addresses, 1 to 16, which are tried in this order. Each is that of a simulated backend.
+	Addresses []string
 }
 
 // Backend is one simulated HTTP server. It echoes the X-Nonce field of each request. A request without one is a
@@ -160,18 +176,22 @@ func Parse(name string, data []byte) (*Scenario, error) {
 
 // UseConfig replaces the proxy's settings by those of another file, so that one scenario can judge several
 // configurations. Every backend of them must be simulated. An error leaves the scenario as it was.
+//
+// Its references lead to the Env and the Files of the scenario.
 func (sc *Scenario) UseConfig(path string) error {
-	c, err := config.Load(path)
+	old, conf, used := sc.Settings, sc.conf, sc.used
+	sc.used = nil
+	c, err := config.LoadFrom(path, sc.sources())
 	if err != nil {
+		sc.used = used
 		return err
 	}
-	old := sc.Settings
-	sc.Settings = c
+	sc.Settings, sc.conf = c, path
 	var r form.Report
 	sc.checkSettings(&r)
 	sc.checkClients(&r)
 	if err := r.Err(); err != nil {
-		sc.Settings = old
+		sc.Settings, sc.conf, sc.used = old, conf, used
 		return fmt.Errorf("%s does not fit the scenario %s: %w", path, sc.Name, err)
 	}
 	return nil
@@ -183,7 +203,7 @@ func (sc *Scenario) loadSettings(r *form.Report, path string) {
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(filepath.Dir(sc.file), file)
 	}
-	c, err := config.Load(file)
+	c, err := config.LoadFrom(file, sc.sources())
 	sc.Settings = c
 	var all config.Errors
 	switch {

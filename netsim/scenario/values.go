@@ -248,6 +248,20 @@ func (v optional) Check(r *form.Report, path string) {
 	}
 }
 
+// orDefault is a word that has a default.
+type orDefault struct {
+	p        *string
+	standsIn string
+	form.Value
+}
+
+func (v orDefault) Check(r *form.Report, path string) {
+	if *v.p == "" {
+		*v.p = v.standsIn
+	}
+	v.Value.Check(r, path)
+}
+
 // faultsValue is the list of faults. It is not a form.List because a fault is one of several forms.
 type faultsValue struct {
 	readOnly

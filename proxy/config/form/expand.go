@@ -26,6 +26,8 @@ type Sources struct {
 	// File reads a file, or no more than a byte above MaxFileBytes of it. Its error is told to the person who wrote the
 	// path. Nil: there is no file.
 	File func(path string) ([]byte, error)
+	// Hint is added to the message about a variable that is not set: where to set it. Optional.
+	Hint string
 }
 
 // taken is the tag of a value that has taken text in. It is text to who wants text, and a number to who wants one, as the
@@ -148,7 +150,11 @@ func (e *expander) reference(inner string) (string, error) {
 	case hasDefault && value == "":
 		return standIn, nil
 	case !set:
-		return "", fmt.Errorf("the variable %s is not set; ${%s:-default} has a value for that case", clip(name), clip(name))
+		hint := ""
+		if e.src.Hint != "" {
+			hint = "; " + e.src.Hint
+		}
+		return "", fmt.Errorf("the variable %s is not set; ${%s:-default} has a value for that case%s", clip(name), clip(name), hint)
 	}
 	return value, nil
 }
