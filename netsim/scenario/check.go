@@ -26,6 +26,7 @@ func (sc *Scenario) check(r *form.Report) {
 	for i := range sc.Faults {
 		sc.checkFault(r, form.Index("faults", i), &sc.Faults[i])
 	}
+	sc.checkRandom(r)
 	sc.checkExpect(r)
 }
 
@@ -223,7 +224,7 @@ func (sc *Scenario) checkFault(r *form.Report, path string, f *Fault) {
 
 // checkExpect refuses what this scenario can never tell.
 func (sc *Scenario) checkExpect(r *form.Report) {
-	ending := false
+	ending, some := sc.Random != nil, sc.Random != nil || len(sc.Faults) > 0
 	for i := range sc.Faults {
 		_, ends := sc.Faults[i].ends()
 		ending = ending || ends
@@ -231,7 +232,7 @@ func (sc *Scenario) checkExpect(r *form.Report) {
 	for _, e := range sc.Expect {
 		switch {
 		case r.Failed("faults"):
-		case e.Metric == metricFailover && len(sc.Faults) == 0:
+		case e.Metric == metricFailover && !some:
 			r.FailAt(e.line, "", "expect: %s needs a fault", e.Metric)
 		case e.Metric == metricRecovery && !ending:
 			r.FailAt(e.line, "", "expect: %s needs a fault that ends", e.Metric)

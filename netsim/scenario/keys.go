@@ -47,6 +47,7 @@ func (sc *Scenario) form() form.Form {
 		}},
 		{Key: "clients", Value: form.List(&sc.Clients, 100, defaultClient, (*Client).form)},
 		{Key: "faults", Value: faultsValue{p: &sc.Faults}},
+		{Key: "random_faults", Value: form.Optional(&sc.Random, defaultRandomFaults, (*RandomFaults).form)},
 		{Key: "expect", Value: expectValue{p: &sc.Expect}},
 	}
 }

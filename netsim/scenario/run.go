@@ -58,7 +58,9 @@ func Run(sim *netsim.Sim, sc *Scenario) *Verdict {
 	return r.verdict(drained)
 }
 
-func newRun(sim *netsim.Sim, sc *Scenario) *run {
+func newRun(sim *netsim.Sim, given *Scenario) *run {
+	sc := new(*given) // the drawn faults are the run's and not the scenario's
+	sc.Faults = append(slices.Clone(given.Faults), given.drawn(sim.Seed())...)
 	r := &run{sc: sc, sim: sim, clk: sim.Clock(), told: make(map[string]bool), down: make(map[string]int), since: -1}
 	r.out.failed = make(map[string]int)
 	r.rec = newRecording(sc.Duration)
@@ -86,6 +88,9 @@ func (r *run) setUp() {
 		r.sim.SetDNS(r.sc.DNS[i].Name, r.sc.DNS[i].Addresses...)
 	}
 	r.served = make([]bool, len(r.servers))
+	if len(r.sc.Faults) == 0 && r.sc.Random != nil {
+		r.out.recovery = 0 // none was drawn, so there is nothing to recover from
+	}
 	if last, ends := lastEnd(r.sc.Faults); ends {
 		r.since = last
 		r.out.recovery = math.Inf(1)

@@ -49,6 +49,8 @@ type Scenario struct {
 	Clients []Client
 	// Faults are what goes wrong, at most 1000.
 	Faults []Fault
+	// Random are more of them, drawn from the seed. Key random_faults, default none.
+	Random *RandomFaults
 	// Expect is what must hold for the verdict to pass, at most 100.
 	Expect []Expectation
 

@@ -81,6 +81,9 @@ func (r *run) verdict(drained time.Duration) *Verdict {
 	o := &r.out
 	o.finish()
 	o.failover = failoverOf(r.sc.Faults, r.sc.Duration, o.failures)
+	if len(r.sc.Faults) == 0 && r.sc.Random != nil {
+		o.failover = 0 // none was drawn
+	}
 	v := &Verdict{
 		Name: r.sc.Name, Seed: r.sim.Seed(), TraceHash: fmt.Sprintf("%016x", r.sim.Hash()), Events: r.sim.Events(),
 		VirtualSeconds: inSeconds(drained), Replaced: r.sc.replaced(),
