@@ -127,9 +127,7 @@ func (sc *Scenario) checkClients(r *form.Report) {
 		}
 		c.Arrivals.Think.check(r, form.Join(arrivals, "think"))
 		c.Arrivals.check(r, arrivals, sc.Duration)
-		if c.Method == "HEAD" || c.Method == "CONNECT" {
-			r.Fail(form.Join(path, "method"), "%s is not simulated", c.Method)
-		}
+		c.checkMix(r, path)
 		if sc.Settings != nil && c.To != "" {
 			addresses := sc.listeners()
 			if !slices.Contains(addresses, c.To) {

@@ -85,6 +85,10 @@ func (c *Client) form() form.Form {
 		{Key: "method", Value: form.String(&c.Method, valid(http1.ValidMethod, "an HTTP method"))},
 		{Key: "path", Value: form.String(&c.Path, valid(http1.ValidPath, "a path such as /index.html"))},
 		{Key: "body_bytes", Value: form.Size(&c.BodyBytes, 0, maxBody)},
+		{Key: "requests", Value: form.List(&c.Requests, 100, defaultRequest, (*Request).form)},
+		{Key: "retries", Value: form.Int(&c.Retries, 0, 10)},
+		{Key: "backoff", Value: c.Backoff.form()},
+		{Key: "read_rate", Value: byteRateValue{p: &c.ReadRate}},
 		{Key: "connections", Value: form.Int(&c.Connections, 1, 100_000)},
 		{Key: "to", Value: form.String(&c.To, nil)},
 	}

@@ -126,6 +126,19 @@ type Client struct {
 	Method, Path string
 	// BodyBytes is the length of each request's body. Key body_bytes, default 0, from 0 to 16MiB.
 	BodyBytes int
+	// Requests are a mix, in place of Method, Path and BodyBytes, which are one kind. Key requests, default none, at most
+	// 100.
+	Requests []Request
+	// Retries is how often a request that fails is made again: after every failure but an answer of 4xx. It stays one
+	// request, which is answered or fails with its last try; Timeout then bounds each try. Key retries, default 0, from 0
+	// to 10.
+	Retries int
+	// Backoff is the wait before the first further try; before each later one it is drawn anew and doubled, to an hour at
+	// most. Key backoff, default 0.
+	Backoff Distribution
+	// ReadRate makes it read answers no faster than so many bytes per second. Key read_rate, written 10KiB/s, default off
+	// (0), from 1 to 1GiB/s.
+	ReadRate int
 	// Connections is how many idle connections an open-loop client keeps for reuse, the youngest first; when
 	// none is idle it opens another one. Key connections, default 1000, from 1 to 100000.
 	Connections int

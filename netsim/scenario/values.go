@@ -128,6 +128,28 @@ func (v rateValue) Read(r *form.Report, path string, n *yaml.Node) {
 
 func (rateValue) Check(*form.Report, string) {}
 
+// byteRateValue is a number of bytes in a second: 10KiB/s.
+type byteRateValue struct {
+	readOnly
+	p *int
+}
+
+func (v byteRateValue) Read(r *form.Report, path string, n *yaml.Node) {
+	text, _ := scalar(n)
+	size, timely := strings.CutSuffix(text, "/s")
+	if !timely {
+		r.Fail(path, "want bytes per second, such as 10KiB/s")
+		return
+	}
+	plain := yaml.Node{Kind: yaml.ScalarNode, Value: size, Line: n.Line}
+	bytes := form.Size(v.p, 1, 1<<30)
+	if bytes.Read(r, path, &plain); !r.Failed(path) {
+		bytes.Check(r, path)
+	}
+}
+
+func (byteRateValue) Check(*form.Report, string) {}
+
 // betweenValue is a list of two machines. Whether they exist is checked when all of them are known.
 type betweenValue struct {
 	readOnly
@@ -246,6 +268,17 @@ func (v optional) Check(r *form.Report, path string) {
 	if !v.missing() {
 		v.Value.Check(r, path)
 	}
+}
+
+// sizeValue is a plain size, which is both ends of a range.
+type sizeValue struct {
+	form.Value
+	s *Sizes
+}
+
+func (v sizeValue) Read(r *form.Report, path string, n *yaml.Node) {
+	v.Value.Read(r, path, n)
+	v.s.Min = v.s.Max
 }
 
 // orDefault is a word that has a default.
