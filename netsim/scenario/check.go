@@ -50,7 +50,31 @@ func (sc *Scenario) checkBackends(r *form.Report) {
 			r.Fail(address, "wants the name or the address of one machine")
 		}
 		seen[b.Address] = i
-		b.Service.check(r, form.Join(path, "service"))
+		b.checkService(r, path)
+	}
+}
+
+// checkService tells what the keys about a backend's answers do to each other.
+func (b *Backend) checkService(r *form.Report, path string) {
+	b.Service.check(r, form.Join(path, "service"))
+	b.ErrorService.check(r, form.Join(path, "error_service"))
+	cold := form.Join(path, "cold")
+	require := func(key string, missing bool) {
+		if at := form.Join(cold, key); missing && r.Given(cold) && !r.Failed(at) && !r.Skipped(cold) {
+			r.Fail(at, "is required beside the other one, such as {for: 30s, factor: 10}")
+		}
+	}
+	require("for", b.Cold.For == 0)
+	require("factor", b.Cold.Factor == 0)
+	for i := range b.Paths {
+		p := &b.Paths[i]
+		at := form.Index(form.Join(path, "paths"), i)
+		p.Service.check(r, form.Join(at, "service"))
+		for k := range i {
+			if earlier := b.Paths[k].Prefix; under([]byte(p.Prefix), earlier) && earlier != "" {
+				r.Fail(form.Join(at, "prefix"), "is never reached: paths[%d] takes everything under %s", k, earlier)
+			}
+		}
 	}
 }
 

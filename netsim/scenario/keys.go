@@ -59,8 +59,25 @@ func (b *Backend) form() form.Form {
 		{Key: "concurrency", Value: form.Int(&b.Concurrency, 1, 100_000)},
 		{Key: "body_bytes", Value: form.Size(&b.BodyBytes, 0, maxBody)},
 		{Key: "error_rate", Value: shareValue{p: &b.ErrorRate}},
+		{Key: "error_service", Value: b.ErrorService.form()},
+		{Key: "stall_rate", Value: shareValue{p: &b.StallRate}},
+		{Key: "paths", Value: form.List(&b.Paths, 100, func() BackendPath { return BackendPath{ErrorRate: -1, BodyBytes: -1} },
+			(*BackendPath).form)},
+		{Key: "cold", Value: form.Form{
+			{Key: "for", Value: optional{form.Duration(&b.Cold.For, tick, day), func() bool { return b.Cold.For == 0 }}},
+			{Key: "factor", Value: factorValue{p: &b.Cold.Factor}},
+		}},
 		{Key: "close_after_requests", Value: form.IntOrOff(&b.CloseAfterRequests, 1, 1_000_000, 0)},
 		{Key: "close_idle_after", Value: form.DurationOrOff(&b.CloseIdleAfter, tick, day, 0)},
+	}
+}
+
+func (p *BackendPath) form() form.Form {
+	return form.Form{
+		{Key: "prefix", Value: form.String(&p.Prefix, valid(http1.ValidPath, "a beginning of paths, such as /slow"))},
+		{Key: "service", Value: p.Service.form()},
+		{Key: "error_rate", Value: shareValue{p: &p.ErrorRate}},
+		{Key: "body_bytes", Value: optional{form.Size(&p.BodyBytes, 0, maxBody), func() bool { return p.BodyBytes == -1 }}},
 	}
 }
 

@@ -48,6 +48,10 @@ func (s *Sizes) form() form.Value {
 
 func (s *Sizes) check(r *form.Report, path string) {
 	low := form.Join(form.Join(path, Uniform), "min")
+	if min(s.Min, s.Max) < 0 || max(s.Min, s.Max) > maxBody {
+		r.Fail(path, "must be between 0 and 16MiB")
+		return
+	}
 	if s.Min > s.Max && !r.Failed(low, form.Join(form.Join(path, Uniform), "max")) {
 		r.Fail(low, "is more than max (%d > %d)", s.Min, s.Max)
 	}

@@ -84,12 +84,45 @@ type Backend struct {
 	BodyBytes int
 	// ErrorRate is the share of requests answered 503, from 0 to 1. Key error_rate, default 0.
 	ErrorRate float64
+	// ErrorService is how long such a request takes. Key error_service, default (no Kind) as long as any other.
+	ErrorService Distribution
+	// StallRate is the share of requests of whose answer only the head and half of the body come, and then nothing more: the
+	// connection stays open, and the place of Concurrency taken, until the peer ends it. From 0 to 1. Key stall_rate,
+	// default 0.
+	StallRate float64
+	// Paths are those for which other settings hold. Of several that fit a request the first in the list counts. Key
+	// paths, at most 100.
+	Paths []BackendPath
+	// Cold makes service times longer at first, as with empty caches. Key cold, default off.
+	Cold Cold
 	// CloseAfterRequests ends a connection in order, with its last answer, after so many requests. Key
 	// close_after_requests, default off (0), from 1 to 1000000.
 	CloseAfterRequests int
 	// CloseIdleAfter closes a connection on which no request has come for so long, without a word before: the
 	// race of every keep-alive. Key close_idle_after, default off (0), from 1ms to 24h.
 	CloseIdleAfter time.Duration
+}
+
+// BackendPath is how a backend serves a part of its paths. What a file leaves out is as for all others.
+type BackendPath struct {
+	// Prefix is a beginning of the path, by whole segments: /slow is one of /slow and /slow/1 and not of /slower.
+	// Required.
+	Prefix string
+	// Service is how long such a request takes. Key service, default (no Kind) the backend's.
+	Service Distribution
+	// ErrorRate is the share of such requests answered 503, from 0 to 1. Key error_rate, default (-1) the backend's.
+	ErrorRate float64
+	// BodyBytes is the length of the answer's body. Key body_bytes, default (-1) the backend's, from 0 to 16MiB.
+	BodyBytes int
+}
+
+// Cold is the time after a start in which a service is slow: its factor falls evenly from Factor to 1.
+type Cold struct {
+	// For is how long it takes to become warm, from the beginning and from each restart of the service. Key for, from 1ms to
+	// 24h; required.
+	For time.Duration
+	// Factor is by how much longer requests take just after a start. Key factor, from 1 to 1000; required.
+	Factor float64
 }
 
 // Network describes all links. A link is the same both ways.

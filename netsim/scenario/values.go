@@ -78,6 +78,24 @@ func (v shareValue) Read(r *form.Report, path string, n *yaml.Node) {
 
 func (shareValue) Check(*form.Report, string) {}
 
+// factorValue is a number from 1 to 1000.
+type factorValue struct {
+	readOnly
+	p *float64
+}
+
+func (v factorValue) Read(r *form.Report, path string, n *yaml.Node) {
+	text, _ := scalar(n)
+	x, ok := number(text)
+	if !ok || x < 1 || x > 1000 {
+		r.Fail(path, "want a number from 1 to 1000, such as 10")
+		return
+	}
+	*v.p = x
+}
+
+func (factorValue) Check(*form.Report, string) {}
+
 // number reads a plain decimal number that is not negative: no sign, no exponent, no infinity.
 func number(s string) (float64, bool) {
 	if s == "" || len(s) > 32 || strings.Trim(s, "0123456789.") != "" {
