@@ -29,13 +29,15 @@ type generator struct {
 
 	mu     sync.Mutex // never held over a wait
 	n      int        // requests so far
+	purse  float64    // retries that the budget allows
 	idle   []*clientConn
 	closed bool
 }
 
 func newGenerator(r *run, cfg *Client, target string) *generator {
 	g := &generator{r: r, cfg: cfg, clk: r.clk, host: r.sim.Host(cfg.Name, ""), target: target,
-		rnd: r.sim.Rand("client/" + cfg.Name), chance: r.sim.Rand("client/" + cfg.Name + "/requests"), mix: cfg.mix()}
+		rnd: r.sim.Rand("client/" + cfg.Name), chance: r.sim.Rand("client/" + cfg.Name + "/requests"), mix: cfg.mix(),
+		purse: maxPurse}
 	g.address = target
 	if port, ok := strings.CutPrefix(target, ProxyName+":"); ok {
 		g.address = net.JoinHostPort(ProxyAddr, port)
@@ -104,7 +106,7 @@ func (g *generator) request(c *clientConn, q ask, now time.Time) (_ *clientConn,
 		if c != nil {
 			status, failure, keep = g.exchange(c, q, deadline)
 		}
-		if !again(failure) || try > g.cfg.Retries {
+		if !again(failure) || try > g.cfg.Retries || !g.mayRetry() {
 			g.ended(q.n, began, status, failure)
 			return c, keep
 		}
@@ -168,6 +170,7 @@ func (g *generator) begin(chance *rand.Rand) ask {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.n++
+	g.purse = min(g.purse+g.cfg.RetryBudget, maxPurse)
 	kind, size := g.mix.draw(chance)
 	return ask{g.n, kind, size}
 }

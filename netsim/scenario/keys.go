@@ -105,6 +105,7 @@ func (c *Client) form() form.Form {
 		{Key: "requests", Value: form.List(&c.Requests, 100, defaultRequest, (*Request).form)},
 		{Key: "retries", Value: form.Int(&c.Retries, 0, 10)},
 		{Key: "backoff", Value: c.Backoff.form()},
+		{Key: "retry_budget", Value: shareValue{p: &c.RetryBudget}},
 		{Key: "read_rate", Value: byteRateValue{p: &c.ReadRate}},
 		{Key: "connections", Value: form.Int(&c.Connections, 1, 100_000)},
 		{Key: "to", Value: form.String(&c.To, nil)},

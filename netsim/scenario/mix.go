@@ -131,6 +131,9 @@ func (c *Client) checkMix(r *form.Report, path string) {
 	if c.Retries == 0 && r.Given(backoff) {
 		r.Fail(backoff, "means nothing without retries")
 	}
+	if budget := form.Join(path, "retry_budget"); c.Retries == 0 && r.Given(budget) {
+		r.Fail(budget, "means nothing without retries")
+	}
 	c.Backoff.check(r, backoff)
 }
 
@@ -142,6 +145,23 @@ func again(failure string) bool {
 // backoff is how long a client waits before it makes a request for that further time, from 1 on: twice as long each time.
 func (c *Client) backoff(rnd *rand.Rand, try int) time.Duration {
 	return min(c.Backoff.draw(rnd)<<(try-1), maxDraw)
+}
+
+// maxPurse is how many retries a budget may save up.
+const maxPurse = 10
+
+// mayRetry takes a retry out of the purse of the budget, if there is one in it.
+func (g *generator) mayRetry() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cfg.RetryBudget == 0 {
+		return true
+	}
+	if g.purse < 1 {
+		return false
+	}
+	g.purse--
+	return true
 }
 
 // slowConn reads no faster than at a rate: a client at the end of a thin line, or one that does something with each piece.

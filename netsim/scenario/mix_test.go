@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -129,15 +130,17 @@ func TestAnAnswerThatStallsHoldsItsConnectionAndItsPlace(t *testing.T) {
 	}
 }
 
-func TestARetriedRequestCountsOnceAndIsJudgedByItsLastTry(t *testing.T) {
-	figure := func(v *Verdict, name string) float64 {
-		for _, f := range v.Figures() {
-			if f.Name == name {
-				return f.Value
-			}
+// figure is one figure of a verdict.
+func figure(v *Verdict, name string) float64 {
+	for _, f := range v.Figures() {
+		if f.Name == name {
+			return f.Value
 		}
-		return -1
 	}
+	return math.NaN()
+}
+
+func TestARetriedRequestCountsOnceAndIsJudgedByItsLastTry(t *testing.T) {
 	const client = "[{name: web, arrivals: {poisson: 50/s}, timeout: 1s, retries: RETRIES, backoff: 10ms}]"
 	with := func(retries string, more ...string) *Verdict {
 		clients := strings.Replace(client, "RETRIES", retries, 1)
@@ -163,6 +166,17 @@ func TestARetriedRequestCountsOnceAndIsJudgedByItsLastTry(t *testing.T) {
 		worst = max(worst, s)
 	}
 	require.InDelta(t, 3*0.5+0.2+0.4, worst, 0.01)
+}
+
+func TestARetryBudgetBoundsTheRetriesToItsShare(t *testing.T) {
+	with := func(budget string) *Verdict {
+		return execute(t, false, "backends", three(", error_rate: 100%"), "clients",
+			"[{name: web, arrivals: {constant: 50/s}, retries: 3"+budget+"}]")
+	}
+	none, some := with(""), with(", retry_budget: 20%")
+	require.Equal(t, 3*none.Requests, int(figure(none, "client_retries")))
+	require.Equal(t, some.Requests, none.Requests)
+	require.InDelta(t, float64(some.Requests)*0.2+maxPurse, figure(some, "client_retries"), 2, "a full purse, and a fifth of the requests")
 }
 
 // failedAfter lists how long the failed requests took, in seconds, as the trace tells it.
@@ -212,6 +226,9 @@ func TestMistakesAboutClientsAndBackendsAreToldOnce(t *testing.T) {
 		{client("retries: 10, backoff: 1h"), ""},
 		{client("retries: 1, backoff: 61m"), "clients[0].backoff.constant: must be between 0s and 1h; got 1h1m"},
 		{client("backoff: 1s"), "clients[0].backoff: means nothing without retries"},
+		{client("retry_budget: 20%"), "clients[0].retry_budget: means nothing without retries"},
+		{client("retries: 1, retry_budget: 101%"), "clients[0].retry_budget: want a share from 0 to 1"},
+		{client("retries: 1, retry_budget: 100%"), ""},
 		{client("read_rate: 10KiB"), "clients[0].read_rate: want bytes per second, such as 10KiB/s"},
 		{client("read_rate: 0/s"), "clients[0].read_rate: must be between 1 and 1GiB; got 0"},
 		{client("read_rate: 1GiB/s"), ""},

@@ -169,6 +169,10 @@ type Client struct {
 	// Backoff is the wait before the first further try; before each later one it is drawn anew and doubled, to an hour at
 	// most. Key backoff, default 0.
 	Backoff Distribution
+	// RetryBudget bounds the retries to this share of the requests: each request adds so much to a purse that holds ten
+	// retries at most and is full at first, and each retry takes one out of it. Key retry_budget, written 20%, default off
+	// (0), from 0 to 1.
+	RetryBudget float64
 	// ReadRate makes it read answers no faster than so many bytes per second. Key read_rate, written 10KiB/s, default off
 	// (0), from 1 to 1GiB/s.
 	ReadRate int
