@@ -183,7 +183,7 @@ func (sc *Scenario) asked() map[string]bool {
 		u := &sc.Settings.Upstreams[i]
 		for k := range u.Backends {
 			// Of several addresses of a name the first one that takes the dial is asked, and the others may never be.
-			first := sc.behind(u.Backends[k].Address)[0]
+			first := sc.lastBehind(u.Backends[k].Address)
 			out[first] = out[first] || groups[u.Name]
 		}
 	}

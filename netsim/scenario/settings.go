@@ -87,6 +87,18 @@ func (sc *Scenario) insteadOf(address string) []string {
 	return out
 }
 
+// lastBehind is the first of those that it has in the end.
+func (sc *Scenario) lastBehind(address string) string {
+	first := sc.behind(address)[0]
+	for i := range sc.Faults {
+		f := &sc.Faults[i]
+		if _, ends := f.ends(); !ends && f.Kind == DNSChange && sameName(f.Domain, hostOf(address)) {
+			first = withPort(f.Addresses, address)[0]
+		}
+	}
+	return first
+}
+
 func withPort(hosts []string, address string) []string {
 	_, port, _ := net.SplitHostPort(address)
 	out := make([]string, len(hosts))
