@@ -12,7 +12,10 @@ type FaultKind struct {
 }
 
 // FaultKinds describes every kind of fault, in the order of their names. The slice is the caller's own.
-func FaultKinds() []FaultKind {
+func FaultKinds() []FaultKind { return append(kindsToDrip(), kindsFromIdleForget()...) }
+
+// kindsToDrip is the first half of the alphabet.
+func kindsToDrip() []FaultKind {
 	return []FaultKind{
 		{Clog, "Packets between two machines are held back, and all let go at the end. " +
 			"Nothing is lost and nothing is reset: whoever waits long enough gets everything, late and at once. Senders whose packets are " +
@@ -45,6 +48,12 @@ func FaultKinds() []FaultKind {
 			"Everything comes, slowly: a head of some hundred bytes takes seconds. Timeouts that count from byte to byte never fire, and " +
 			"connections are held for as long as the peer likes. It is met as a mobile client at the edge of its cell, or a slowloris attack.",
 			"{at: 40s, for: 20s, drip: {between: [proxy, 10.0.0.1], bytes_per_second: 500}}"},
+	}
+}
+
+// kindsFromIdleForget is the second half.
+func kindsFromIdleForget() []FaultKind {
+	return []FaultKind{
 		{IdleForget, "A middlebox forgets connections that have carried nothing for a while. " +
 			"The next packet vanishes, or is answered with RST where reset is set, while both ends hold the connection for open. " +
 			"A request on such a pooled connection waits in vain. It is met as NAT gateways and firewalls with idle timeouts: " +
