@@ -41,8 +41,8 @@
 // draws none has recovered at once.
 //
 // Clocks that jump are not among the faults. A Go program compares instants by their monotonic reading, which a
-// jump does not touch, and the times of a simulation have none: the proxy would miss deadlines that it meets in
-// reality, and a backend here looks at no clock that a client could see.
+// jump does not touch, and the times of a simulation have none: a proxy with netsim's wrong clock would end
+// timeouts at instants at which it does not end them in reality. A backend here tells nobody what time it is.
 //
 // # Metrics
 //

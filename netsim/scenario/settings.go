@@ -29,7 +29,7 @@ func (sc *Scenario) sources() config.Sources {
 			if ok {
 				note("${" + name + "} is " + value)
 			} else {
-				note("${" + name + "} is not set")
+				note("${" + name + "} is not set, so its default stands")
 			}
 			return value, ok
 		},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -63,13 +64,13 @@ func TestAProductionConfigurationRunsUnchangedAndTheVerdictListsWhatWasReplaced(
 		"the operators' page at 127.0.0.1:9901 is off",
 		"the listener 192.0.2.7:8080 is port 8080 of the machine proxy",
 		"${API_HOST} is api.internal",
-		"${API_PORT} is not set",
+		"${API_PORT} is not set, so its default stands",
 		"${file:/run/secrets/patience} is the text of proxy.files",
 		"${MAX} is 7",
 		"the name api.internal is 10.0.0.1",
 		"the name standby.internal is 10.0.0.2, 10.0.0.3",
 	}, v.Replaced)
-	require.Contains(t, v.Text(), "\n  replaced: ${API_HOST} is api.internal\n  replaced: ${API_PORT} is not set\n")
+	require.Contains(t, v.Text(), "\n  replaced: ${API_HOST} is api.internal\n  replaced: ${API_PORT} is not set, so its default stands\n")
 	raw, err := json.Marshal(v)
 	require.NoError(t, err)
 	require.Contains(t, string(raw), `"replaced":["the operators' page at 127.0.0.1:9901 is off"`)
@@ -114,29 +115,45 @@ func TestMistakesAboutReferencesAndNamesAreToldWithTheirLines(t *testing.T) {
 		replace []string
 		want    string
 	}{
-		"not set": {[]string{", MAX: 7", ""}, "over.yaml:4: proxy.config: DIR/production.yaml:8: upstreams.api.pool.max_connections: " +
-			"the variable MAX is not set; ${MAX:-default} has a value for that case; proxy.env of the scenario sets it"},
-		"no file": {[]string{"/run/secrets/patience:", "/run/secrets/x:"}, "over.yaml:4: proxy.config: DIR/production.yaml:7: " +
-			"upstreams.api.response_timeout: cannot read /run/secrets/patience: no such file; proxy.files of the scenario has the files that there are"},
-		"bad variable":  {[]string{"MAX: 7", "9MAX: 7"}, "over.yaml:5: proxy.env.9MAX: a variable is named by letters, digits and underscores"},
-		"twice":         {[]string{"MAX: 7", "MAX: 7, MAX: 8"}, "over.yaml:5: proxy.env.MAX: is given twice"},
-		"no text":       {[]string{"MAX: 7", "MAX: [7]"}, "over.yaml:5: proxy.env.MAX: want text"},
-		"near":          {[]string{"  env:", "  evn:"}, "over.yaml:5: proxy.evn: unknown key; did you mean env?"},
-		"a list":        {[]string{"{API_HOST: api.internal, MAX: 7}", "[a]"}, "over.yaml:5: proxy.env: want a mapping of at most 1000 entries"},
-		"no addresses":  {[]string{"[10.0.0.1],", "[],"}, "over.yaml:7: dns.api.internal: want a list of 1 to 16 IP addresses"},
-		"no address":    {[]string{"[10.0.0.1],", "[a.b],"}, "over.yaml:7: dns.api.internal: want IP addresses, such as 10.0.0.1; got \"a.b\""},
-		"not simulated": {[]string{"[10.0.0.1],", "[10.0.0.9],"}, "over.yaml:8: backends: the upstream api has the backend api.internal:80 (10.0.0.9:80), which is not simulated; add {address: \"10.0.0.9:80\"}"},
+		"not set": {[]string{", MAX: 7", ""},
+			"over.yaml:4: proxy.config: DIR/production.yaml:8: upstreams.api.pool.max_connections: " +
+				"the variable MAX is not set; ${MAX:-default} has a value for that case; proxy.env of the scenario sets it"},
+		"no file": {[]string{"/run/secrets/patience:", "/run/secrets/x:"},
+			"over.yaml:4: proxy.config: DIR/production.yaml:7: " +
+				"upstreams.api.response_timeout: cannot read /run/secrets/patience: no such file; proxy.files of the scenario has the files that there are"},
+		"bad variable": {[]string{"MAX: 7", "9MAX: 7"},
+			"over.yaml:5: proxy.env.9MAX: a variable is named by letters, digits and underscores"},
+		"twice":   {[]string{"MAX: 7", "MAX: 7, MAX: 8"}, "over.yaml:5: proxy.env.MAX: is given twice"},
+		"no text": {[]string{"MAX: 7", "MAX: [7]"}, "over.yaml:5: proxy.env.MAX: want text"},
+		"near":    {[]string{"  env:", "  evn:"}, "over.yaml:5: proxy.evn: unknown key; did you mean env?"},
+		"a list": {[]string{"{API_HOST: api.internal, MAX: 7}", "[a]"},
+			"over.yaml:5: proxy.env: want a mapping of at most 1000 entries"},
+		"no addresses": {[]string{"[10.0.0.1],", "[],"},
+			"over.yaml:7: dns.api.internal: want a list of 1 to 16 IP addresses"},
+		"no address": {[]string{"[10.0.0.1],", "[a.b],"},
+			"over.yaml:7: dns.api.internal: want IP addresses, such as 10.0.0.1; got \"a.b\""},
+		"not simulated": {[]string{"[10.0.0.1],", "[10.0.0.9],"},
+			"over.yaml:8: backends: the upstream api has the backend api.internal:80 (10.0.0.9:80), which is not " +
+				"simulated; add {address: \"10.0.0.9:80\"}"},
 		"unused": {[]string{"10.0.0.2, 10.0.0.3]", "10.0.0.2]"},
 			"over.yaml:8: backends[2].address: no upstream has the backend 10.0.0.3:80"},
-		"an address":  {[]string{"dns: {", "dns: {10.0.0.7: [10.0.0.1], "}, "over.yaml:7: dns.10.0.0.7: 10.0.0.7 is an address and not a name"},
-		"any name":    {[]string{"dns: {", "dns: {'*': [10.0.0.1], "}, "over.yaml:7: dns.*: wants one name"},
-		"the proxy":   {[]string{"dns: {", "dns: {proxy: [10.0.0.1], "}, "over.yaml:7: dns.proxy: proxy is the proxy's own machine"},
-		"same name":   {[]string{"dns: {", "dns: {API.internal.: [10.0.0.1], "}, "over.yaml:7: dns.api.internal: is given twice"},
-		"lookup near": {[]string{"FAULTS", "[{at: 1s, dns_fail: {name: apiinternal}}]"}, "over.yaml:10: faults[0].dns_fail.name: nobody looks up the name \"apiinternal\"; did you mean api.internal?"},
-		"lookup none": {[]string{"FAULTS", "[{at: 1s, dns_fail: {}}]"}, "over.yaml:10: faults[0].dns_fail.name: is required: one of api.internal, standby.internal"},
-		"how":         {[]string{"FAULTS", "[{at: 1s, dns_fail: {name: api.internal, how: servfial}}]"}, "over.yaml:10: faults[0].dns_fail.how: unknown value \"servfial\"; did you mean servfail?"},
-		"to nowhere":  {[]string{"FAULTS", "[{at: 1s, dns_change: {name: api.internal}}]"}, "over.yaml:10: faults[0].dns_change.addresses: is required: a list of IP addresses"},
-		"not slow":    {[]string{"FAULTS", "[{at: 1s, dns_slow: {}}]"}, "over.yaml:10: faults[0].dns_slow.latency: must be between 1ms and 1h; got 0s"},
+		"an address": {[]string{"dns: {", "dns: {10.0.0.7: [10.0.0.1], "},
+			"over.yaml:7: dns.10.0.0.7: 10.0.0.7 is an address and not a name"},
+		"any name": {[]string{"dns: {", "dns: {'*': [10.0.0.1], "}, "over.yaml:7: dns.*: wants one name"},
+		"the proxy": {[]string{"dns: {", "dns: {proxy: [10.0.0.1], "},
+			"over.yaml:7: dns.proxy: proxy is the proxy's own machine"},
+		"same name": {[]string{"dns: {", "dns: {API.internal.: [10.0.0.1], "},
+			"over.yaml:7: dns.api.internal: is given twice"},
+		"lookup near": {[]string{"FAULTS", "[{at: 1s, dns_fail: {name: apiinternal}}]"},
+			"over.yaml:10: faults[0].dns_fail.name: nobody looks up the name \"apiinternal\"; did you mean api.internal?"},
+		"lookup none": {[]string{"FAULTS", "[{at: 1s, dns_fail: {}}]"},
+			"over.yaml:10: faults[0].dns_fail.name: is required: one of api.internal, standby.internal"},
+		"how": {[]string{"FAULTS", "[{at: 1s, dns_fail: {name: api.internal, how: servfial}}]"},
+			"over.yaml:10: faults[0].dns_fail.how: unknown value \"servfial\"; did you mean servfail?"},
+		"to nowhere": {[]string{"FAULTS", "[{at: 1s, dns_change: {name: api.internal}}]"},
+			"over.yaml:10: faults[0].dns_change.addresses: is required: a list of IP addresses"},
+		"not slow": {[]string{"FAULTS", "[{at: 1s, dns_slow: {}}]"},
+			"over.yaml:10: faults[0].dns_slow.latency: must be between 1ms and 1h; got 0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sc, err := loadOver(t, production, tc.replace...)
@@ -148,6 +165,31 @@ func TestMistakesAboutReferencesAndNamesAreToldWithTheirLines(t *testing.T) {
 			text := strings.ReplaceAll(strings.TrimPrefix(lines[0], dir+"/"), dir, "DIR")
 			require.True(t, strings.HasPrefix(text, tc.want), "%s", text)
 		})
+	}
+}
+
+func TestListsOfNamesAndReferencesHaveAGreatestLength(t *testing.T) {
+	many := func(n int, entry string) string {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString(strings.ReplaceAll(entry, "#", strconv.Itoa(i)))
+		}
+		return b.String()
+	}
+	for n, ok := range map[int]bool{16: true, 17: false} {
+		_, err := loadOver(t, production, "[10.0.0.1],", "["+many(n, "10.0.0.1, ")+"],")
+		require.Equal(t, ok, err == nil, "%d addresses: %v", n, err)
+	}
+	for n, ok := range map[int]bool{998: true, 999: false} { // and the two that are there
+		_, err := loadOver(t, production, "dns: {", "dns: {"+many(n, "n#.internal: [10.0.0.1], "))
+		require.Equal(t, ok, err == nil, "%d names: %v", n, err)
+		_, err = loadOver(t, production, "env: {", "env: {"+many(n, "N#: 1, "))
+		require.Equal(t, ok, err == nil, "%d variables: %v", n, err)
+	}
+	for n, ok := range map[int]bool{64 << 10: true, 64<<10 + 1: false} {
+		sc, err := loadOver(t, production, `"900ms\n"`, "'"+many(n-5, "0")+"900ms'")
+		require.Nil(t, sc, "a number of that length is refused in any case")
+		require.Equal(t, ok, !strings.Contains(err.Error(), "holds more than 65536 bytes"), "%d bytes", n)
 	}
 }
 
@@ -166,8 +208,9 @@ func TestFaultsOfNamesDoWhatTheyAreCalled(t *testing.T) {
 		"slow lookups": {"{at: 5s, for: 5s, dns_slow: {latency: 2s}}", "[time_to_recovery <= 2s]",
 			[]string{"dns_slow by 2s begins", "api.internal:80 backend_down"}},
 		"patient": {"{at: 5s, for: 5s, dns_slow: {latency: 100ms}}", "[failed == 0]", []string{"dns_slow by 100ms ends"}},
-		"stale":   {"{at: 5s, for: 5s, dns_change: {name: api.internal, addresses: [10.0.0.77]}}", "[success_rate >= 99%, time_to_recovery <= 2s]", []string{"dns_change api.internal to 10.0.0.77 begins", "api.internal:80 backend_down"}},
-		"moved":   {"{at: 5s, for: 5s, dns_change: {name: api.internal, addresses: [10.0.0.2, 10.0.0.3]}}", "[failed == 0, leaks == 0]", nil},
+		"stale": {"{at: 5s, for: 5s, dns_change: {name: api.internal, addresses: [10.0.0.77]}}", "[success_rate >= 99%, time_to_recovery <= 2s]",
+			[]string{"dns_change api.internal to 10.0.0.77 begins", "api.internal:80 backend_down"}},
+		"moved": {"{at: 5s, for: 5s, dns_change: {name: api.internal, addresses: [10.0.0.2, 10.0.0.3]}}", "[failed == 0, leaks == 0]", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := runOver(t, "FAULTS", "["+tc.fault+"]", "EXPECT", tc.expect)
