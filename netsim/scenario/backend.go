@@ -20,20 +20,31 @@ const nonceField = "X-Nonce"
 // server is one simulated backend over all of its lives.
 type server struct {
 	cfg  *Backend
+	sim  *netsim.Sim
 	host *netsim.Host
 	clk  clock.Clock
 	tell func(s *server) // called at each answer to a request that succeeded
-	body []byte
-	work sync.WaitGroup // accept loops and connections
+	body []byte          // the longest of its answers
+	work sync.WaitGroup  // accept loops and connections
 
 	mu      sync.Mutex // never held over a wait
-	service *rand.Rand
-	errors  *rand.Rand
-	open    int // connections
+	chance  chance
+	paths   []chance // of cfg.Paths
+	stalls  *rand.Rand
+	open    int           // connections
+	started time.Duration // when this life began
 }
 
+// chance is where the answers to one kind of request are drawn from.
+type chance struct{ service, errors *rand.Rand }
+
 func newServer(sim *netsim.Sim, cfg *Backend, tell func(*server)) *server {
-	s := &server{cfg: cfg, tell: tell, body: make([]byte, cfg.BodyBytes)}
+	s := &server{cfg: cfg, sim: sim, tell: tell}
+	longest := cfg.BodyBytes
+	for i := range cfg.Paths {
+		longest = max(longest, cfg.Paths[i].BodyBytes)
+	}
+	s.body = make([]byte, longest)
 	for i := range s.body {
 		s.body[i] = 'a' + byte(i%26)
 	}
@@ -43,8 +54,12 @@ func newServer(sim *netsim.Sim, cfg *Backend, tell func(*server)) *server {
 	}
 	s.host = sim.Host(host, addr)
 	s.clk = s.host.Clock() // which stands still with its machine
-	s.service = sim.Rand("backend/" + cfg.Address + "/service")
-	s.errors = sim.Rand("backend/" + cfg.Address + "/errors")
+	draws := func(entity string) chance { return chance{sim.Rand(entity + "/service"), sim.Rand(entity + "/errors")} }
+	s.chance = draws("backend/" + cfg.Address)
+	for i := range cfg.Paths {
+		s.paths = append(s.paths, draws("backend/"+cfg.Address+cfg.Paths[i].Prefix))
+	}
+	s.stalls = sim.Rand("backend/" + cfg.Address + "/stalls")
 	return s
 }
 
@@ -59,6 +74,9 @@ func (s *server) start() error {
 		return err
 	}
 	g := &gate{free: s.cfg.Concurrency}
+	s.mu.Lock()
+	s.started = s.sim.Elapsed()
+	s.mu.Unlock()
 	s.work.Add(1)
 	s.clk.AfterFunc(0, func() {
 		defer s.work.Done()
@@ -99,16 +117,67 @@ func (s *server) opened() int {
 	return s.open
 }
 
+// plan is what becomes of a request.
+type plan struct {
+	took   time.Duration
+	status int
+	size   int  // of the body
+	stalls bool // in the middle of the answer
+}
+
 // plan draws what becomes of a request that has just arrived. Requests arrive one at a time, each at an instant
 // of its own, so the order of the draws is the order of the arrivals.
-func (s *server) plan() (took time.Duration, status int) {
+func (s *server) plan(path []byte) plan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	took, status = s.cfg.Service.draw(s.service), 200
-	if s.cfg.ErrorRate > 0 && s.errors.Float64() < s.cfg.ErrorRate {
-		status = 503
+	service, rate, from := &s.cfg.Service, s.cfg.ErrorRate, &s.chance
+	out := plan{status: 200, size: s.cfg.BodyBytes}
+	for i := range s.cfg.Paths {
+		p := &s.cfg.Paths[i]
+		if !under(path, p.Prefix) {
+			continue
+		}
+		from = &s.paths[i]
+		if p.Service.Kind != "" {
+			service = &p.Service
+		}
+		if p.ErrorRate >= 0 {
+			rate = p.ErrorRate
+		}
+		if p.BodyBytes >= 0 {
+			out.size = p.BodyBytes
+		}
+		break
 	}
-	return took, status
+	out.took = service.draw(from.service)
+	if rate > 0 && from.errors.Float64() < rate {
+		out.status = 503
+		if s.cfg.ErrorService.Kind != "" {
+			out.took = s.cfg.ErrorService.draw(from.errors)
+		}
+	}
+	if s.cfg.StallRate > 0 && out.size > 0 {
+		out.stalls = s.stalls.Float64() < s.cfg.StallRate
+	}
+	out.took = s.cfg.Cold.stretch(out.took, s.sim.Elapsed()-s.started)
+	return out
+}
+
+// under says whether a path, which may have a query, begins with a prefix, by whole segments.
+func under(path []byte, prefix string) bool {
+	if len(path) < len(prefix) || string(path[:len(prefix)]) != prefix {
+		return false
+	}
+	return len(path) == len(prefix) || prefix[len(prefix)-1] == '/' || path[len(prefix)] == '/' || path[len(prefix)] == '?'
+}
+
+// stretch makes a service time as long as it is at that age of the service.
+func (c *Cold) stretch(took, age time.Duration) time.Duration {
+	if age >= c.For {
+		return took
+	}
+	left := 1 - age.Seconds()/c.For.Seconds()
+	return min(time.Duration(float64(took)*(1+(c.Factor-1)*left)), maxDraw).Round(time.Microsecond)
 }
 
 // serverConn is one connection of a backend. It belongs to one goroutine.
@@ -141,7 +210,10 @@ func (c *serverConn) one(n int) bool {
 	if c.cfg.CloseIdleAfter > 0 && c.nc.SetReadDeadline(time.Time{}) != nil {
 		return false
 	}
-	nonce := append([]byte(nil), c.req.Get(nonceField)...)
+	nonce, path := append([]byte(nil), c.req.Get(nonceField)...), []byte(nil)
+	if len(c.cfg.Paths) > 0 {
+		path = append(path, c.req.Path...) // the body overwrites it
+	}
 	keep := c.req.KeepAlive && (c.cfg.CloseAfterRequests == 0 || n < c.cfg.CloseAfterRequests)
 	for c.data.Start(&c.reader, c.req.Framing, c.req.ContentLength, nil); ; {
 		if _, err := c.data.Next(); err != nil {
@@ -152,31 +224,39 @@ func (c *serverConn) one(n int) bool {
 		return false
 	}
 	if len(nonce) == 0 {
-		return c.answer(200, nil, nil, keep) && keep
+		return c.answer(plan{status: 200}, nil, keep) && keep
 	}
-	took, status := c.plan()
+	p := c.plan(path)
 	c.gate.enter()
-	if took > 0 {
-		c.clk.Sleep(took)
+	if p.took > 0 {
+		c.clk.Sleep(p.took)
 	}
-	if status < 500 {
+	if p.status < 500 && !p.stalls {
 		c.tell(c.server)
 	}
-	ok := c.answer(status, nonce, c.body, keep)
+	ok := c.answer(p, nonce, keep)
 	if c.gate.leave() {
 		c.clk.Sleep(0) // the next request begins in this instant; this connection goes on in another
 	}
 	return ok && keep
 }
 
-func (c *serverConn) answer(status int, nonce, body []byte, keep bool) bool {
-	r := http1.ServerResponse{Status: status, Framing: http1.ContentLength, ContentLength: int64(len(body)), Close: !keep}
+// answer writes the answer and says whether it went out whole.
+func (c *serverConn) answer(p plan, nonce []byte, keep bool) bool {
+	r := http1.ServerResponse{Status: p.status, Framing: http1.ContentLength, ContentLength: int64(p.size), Close: !keep}
 	if len(nonce) > 0 {
 		c.extra[0] = http1.Field{Name: []byte(nonceField), Value: nonce}
 		r.Extra = c.extra[:]
 	}
+	body := c.body[:p.size]
+	if p.stalls {
+		body = body[:p.size/2]
+	}
 	c.out = append(http1.AppendServerResponse(c.out[:0], &r), body...)
 	_, err := c.nc.Write(c.out)
+	for p.stalls && err == nil {
+		_, err = c.nc.Read(c.out[:1]) // until the peer has had enough
+	}
 	return err == nil
 }
 

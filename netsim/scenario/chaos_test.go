@@ -13,7 +13,7 @@ import (
 )
 
 // chaos writes a scenario with much going wrong at once, drawn from a seed: too few connections, short queues,
-// impatient clients, backends that err and hang up, and faults of every kind on top of each other.
+// impatient clients that try again, backends that err, stall and hang up, and faults of every kind on top of each other.
 func chaos(seed uint64) string {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	pick := func(words ...string) string { return words[rnd.IntN(len(words))] }
@@ -22,9 +22,11 @@ func chaos(seed uint64) string {
 	var backends, faults []string
 	for i := range 3 {
 		backends = append(backends, fmt.Sprintf("{address: '10.0.0.%d:80', service: %s, concurrency: %d, body_bytes: %d, "+
-			"error_rate: %s, close_after_requests: %s, close_idle_after: %s}", i+1,
+			"error_rate: %s, close_after_requests: %s, close_idle_after: %s%s}", i+1,
 			pick("5ms", "{uniform: {min: 0s, max: 20ms}}", "{exponential: {mean: 10ms}}", "{lognormal: {median: 5ms, p99: 90ms}}"),
-			number(1, 8), number(0, 40_000), pick("0", "5%", "30%"), pick("off", "1", "7"), pick("off", "30ms", "500ms")))
+			number(1, 8), number(0, 40_000), pick("0", "5%", "30%"), pick("off", "1", "7"), pick("off", "30ms", "500ms"),
+			pick("", "", ", stall_rate: 1%", ", error_service: 0s", ", cold: {for: 2s, factor: 9}",
+				", paths: [{prefix: /b, service: 40ms, error_rate: 0, body_bytes: 90000}]")))
 	}
 	for range number(1, 10) {
 		between := fmt.Sprintf("{between: [%s, %s]", pick("proxy", "proxy", "web", "'*'"), pick(backend(), "proxy", "users"))
@@ -48,11 +50,16 @@ func chaos(seed uint64) string {
 		pick("34", "100"))
 	clients := fmt.Sprintf("[{name: web, arrivals: {poisson: %d/s}, timeout: %s, connections: %d}, "+
 		"{name: users, arrivals: {users: %d, think: {uniform: {min: 0s, max: 30ms}}}, keep_alive: %s, method: %s, body_bytes: %d, "+
-		"timeout: %s}]", number(50, 400), pick("30ms", "300ms", "3s"), number(1, 30), number(1, 40), pick("true", "false"),
-		pick("GET", "POST"), number(0, 60_000), pick("80ms", "2s"))
+		"timeout: %s%s}, {name: mixed, arrivals: {poisson: 20/s}, timeout: 1s%s, requests: [{path: /a}, {weight: 2, path: /b}, "+
+		"{method: POST, path: '/b/c?d', body_bytes: {uniform: {min: 0, max: 40KiB}}}]}]", number(50, 400), pick("30ms", "300ms", "3s"),
+		number(1, 30), number(1, 40), pick("true", "false"), pick("GET", "POST"), number(0, 60_000), pick("80ms", "2s"),
+		pick("", ", retries: 2", ", retries: 3, backoff: {uniform: {min: 0s, max: 50ms}}, retry_budget: 30%"),
+		pick("", ", read_rate: 50KiB/s", ", retries: 1, backoff: 5ms"))
 	return smallText("duration", "8s", "upstream", upstream, "backends", "["+strings.Join(backends, ", ")+"]", "clients", clients,
 		"faults", "["+strings.Join(faults, ", ")+"]", "network", pick("{default: {latency: 500us, jitter: 100us}}",
-			"{default: {latency: 0s, jitter: 0s}}", "{default: {latency: 1ms, loss: 1%}}"))
+			"{default: {latency: 0s, jitter: 0s}}", "{default: {latency: 1ms, loss: 1%}}")) +
+		pick("", "random_faults: {rate: 1/s, kinds: [reset, silent_drop, partition, partition_one_way, unreachable, clog, "+
+			"conntrack_loss, crash, kill, pause, no_accept, refuse], lasting: {exponential: {mean: 1s}}}\n")
 }
 
 func TestChaosRepeatsExactlyAndBreaksNoConservationLaw(t *testing.T) {

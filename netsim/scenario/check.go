@@ -17,6 +17,7 @@ func (sc *Scenario) check(r *form.Report) {
 		r.Fail("duration", "is required")
 	}
 	sc.checkBackends(r)
+	sc.checkDNS(r)
 	sc.checkSettings(r)
 	sc.checkClients(r)
 	for i := range sc.Network.Links {
@@ -25,6 +26,7 @@ func (sc *Scenario) check(r *form.Report) {
 	for i := range sc.Faults {
 		sc.checkFault(r, form.Index("faults", i), &sc.Faults[i])
 	}
+	sc.checkRandom(r)
 	sc.checkOperations(r)
 	sc.checkExpect(r)
 }
@@ -49,13 +51,37 @@ func (sc *Scenario) checkBackends(r *form.Report) {
 			r.Fail(address, "wants the name or the address of one machine")
 		}
 		seen[b.Address] = i
-		b.Service.check(r, form.Join(path, "service"))
+		b.checkService(r, path)
+	}
+}
+
+// checkService tells what the keys about a backend's answers do to each other.
+func (b *Backend) checkService(r *form.Report, path string) {
+	b.Service.check(r, form.Join(path, "service"))
+	b.ErrorService.check(r, form.Join(path, "error_service"))
+	cold := form.Join(path, "cold")
+	require := func(key string, missing bool) {
+		if at := form.Join(cold, key); missing && r.Given(cold) && !r.Failed(at) && !r.Skipped(cold) {
+			r.Fail(at, "is required beside the other one, such as {for: 30s, factor: 10}")
+		}
+	}
+	require("for", b.Cold.For == 0)
+	require("factor", b.Cold.Factor == 0)
+	for i := range b.Paths {
+		p := &b.Paths[i]
+		at := form.Index(form.Join(path, "paths"), i)
+		p.Service.check(r, form.Join(at, "service"))
+		for k := range i {
+			if earlier := b.Paths[k].Prefix; under([]byte(p.Prefix), earlier) && earlier != "" {
+				r.Fail(form.Join(at, "prefix"), "is never reached: paths[%d] takes everything under %s", k, earlier)
+			}
+		}
 	}
 }
 
 // checkSettings compares the proxy's backends with the simulated ones.
 func (sc *Scenario) checkSettings(r *form.Report) {
-	if sc.Settings == nil || r.Failed("backends") {
+	if sc.Settings == nil || r.Failed("backends") || !sc.namesAreGood(r) {
 		return
 	}
 	var simulated []string
@@ -65,9 +91,16 @@ func (sc *Scenario) checkSettings(r *form.Report) {
 	for i := range sc.Settings.Upstreams {
 		u := &sc.Settings.Upstreams[i]
 		for _, b := range u.Backends {
-			if !slices.Contains(simulated, b.Address) {
+			for _, address := range sc.behind(b.Address) {
+				if slices.Contains(simulated, address) {
+					continue
+				}
+				what := b.Address
+				if address != what {
+					what += " (" + address + ")"
+				}
 				r.FailAt(r.Line("backends"), "", "backends: the upstream %s has the backend %s, which is not simulated; "+
-					"add {address: %q}", u.Name, b.Address, b.Address)
+					"add {address: %q}", u.Name, what, address)
 			}
 		}
 	}
@@ -78,10 +111,12 @@ func (sc *Scenario) checkSettings(r *form.Report) {
 	}
 }
 
+// hasBackend says whether an upstream leads to a simulated backend, by its address, by a name, or by what a fault makes of
+// a name.
 func (sc *Scenario) hasBackend(address string) bool {
 	for i := range sc.Settings.Upstreams {
 		for _, b := range sc.Settings.Upstreams[i].Backends {
-			if b.Address == address {
+			if slices.Contains(sc.behind(b.Address), address) || slices.Contains(sc.insteadOf(b.Address), address) {
 				return true
 			}
 		}
@@ -117,9 +152,7 @@ func (sc *Scenario) checkClients(r *form.Report) {
 		}
 		c.Arrivals.Think.check(r, form.Join(arrivals, "think"))
 		c.Arrivals.check(r, arrivals, sc.Duration)
-		if c.Method == "HEAD" || c.Method == "CONNECT" {
-			r.Fail(form.Join(path, "method"), "%s is not simulated", c.Method)
-		}
+		c.checkMix(r, path)
 		if sc.Settings != nil && c.To != "" {
 			addresses := sc.listeners()
 			if !slices.Contains(addresses, c.To) {
@@ -150,7 +183,9 @@ func (sc *Scenario) asked() map[string]bool {
 	for i := range sc.Settings.Upstreams {
 		u := &sc.Settings.Upstreams[i]
 		for k := range u.Backends {
-			out[u.Backends[k].Address] = out[u.Backends[k].Address] || groups[u.Name]
+			// Of several addresses of a name the first one that takes the dial is asked, and the others may never be.
+			first := sc.lastBehind(u.Backends[k].Address)
+			out[first] = out[first] || groups[u.Name]
 		}
 	}
 	return out
@@ -200,6 +235,9 @@ func (sc *Scenario) checkFault(r *form.Report, path string, f *Fault) {
 	case r.Skipped(inside):
 	case f.Kind == Refuse:
 		sc.checkHost(r, form.Join(inside, "host"), f.Host, append(sc.hosts(), "*"))
+	case f.Kind == DNSSlow:
+	case f.onName():
+		sc.checkLookup(r, form.Join(inside, "name"), f.Domain)
 	case f.onHost():
 		sc.checkHost(r, form.Join(inside, "host"), f.Host, sc.backendHosts())
 	default:
@@ -209,7 +247,7 @@ func (sc *Scenario) checkFault(r *form.Report, path string, f *Fault) {
 
 // checkExpect refuses what this scenario can never tell.
 func (sc *Scenario) checkExpect(r *form.Report) {
-	ending := false
+	ending, some := sc.Random != nil, sc.Random != nil || len(sc.Faults) > 0
 	for i := range sc.Faults {
 		_, ends := sc.Faults[i].ends()
 		ending = ending || ends
@@ -217,7 +255,7 @@ func (sc *Scenario) checkExpect(r *form.Report) {
 	for _, e := range sc.Expect {
 		switch {
 		case r.Failed("faults"):
-		case e.Metric == metricFailover && len(sc.Faults) == 0:
+		case e.Metric == metricFailover && !some:
 			r.FailAt(e.line, "", "expect: %s needs a fault", e.Metric)
 		case e.Metric == metricRecovery && !ending:
 			r.FailAt(e.line, "", "expect: %s needs a fault that ends", e.Metric)

@@ -2,14 +2,15 @@ package scenario
 
 import (
 	"math/rand/v2"
+	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/benbjohnson/clock"
 
 	"github.com/wavepool/wavepool/netsim"
-	"github.com/wavepool/wavepool/proxy/http1"
 )
 
 // generator is one client: it makes requests until the load ends.
@@ -19,25 +20,31 @@ type generator struct {
 	clk     clock.Clock
 	host    *netsim.Host
 	target  string // of the proxy's listener
-	framing http1.Framing
-	body    []byte
+	address string // the same, as an address, so that faults of names meet the proxy alone
+	mix     mix
+	body    []byte // of the longest request
 	rnd     *rand.Rand
+	chance  *rand.Rand     // of an open loop's requests
 	work    sync.WaitGroup // requests, and users
 
 	mu     sync.Mutex // never held over a wait
 	n      int        // requests so far
+	purse  float64    // retries that the budget allows
 	idle   []*clientConn
 	closed bool
 }
 
 func newGenerator(r *run, cfg *Client, target string) *generator {
 	g := &generator{r: r, cfg: cfg, clk: r.clk, host: r.sim.Host(cfg.Name, ""), target: target,
-		rnd: r.sim.Rand("client/" + cfg.Name), framing: http1.NoBody}
-	if cfg.BodyBytes > 0 {
-		g.framing, g.body = http1.ContentLength, make([]byte, cfg.BodyBytes)
-		for i := range g.body {
-			g.body[i] = 'A' + byte(i%26)
-		}
+		rnd: r.sim.Rand("client/" + cfg.Name), chance: r.sim.Rand("client/" + cfg.Name + "/requests"), mix: cfg.mix(),
+		purse: maxPurse}
+	g.address = target
+	if port, ok := strings.CutPrefix(target, ProxyName+":"); ok {
+		g.address = net.JoinHostPort(ProxyAddr, port)
+	}
+	g.body = make([]byte, g.mix.largest())
+	for i := range g.body {
+		g.body[i] = 'A' + byte(i%26)
 	}
 	return g
 }
@@ -49,13 +56,14 @@ func (g *generator) start() {
 		return
 	}
 	for i := range g.cfg.Arrivals.Users {
-		rnd := g.r.sim.Rand("client/" + g.cfg.Name + "/user" + strconv.Itoa(i+1))
+		name := "client/" + g.cfg.Name + "/user" + strconv.Itoa(i+1)
+		rnd, chance := g.r.sim.Rand(name), g.r.sim.Rand(name+"/requests")
 		// Users come one after the other, spread over one second, as nobody's users all come in one instant.
 		wait := time.Duration(rnd.Int64N(int64(time.Second)))
 		g.work.Add(1)
 		g.clk.AfterFunc(wait, func() {
 			defer g.work.Done()
-			g.user(rnd)
+			g.user(rnd, chance)
 		})
 	}
 }
@@ -77,38 +85,68 @@ func (g *generator) schedule(at time.Duration) {
 // open is one request of an open loop, on the connection that became idle last or on a new one.
 func (g *generator) open() {
 	now := g.clk.Now()
-	n, deadline := g.begin(), now.Add(g.cfg.Timeout)
-	c, failure, status, keep := g.take(now), "", 0, false
-	if c == nil {
-		c, failure = g.dial(deadline)
-	}
-	if c != nil {
-		status, failure, keep = g.exchange(c, n, deadline)
-	}
-	g.ended(n, now, status, failure)
+	q := g.begin(g.chance)
+	c, keep := g.request(g.take(now), q, now)
 	if c != nil {
 		g.put(c, keep)
 	}
 }
 
+// request makes a request, on c if that is not nil, and again where it fails and the client repeats requests. It returns
+// the connection that it has last used, and whether that may carry another one. The waits of its retries have a stream of
+// their own, so that they do not shift what other requests draw.
+func (g *generator) request(c *clientConn, q ask, now time.Time) (_ *clientConn, keep bool) {
+	began, chance := now, (*rand.Rand)(nil)
+	for try := 1; ; try++ {
+		deadline, status, failure := now.Add(g.cfg.Timeout), 0, ""
+		if c == nil {
+			c, failure = g.dial(deadline)
+		}
+		keep = false
+		if c != nil {
+			status, failure, keep = g.exchange(c, q, deadline)
+		}
+		if !again(failure) || try > g.cfg.Retries || !g.mayRetry() {
+			g.ended(q.n, began, status, failure)
+			return c, keep
+		}
+		if chance == nil {
+			chance = g.r.sim.Rand("client/" + g.cfg.Name + "/retry" + strconv.Itoa(q.n))
+		}
+		g.retry(q.n, try, failure)
+		if c != nil && !keep {
+			c.close()
+			c = nil
+		}
+		g.clk.Sleep(g.cfg.backoff(chance, try))
+		now = g.clk.Now()
+		if c != nil && c.gone() {
+			c.close()
+			c = nil
+		}
+	}
+}
+
+// retry tells that a request is made again.
+func (g *generator) retry(n, try int, failure string) {
+	g.r.sim.Note(g.cfg.Name, "retry", strconv.Itoa(n)+" "+strconv.Itoa(try)+" "+failure)
+	g.r.mu.Lock()
+	g.r.out.clientRetries++
+	g.r.mu.Unlock()
+}
+
 // user is one user of a closed loop, with a connection of its own.
-func (g *generator) user(rnd *rand.Rand) {
+func (g *generator) user(rnd, chance *rand.Rand) {
 	var c *clientConn
 	for g.r.sim.Elapsed() < g.r.sc.Duration {
 		now := g.clk.Now()
-		n, deadline := g.begin(), now.Add(g.cfg.Timeout)
+		q := g.begin(chance)
 		if c != nil && c.stale(now) {
 			c.close()
 			c = nil
 		}
-		failure, status, keep := "", 0, false
-		if c == nil {
-			c, failure = g.dial(deadline)
-		}
-		if c != nil {
-			status, failure, keep = g.exchange(c, n, deadline)
-		}
-		g.ended(n, now, status, failure)
+		var keep bool
+		c, keep = g.request(c, q, now)
 		if c != nil && !keep {
 			c.close()
 			c = nil
@@ -127,12 +165,14 @@ func (g *generator) user(rnd *rand.Rand) {
 	}
 }
 
-// begin counts a request.
-func (g *generator) begin() int {
+// begin counts a request and draws what it asks for.
+func (g *generator) begin(chance *rand.Rand) ask {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.n++
-	return g.n
+	g.purse = min(g.purse+g.cfg.RetryBudget, maxPurse)
+	kind, size := g.mix.draw(chance)
+	return ask{g.n, kind, size}
 }
 
 // ended tells how a request ended.

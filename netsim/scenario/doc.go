@@ -10,6 +10,8 @@
 //
 //   - scenario.go, arrivals.go, distribution.go, fault.go: [Scenario] and its parts, the plain data of a file.
 //   - keys.go, values.go, check.go: the strict reader of the file; every mistake is told with its line.
+//   - settings.go: what stands for the environment, the files and the names that a production configuration
+//     refers to, and what is replaced. random.go: [RandomFaults]. mix.go: what clients ask for, and how.
 //   - expect.go, outcome.go: [Expectation], the metrics, and how they are computed.
 //   - operation.go, operations.go: [Operation], what an operator does to the running proxy, and how it is checked and done.
 //   - execute.go, run.go: [Execute], [Run] and [RunTest]; faults.go drives the faults; laws.go checks the
@@ -23,14 +25,25 @@
 //
 // The machines are the proxy (named proxy, 10.0.0.100), one for each host of the backends' addresses, and one
 // for each client. The proxy is the code of production with netsim's dialer, listeners and clock; it has no
-// admin page, and each of its listeners is at the port that the configuration gives. Clients send for the
+// admin page, and each of its listeners is at the port that the configuration gives. Its ${NAME} and ${file:PATH}
+// come from proxy.env and proxy.files and never from the machine that runs the scenario, and the names of its
+// backends from dns, looked up at each dial as in production. [Verdict.Replaced] lists all that. (There are no
+// certificates and no log files yet that would have to be replaced.) Clients send for the
 // scenario's duration, and the last answers are waited for. Then the proxy drains, the clients close their
 // connections, faults that last are ended, and up to five virtual minutes are given to the backends to see the
 // ends of their connections.
 //
 // Each request carries a nonce in the field X-Nonce, which its backend echoes. A request is answered when a
-// status of 200 to 399, its own nonce, and the whole body have come within the client's timeout. Clients do not
-// repeat requests.
+// status of 200 to 399, its own nonce, and the whole body have come within the client's timeout. A client with
+// retries makes a failed request again; that stays one request, judged by its last try, and each try has the
+// timeout for itself.
+//
+// Random faults are drawn from the seed before the run and then are like those of the list. A run of a seed that
+// draws none has recovered at once.
+//
+// Clocks that jump are not among the faults. A Go program compares instants by their monotonic reading, which a
+// jump does not touch, and the times of a simulation have none: a proxy with netsim's wrong clock would end
+// timeouts at instants at which it does not end them in reality. A backend here tells nobody what time it is.
 //
 // Operations are calls of the proxy's own methods, one after the other, at instants of their own. They are checked against
 // the members that the groups will have by then, so that one which the proxy would refuse is a mistake in the file. A
@@ -50,6 +63,7 @@
 //     listener leads has answered a request again with a status below 500; "never" if one has not, which fails
 //     every upper bound.
 //   - reuse_rate: the share of the pools' loans that reused a connection, in percent.
+//   - client_retries: tries of clients beyond the first of each request.
 //   - retries: attempts on another backend that the retry policy allowed. repeated: attempts made again because
 //     a reused connection was dead, which a client never sees.
 //   - leaks: connections that the proxy still holds after the drain, and those of backends that are open after
@@ -65,8 +79,8 @@
 // # Promises
 //
 // Equal code, scenario and seed give an equal trace, whatever GOMAXPROCS is and with or without the race
-// detector. Every draw comes from a stream of its own entity (a backend's services, a client's arrivals, one
-// user), so that taking a fault or a client away does not change what the others draw.
+// detector. Every draw comes from a stream of its own entity (a backend's services, those of one of its paths, a
+// client's arrivals and what it asks for, one user, one random fault), so that taking a fault or a client away does not change what the others draw.
 //
 // # Locking law
 //

@@ -42,9 +42,11 @@ type clientConn struct {
 
 // stale says whether the connection can carry no more, as far as that is seen from here.
 func (c *clientConn) stale(now time.Time) bool {
-	if now.Sub(c.since) > maxClientIdle {
-		return true
-	}
+	return now.Sub(c.since) > maxClientIdle || c.gone()
+}
+
+// gone says whether its peer has ended it.
+func (c *clientConn) gone() bool {
 	p, ok := c.nc.(interface{ Peek([]byte) (int, error) })
 	if !ok {
 		return false
@@ -62,7 +64,7 @@ func (c *clientConn) close() {
 func (g *generator) dial(deadline time.Time) (*clientConn, string) {
 	ctx, cancel := g.clk.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	nc, err := g.host.DialContext(ctx, "tcp", g.target)
+	nc, err := g.host.DialContext(ctx, "tcp", g.address)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -72,24 +74,30 @@ func (g *generator) dial(deadline time.Time) (*clientConn, string) {
 	}
 	c := &clientConn{nc: nc}
 	c.reader.Reset(nc)
+	if g.cfg.ReadRate > 0 {
+		c.reader.Reset(&slowConn{nc, g.clk, g.cfg.ReadRate})
+	}
 	return c, ""
 }
 
-// exchange sends the n-th request on c and reads its answer. It returns the status, the reason of a failure or
+// exchange sends a request on c and reads its answer. It returns the status, the reason of a failure or
 // "", and whether the connection may carry another request.
-func (g *generator) exchange(c *clientConn, n int, deadline time.Time) (status int, failure string, keep bool) {
+func (g *generator) exchange(c *clientConn, q ask, deadline time.Time) (status int, failure string, keep bool) {
 	if c.nc.SetDeadline(deadline) != nil {
 		return 0, FailReset, false
 	}
-	nonce := nonceOf(nil, g.cfg.Name, n)
-	out := http1.AppendClientRequest(make([]byte, 0, 256+len(g.body)), &http1.ClientRequest{
-		Method: g.cfg.Method, Authority: g.target, Path: g.cfg.Path, Close: !g.cfg.KeepAlive,
-		Framing: g.framing, ContentLength: int64(len(g.body)), Extra: []http1.Field{{Name: []byte(nonceField), Value: nonce}},
+	nonce, framing := nonceOf(nil, g.cfg.Name, q.n), http1.NoBody
+	if q.size > 0 {
+		framing = http1.ContentLength
+	}
+	out := http1.AppendClientRequest(make([]byte, 0, 256+q.size), &http1.ClientRequest{
+		Method: q.kind.Method, Authority: g.target, Path: q.kind.Path, Close: !g.cfg.KeepAlive,
+		Framing: framing, ContentLength: int64(q.size), Extra: []http1.Field{{Name: []byte(nonceField), Value: nonce}},
 	})
 	// An error of the write is not the end: the answer may be there already.
-	_, _ = c.nc.Write(append(out, g.body...))
+	_, _ = c.nc.Write(append(out, g.body[:q.size]...))
 	for c.resp.Status = 0; c.resp.Status < 200; {
-		if err := c.reader.ReadResponse(&c.resp, []byte(g.cfg.Method), nil); err != nil {
+		if err := c.reader.ReadResponse(&c.resp, []byte(q.kind.Method), nil); err != nil {
 			return 0, readFailure(err), false
 		}
 	}

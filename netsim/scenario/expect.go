@@ -59,6 +59,7 @@ var metrics = []metric{
 	{"answered", count, func(o *outcome) float64 { return float64(o.answered) }},
 	{"failed", count, func(o *outcome) float64 { return float64(o.requests - o.answered) }},
 	{"retries", count, func(o *outcome) float64 { return float64(o.retries) }},
+	{"client_retries", count, func(o *outcome) float64 { return float64(o.clientRetries) }},
 	{"repeated", count, func(o *outcome) float64 { return float64(o.repeated) }},
 	{metricWrongNonce, count, func(o *outcome) float64 { return float64(o.failed[FailWrongNonce]) }},
 	{"leaks", count, func(o *outcome) float64 { return float64(o.leaks) }},

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/wavepool/wavepool/proxy/config/form"
@@ -24,6 +25,16 @@ const (
 	Clog            = "clog"              // packets are held back, and all let go at the end
 	IdleForget      = "idle_forget"       // a middlebox forgets connections that are idle
 	ConntrackLoss   = "conntrack_loss"    // a middlebox forgets all connections of that moment
+	DNSFail         = "dns_fail"          // lookups of a name fail
+	DNSChange       = "dns_change"        // lookups of a name give other addresses, or old ones
+	DNSSlow         = "dns_slow"          // all lookups take their time
+)
+
+// The ways in which lookups fail, for DNSFail.
+const (
+	DNSServfail   = "servfail"     // the name server says that it cannot tell: a temporary error
+	DNSNoSuchHost = "no_such_host" // it says that there is no such name
+	DNSTimeout    = "timeout"      // it says nothing: two tries of 5 s, unless the dial's own timeout ends before
 )
 
 // Fault is one thing that goes wrong.
@@ -41,7 +52,8 @@ type Fault struct {
 	Host string
 	// Port is for Refuse: 0, the default, is every port.
 	Port int
-	// Latency, Jitter and Loss are for Slow, and come on top of the link's own.
+	// Latency, Jitter and Loss are for Slow, and come on top of the link's own. Latency is also what DNSSlow makes each
+	// lookup take, required there, from 1ms to 1h; of several such faults the longest counts.
 	Latency, Jitter time.Duration
 	// Loss is the share of packets that Slow loses, from 0 to 1.
 	Loss float64
@@ -52,6 +64,12 @@ type Fault struct {
 	WithReset bool
 	// Rate is for Drip, in bytes per second. Key bytes_per_second, required there, from 1 to 1000000.
 	Rate int
+	// Domain is the name for DNSFail and DNSChange: one of the section dns, or a backend's. Key name, required there.
+	Domain string
+	// How is for DNSFail: DNSServfail, DNSNoSuchHost or DNSTimeout. Key how, default servfail.
+	How string
+	// Addresses are for DNSChange, 1 to 16 IP addresses, which need not be those of any machine. Required there.
+	Addresses []string
 }
 
 // form binds a fault.
@@ -83,6 +101,11 @@ func (f *Fault) form() form.Value {
 				{Key: "jitter", Value: form.Duration(&f.Jitter, 0, time.Hour)},
 				{Key: "loss", Value: shareValue{p: &f.Loss}},
 			}},
+			{Key: DNSFail, Value: form.Form{{Key: "name", Value: form.String(&f.Domain, nil)},
+				{Key: "how", Value: orDefault{&f.How, DNSServfail, form.OneOf(&f.How, DNSServfail, DNSNoSuchHost, DNSTimeout)}}}},
+			{Key: DNSChange, Value: form.Form{{Key: "name", Value: form.String(&f.Domain, nil)},
+				{Key: "addresses", Value: addressesValue{p: &f.Addresses}}}},
+			{Key: DNSSlow, Value: form.Form{{Key: "latency", Value: form.Duration(&f.Latency, tick, time.Hour)}}},
 			{Key: IdleForget, Value: form.Form{between,
 				{Key: "idle", Value: form.Duration(&f.Idle, tick, day)},
 				{Key: "reset", Value: boolValue{p: &f.WithReset}},
@@ -99,6 +122,9 @@ func (f *Fault) onHost() bool {
 	}
 	return false
 }
+
+// onName says whether the fault is one of the name server.
+func (f *Fault) onName() bool { return f.Kind == DNSFail || f.Kind == DNSChange || f.Kind == DNSSlow }
 
 // ends says when the fault is over, and whether it ends at all within the scenario. An instant fault ends as it
 // begins.
@@ -119,6 +145,12 @@ func (f *Fault) String() string {
 		where = f.Host
 	}
 	switch f.Kind {
+	case DNSFail:
+		where = f.Domain + " (" + f.How + ")"
+	case DNSChange:
+		where = f.Domain + " to " + strings.Join(f.Addresses, ", ")
+	case DNSSlow:
+		where = fmt.Sprintf("by %v", f.Latency)
 	case Refuse:
 		if f.Port != 0 {
 			where += fmt.Sprintf(":%d", f.Port)

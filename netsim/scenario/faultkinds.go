@@ -12,7 +12,10 @@ type FaultKind struct {
 }
 
 // FaultKinds describes every kind of fault, in the order of their names. The slice is the caller's own.
-func FaultKinds() []FaultKind {
+func FaultKinds() []FaultKind { return append(kindsToDrip(), kindsFromIdleForget()...) }
+
+// kindsToDrip is the first half of the alphabet.
+func kindsToDrip() []FaultKind {
 	return []FaultKind{
 		{Clog, "Packets between two machines are held back, and all let go at the end. " +
 			"Nothing is lost and nothing is reset: whoever waits long enough gets everything, late and at once. Senders whose packets are " +
@@ -29,10 +32,28 @@ func FaultKinds() []FaultKind {
 			"When it is back it answers packets of former connections with RST, which is when idle connections of a pool " +
 			"are found to be dead. It is met as a power cut, a kernel panic, or the loss of a virtual machine's host.",
 			"{at: 40s, for: 30s, crash: {host: 10.0.0.1}}"},
+		{DNSChange, "A name has other addresses while the fault lasts: new ones, old ones, or those of nobody. " +
+			"The proxy looks a name up at each dial. Connections that are open stay where they are, so a pool follows slowly, or, as long as its " +
+			"connections live, not at all. It is met as a failover by DNS, a stale record in a resolver's cache, or a wrong one that was deployed.",
+			"{at: 40s, for: 30s, dns_change: {name: api.internal, addresses: [10.0.0.2]}}"},
+		{DNSFail, "Lookups of a name fail: by an error at once, or by silence. " +
+			"Connections that are open go on, and nobody can dial. With servfail and no_such_host the dial fails at once; with timeout it hangs " +
+			"until its own timeout, or for 10 s. It is met as an overloaded or lost name server, or a record that was deleted.",
+			"{at: 40s, for: 30s, dns_fail: {name: api.internal, how: timeout}}"},
+		{DNSSlow, "Every lookup of a name takes its time. " +
+			"Dials take that much longer, and those with less patience fail; requests on open connections see nothing of it. It is met as a " +
+			"resolver that asks a far one, or whose first server does not answer.",
+			"{at: 40s, for: 30s, dns_slow: {latency: 800ms}}"},
 		{Drip, "Bytes between two machines arrive a few at a time. " +
 			"Everything comes, slowly: a head of some hundred bytes takes seconds. Timeouts that count from byte to byte never fire, and " +
 			"connections are held for as long as the peer likes. It is met as a mobile client at the edge of its cell, or a slowloris attack.",
 			"{at: 40s, for: 20s, drip: {between: [proxy, 10.0.0.1], bytes_per_second: 500}}"},
+	}
+}
+
+// kindsFromIdleForget is the second half.
+func kindsFromIdleForget() []FaultKind {
+	return []FaultKind{
 		{IdleForget, "A middlebox forgets connections that have carried nothing for a while. " +
 			"The next packet vanishes, or is answered with RST where reset is set, while both ends hold the connection for open. " +
 			"A request on such a pooled connection waits in vain. It is met as NAT gateways and firewalls with idle timeouts: " +

@@ -85,6 +85,12 @@ func (r *run) begin(f *Fault) (end func()) {
 		return r.sim.SlowLink(a, b, netsim.Link{Latency: f.Latency, Jitter: f.Jitter, Loss: f.Loss}).Stop
 	case IdleForget:
 		return r.sim.IdleForget(a, b, f.Idle, f.WithReset).Stop
+	case DNSFail:
+		return r.failLookups(f).Stop
+	case DNSChange:
+		return r.sim.ChangeDNS(f.Domain, f.Addresses...).Stop
+	case DNSSlow:
+		return r.slowLookups(f.Latency)
 	case Crash:
 		r.sim.Host(f.Host, "").Crash()
 	case Kill:
@@ -112,5 +118,27 @@ func (r *run) restart(host string) {
 			r.trouble(err)
 		}
 		r.clk.Sleep(0)
+	}
+}
+
+// failLookups makes the name server fail in the fault's way.
+func (r *run) failLookups(f *Fault) *netsim.Fault {
+	switch f.How {
+	case DNSNoSuchHost:
+		return r.sim.NoSuchHost(f.Domain)
+	case DNSTimeout:
+		return r.sim.TimeoutDNS(f.Domain)
+	}
+	return r.sim.FailDNS(f.Domain)
+}
+
+// slowLookups makes the name server as slow as the slowest fault that lasts wants it.
+func (r *run) slowLookups(by time.Duration) (end func()) {
+	r.slow = append(r.slow, by)
+	r.sim.SetDNSLatency(slices.Max(r.slow))
+	return func() {
+		i := slices.Index(r.slow, by)
+		r.slow = slices.Delete(r.slow, i, i+1)
+		r.sim.SetDNSLatency(slices.Max(append([]time.Duration{0}, r.slow...)))
 	}
 }

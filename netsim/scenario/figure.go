@@ -32,7 +32,7 @@ func BetterWhenHigher(name string) (higher, known bool) {
 	switch name {
 	case "success_rate", "reuse_rate":
 		return true, true
-	case "requests", "answered", "retries", "repeated":
+	case "requests", "answered", "retries", "client_retries", "repeated":
 		return false, false
 	}
 	return false, metricNamed(name) != nil

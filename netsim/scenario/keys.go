@@ -39,6 +39,7 @@ func (sc *Scenario) form() form.Form {
 		{Key: "duration", Value: optional{form.Duration(&sc.Duration, time.Second, day),
 			func() bool { return sc.Duration == 0 }}},
 		{Key: "proxy", Value: proxyValue{sc: sc}},
+		{Key: "dns", Value: dnsValue{p: &sc.DNS}},
 		{Key: "backends", Value: form.List(&sc.Backends, maxItems, defaultBackend, (*Backend).form)},
 		{Key: "network", Value: form.Form{
 			{Key: "default", Value: form.Form(sc.Network.Default.keys())},
@@ -46,6 +47,7 @@ func (sc *Scenario) form() form.Form {
 		}},
 		{Key: "clients", Value: form.List(&sc.Clients, 100, defaultClient, (*Client).form)},
 		{Key: "faults", Value: faultsValue{p: &sc.Faults}},
+		{Key: "random_faults", Value: form.Optional(&sc.Random, defaultRandomFaults, (*RandomFaults).form)},
 		{Key: "operations", Value: operationsValue{sc: sc}},
 		{Key: "expect", Value: expectValue{p: &sc.Expect}},
 	}
@@ -58,8 +60,25 @@ func (b *Backend) form() form.Form {
 		{Key: "concurrency", Value: form.Int(&b.Concurrency, 1, 100_000)},
 		{Key: "body_bytes", Value: form.Size(&b.BodyBytes, 0, maxBody)},
 		{Key: "error_rate", Value: shareValue{p: &b.ErrorRate}},
+		{Key: "error_service", Value: b.ErrorService.form()},
+		{Key: "stall_rate", Value: shareValue{p: &b.StallRate}},
+		{Key: "paths", Value: form.List(&b.Paths, 100, func() BackendPath { return BackendPath{ErrorRate: -1, BodyBytes: -1} },
+			(*BackendPath).form)},
+		{Key: "cold", Value: form.Form{
+			{Key: "for", Value: optional{form.Duration(&b.Cold.For, tick, day), func() bool { return b.Cold.For == 0 }}},
+			{Key: "factor", Value: factorValue{p: &b.Cold.Factor}},
+		}},
 		{Key: "close_after_requests", Value: form.IntOrOff(&b.CloseAfterRequests, 1, 1_000_000, 0)},
 		{Key: "close_idle_after", Value: form.DurationOrOff(&b.CloseIdleAfter, tick, day, 0)},
+	}
+}
+
+func (p *BackendPath) form() form.Form {
+	return form.Form{
+		{Key: "prefix", Value: form.String(&p.Prefix, valid(http1.ValidPath, "a beginning of paths, such as /slow"))},
+		{Key: "service", Value: p.Service.form()},
+		{Key: "error_rate", Value: shareValue{p: &p.ErrorRate}},
+		{Key: "body_bytes", Value: optional{form.Size(&p.BodyBytes, 0, maxBody), func() bool { return p.BodyBytes == -1 }}},
 	}
 }
 
@@ -84,6 +103,11 @@ func (c *Client) form() form.Form {
 		{Key: "method", Value: form.String(&c.Method, valid(http1.ValidMethod, "an HTTP method"))},
 		{Key: "path", Value: form.String(&c.Path, valid(http1.ValidPath, "a path such as /index.html"))},
 		{Key: "body_bytes", Value: form.Size(&c.BodyBytes, 0, maxBody)},
+		{Key: "requests", Value: form.List(&c.Requests, 100, defaultRequest, (*Request).form)},
+		{Key: "retries", Value: form.Int(&c.Retries, 0, 10)},
+		{Key: "backoff", Value: c.Backoff.form()},
+		{Key: "retry_budget", Value: shareValue{p: &c.RetryBudget}},
+		{Key: "read_rate", Value: byteRateValue{p: &c.ReadRate}},
 		{Key: "connections", Value: form.Int(&c.Connections, 1, 100_000)},
 		{Key: "to", Value: form.String(&c.To, nil)},
 	}
@@ -123,19 +147,25 @@ type proxyValue struct {
 
 func (v proxyValue) Read(r *form.Report, path string, n *yaml.Node) {
 	n = follow(n)
-	if n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[0].Value == "config" {
-		before := form.Form{{Key: "config", Value: form.String(&v.sc.conf, nil)}}
-		before.Read(r, path, n)
-		if file := form.Join(path, "config"); !r.Failed(file) {
-			v.sc.Settings = v.sc.loadConfig(r, file, v.sc.conf)
-		}
-		return
-	}
 	if n.Kind != yaml.MappingNode {
 		r.Fail(path, "want {config: FILE}, or the proxy's configuration itself")
 		return
 	}
-	c, err := config.ParseNode(r.File, n)
+	sources := form.Form{{Key: "env", Value: textsValue{p: &v.sc.Env, check: checkVariable}},
+		{Key: "files", Value: textsValue{p: &v.sc.Files}}}
+	before := mistakes(r)
+	if mapped(n, "config") != nil {
+		append(sources, form.Field{Key: "config", Value: form.String(&v.sc.conf, nil)}).Read(r, path, n)
+		if mistakes(r) == before {
+			v.sc.Settings = v.sc.loadConfig(r, form.Join(path, "config"), v.sc.conf)
+		}
+		return
+	}
+	given, rest := without(n, "env", "files")
+	if sources.Read(r, path, given); mistakes(r) > before {
+		return // whatever the configuration lacks may follow from that
+	}
+	c, err := config.ParseNode(r.File, rest, v.sc.sources())
 	v.sc.Settings = c
 	var all config.Errors
 	if errors.As(err, &all) {

@@ -95,7 +95,7 @@ func (v *reloadSource) Read(r *form.Report, path string, n *yaml.Node) {
 		r.Fail(path, "want {config: FILE}, or a configuration of the proxy itself")
 		return
 	}
-	c, err := config.ParseNode(r.File, n)
+	c, err := config.ParseNode(r.File, n, v.sc.sources())
 	*v.into = c
 	var all config.Errors
 	if errors.As(err, &all) {

@@ -206,22 +206,40 @@ func notFound(what, name string, known []string) string {
 	return "there is no " + what + " " + name + " then; one of " + strings.Join(known, ", ")
 }
 
-// simulates says whether there is a simulated backend of that address.
+// simulates says whether there is a simulated backend of that address, or of each that its name leads to.
 func (sc *Scenario) simulates(address string) bool {
-	return slices.ContainsFunc(sc.Backends, func(b Backend) bool { return b.Address == address })
+	behind := sc.behind(address)
+	for _, one := range behind {
+		if !slices.ContainsFunc(sc.Backends, func(b Backend) bool { return b.Address == one }) {
+			return false
+		}
+	}
+	return len(behind) > 0
 }
 
 // joins says whether an operation brings a backend in that the proxy's first configuration does not have.
 func (sc *Scenario) joins(address string) bool {
 	return slices.ContainsFunc(sc.Operations, func(o Operation) bool {
 		if o.Kind == OpReload && o.Settings != nil {
-			return len(membersOf(o.Settings).groups(address)) > 0
+			return membersOf(o.Settings).leadTo(sc, address)
 		}
-		return o.Kind == OpAdd && o.Backend == address
+		return o.Kind == OpAdd && members{"": {o.Backend}}.leadTo(sc, address)
 	})
 }
 
 // stays says whether a backend is still there when all operations are done.
 func (sc *Scenario) stays(address string) bool {
-	return sc.last == nil || len(sc.last.groups(address)) > 0
+	return sc.last == nil || sc.last.leadTo(sc, address)
+}
+
+// leadTo says whether one of the members is the backend of that address, by itself or by its name.
+func (m members) leadTo(sc *Scenario, address string) bool {
+	for _, all := range m {
+		for _, given := range all {
+			if given == address || slices.Contains(sc.behind(given), address) || slices.Contains(sc.insteadOf(given), address) {
+				return true
+			}
+		}
+	}
+	return false
 }

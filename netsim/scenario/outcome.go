@@ -19,6 +19,7 @@ type outcome struct {
 	failover, recovery float64 // seconds; NaN where the scenario has no such thing
 	reuse              float64
 	retries, repeated  uint64
+	clientRetries      int // tries of clients beyond the first of each request
 	leaks, broken      int
 }
 

@@ -27,9 +27,10 @@ type run struct {
 	clients []*generator
 	server  *proxy.Server
 
-	work sync.WaitGroup // the fault driver, the operator and the checker of laws
-	stop []func()       // ends a fault, by index; used by the driver and, when that has ended, by Run
-	down map[string]int // how many faults keep a machine down; the driver's own
+	work sync.WaitGroup  // the fault driver, the operator and the checker of laws
+	stop []func()        // ends a fault, by index; used by the driver and, when that has ended, by Run
+	down map[string]int  // how many faults keep a machine down; the driver's own
+	slow []time.Duration // what the faults that last make a lookup take; the driver's own
 
 	mu       sync.Mutex // never held over a wait
 	out      outcome
@@ -57,7 +58,9 @@ func Run(sim *netsim.Sim, sc *Scenario) *Verdict {
 	return r.verdict(drained)
 }
 
-func newRun(sim *netsim.Sim, sc *Scenario) *run {
+func newRun(sim *netsim.Sim, given *Scenario) *run {
+	sc := new(*given) // the drawn faults are the run's and not the scenario's
+	sc.Faults = append(slices.Clone(given.Faults), given.drawn(sim.Seed())...)
 	r := &run{sc: sc, sim: sim, clk: sim.Clock(), told: make(map[string]bool), down: make(map[string]int), since: -1}
 	r.out.failed = make(map[string]int)
 	r.rec = newRecording(sc.Duration)
@@ -81,7 +84,13 @@ func (r *run) setUp() {
 		l := &r.sc.Network.Links[i]
 		r.sim.SetLink(l.Between[0], l.Between[1], netsim.Link{Latency: l.Latency, Jitter: l.Jitter, Loss: l.Loss})
 	}
+	for i := range r.sc.DNS {
+		r.sim.SetDNS(r.sc.DNS[i].Name, r.sc.DNS[i].Addresses...)
+	}
 	r.served = make([]bool, len(r.servers))
+	if len(r.sc.Faults) == 0 && r.sc.Random != nil {
+		r.out.recovery = 0 // none was drawn, so there is nothing to recover from
+	}
 	if last, ends := lastEnd(r.sc.Faults); ends {
 		r.since = last
 		r.out.recovery = math.Inf(1)

@@ -35,6 +35,12 @@ type Scenario struct {
 	Duration time.Duration
 	// Settings are the proxy's when it starts, from the file that proxy.config names or from the mapping proxy itself.
 	Settings *config.Config
+	// Env and Files are what ${NAME} and ${file:PATH} in the proxy's configuration lead to, since a run must not depend on
+	// the machine that it runs on. Keys proxy.env and proxy.files: a mapping from names, or from paths as the
+	// configuration writes them, to text; at most 1000 each.
+	Env, Files map[string]string
+	// DNS holds the names of backends, and their addresses. At most 1000.
+	DNS []DNSName
 	// Backends are the simulated servers, one for each backend address of Settings and of what operations bring in.
 	Backends []Backend
 	// Network describes the links between the machines.
@@ -43,15 +49,27 @@ type Scenario struct {
 	Clients []Client
 	// Faults are what goes wrong, at most 1000.
 	Faults []Fault
+	// Random are more of them, drawn from the seed. Key random_faults, default none.
+	Random *RandomFaults
 	// Operations are what an operator does to the running proxy, at most 1000.
 	Operations []Operation
 	// Expect is what must hold for the verdict to pass, at most 100.
 	Expect []Expectation
 
-	file string  // the name that the scenario was read under
-	seed int     // as read
-	conf string  // key proxy.config: where the settings are, relative to file
-	last members // which backends are left when all operations are done
+	file string   // the name that the scenario was read under
+	seed int      // as read
+	conf string   // key proxy.config: where the settings are, relative to file
+	used []string // references that the settings had, and what stood for them
+	last members  // which backends are left when all operations are done
+}
+
+// DNSName is a record of the simulated name server. The proxy asks it at each dial of a backend that has a name, as a Go
+// program does that has no cache; lookups take no time unless a fault makes them slow.
+type DNSName struct {
+	// Name is the name, as the proxy's configuration has it. Case and a dot at its end do not matter.
+	Name string
+	// Addresses are its IP addresses, 1 to 16, which are tried in this order. Each is that of a simulated backend.
+	Addresses []string
 }
 
 // Backend is one simulated HTTP server. It echoes the X-Nonce field of each request. A request without one is a
@@ -69,12 +87,45 @@ type Backend struct {
 	BodyBytes int
 	// ErrorRate is the share of requests answered 503, from 0 to 1. Key error_rate, default 0.
 	ErrorRate float64
+	// ErrorService is how long such a request takes. Key error_service, default (no Kind) as long as any other.
+	ErrorService Distribution
+	// StallRate is the share of requests of whose answer only the head and half of the body come, and then nothing more: the
+	// connection stays open, and the place of Concurrency taken, until the peer ends it. From 0 to 1. Key stall_rate,
+	// default 0.
+	StallRate float64
+	// Paths are those for which other settings hold. Of several that fit a request the first in the list counts. Key
+	// paths, at most 100.
+	Paths []BackendPath
+	// Cold makes service times longer at first, as with empty caches. Key cold, default off.
+	Cold Cold
 	// CloseAfterRequests ends a connection in order, with its last answer, after so many requests. Key
 	// close_after_requests, default off (0), from 1 to 1000000.
 	CloseAfterRequests int
 	// CloseIdleAfter closes a connection on which no request has come for so long, without a word before: the
 	// race of every keep-alive. Key close_idle_after, default off (0), from 1ms to 24h.
 	CloseIdleAfter time.Duration
+}
+
+// BackendPath is how a backend serves a part of its paths. What a file leaves out is as for all others.
+type BackendPath struct {
+	// Prefix is a beginning of the path, by whole segments: /slow is one of /slow and /slow/1 and not of /slower.
+	// Required.
+	Prefix string
+	// Service is how long such a request takes. Key service, default (no Kind) the backend's.
+	Service Distribution
+	// ErrorRate is the share of such requests answered 503, from 0 to 1. Key error_rate, default (-1) the backend's.
+	ErrorRate float64
+	// BodyBytes is the length of the answer's body. Key body_bytes, default (-1) the backend's, from 0 to 16MiB.
+	BodyBytes int
+}
+
+// Cold is the time after a start in which a service is slow: its factor falls evenly from Factor to 1.
+type Cold struct {
+	// For is how long it takes to become warm, from the beginning and from each restart of the service. Key for, from 1ms to
+	// 24h; required.
+	For time.Duration
+	// Factor is by how much longer requests take just after a start. Key factor, from 1 to 1000; required.
+	Factor float64
 }
 
 // Network describes all links. A link is the same both ways.
@@ -111,6 +162,23 @@ type Client struct {
 	Method, Path string
 	// BodyBytes is the length of each request's body. Key body_bytes, default 0, from 0 to 16MiB.
 	BodyBytes int
+	// Requests are a mix, in place of Method, Path and BodyBytes, which are one kind. Key requests, default none, at most
+	// 100.
+	Requests []Request
+	// Retries is how often a request that fails is made again: after every failure but an answer of 4xx. It stays one
+	// request, which is answered or fails with its last try; Timeout then bounds each try. Key retries, default 0, from 0
+	// to 10.
+	Retries int
+	// Backoff is the wait before the first further try; before each later one it is drawn anew and doubled, to an hour at
+	// most. Key backoff, default 0.
+	Backoff Distribution
+	// RetryBudget bounds the retries to this share of the requests: each request adds so much to a purse that holds ten
+	// retries at most and is full at first, and each retry takes one out of it. Key retry_budget, written 20%, default off
+	// (0), from 0 to 1.
+	RetryBudget float64
+	// ReadRate makes it read answers no faster than so many bytes per second. Key read_rate, written 10KiB/s, default off
+	// (0), from 1 to 1GiB/s.
+	ReadRate int
 	// Connections is how many idle connections an open-loop client keeps for reuse, the youngest first; when
 	// none is idle it opens another one. Key connections, default 1000, from 1 to 100000.
 	Connections int
@@ -163,19 +231,23 @@ func Parse(name string, data []byte) (*Scenario, error) {
 
 // UseConfig replaces the proxy's settings by those of another file, so that one scenario can judge several
 // configurations. Every backend of them must be simulated. An error leaves the scenario as it was.
+//
+// Its references lead to the Env and the Files of the scenario.
 func (sc *Scenario) UseConfig(path string) error {
-	c, err := config.Load(path)
+	old, conf, used := sc.Settings, sc.conf, sc.used
+	sc.used = nil
+	c, err := config.LoadFrom(path, sc.sources())
 	if err != nil {
+		sc.used = used
 		return err
 	}
-	old := sc.Settings
-	sc.Settings = c
+	sc.Settings, sc.conf = c, path
 	var r form.Report
 	sc.checkSettings(&r)
 	sc.checkOperations(&r)
 	sc.checkClients(&r)
 	if err := r.Err(); err != nil {
-		sc.Settings = old
+		sc.Settings, sc.conf, sc.used = old, conf, used
 		return fmt.Errorf("%s does not fit the scenario %s: %w", path, sc.Name, err)
 	}
 	return nil
@@ -186,7 +258,7 @@ func (sc *Scenario) loadConfig(r *form.Report, path, file string) *config.Config
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(filepath.Dir(sc.file), file)
 	}
-	c, err := config.Load(file)
+	c, err := config.LoadFrom(file, sc.sources())
 	var all config.Errors
 	switch {
 	case errors.As(err, &all):

@@ -30,7 +30,7 @@ type Shrunk struct {
 var ErrDoesNotFail = errors.New("the scenario does not fail, so there is nothing to shrink")
 
 // Shrink reduces a failing scenario to fewer faults, operations, clients and seconds, as long as fails says that what is
-// left fails still. Name is that of the file, data its text; the seed is written into the result, and of the expectations
+// left fails still. Faults that are drawn from the seed are first written out as a list, which fails in the same way. Name is that of the file, data its text; the seed is written into the result, and of the expectations
 // only those of the given texts are kept. The file is shortened part by part, larger parts first (delta debugging: Zeller
 // and Hildebrandt, "Simplifying and isolating failure-inducing input", 2002), until no single step makes it smaller; the
 // draws of what remains do not change when something else is taken away, which is why that converges.
@@ -40,6 +40,7 @@ func Shrink(name string, data []byte, seed uint64, expect []string, fails func(d
 		return nil, err
 	}
 	s.setSeed(seed)
+	s.fixRandomFaults()
 	s.keepExpectations(expect)
 	s.measure(0)
 	if !s.try() {
@@ -106,6 +107,37 @@ func (s *shrinker) setSeed(seed uint64) {
 	}
 	s.top.Content = append(s.top.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "seed"},
 		&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: text})
+}
+
+// fixRandomFaults writes the faults that the seed draws into the list, in place of the key that draws them.
+func (s *shrinker) fixRandomFaults() {
+	sc, err := Parse(s.file, s.text())
+	if err != nil || sc.Random == nil {
+		return
+	}
+	list := &yaml.Node{Kind: yaml.SequenceNode}
+	if given := s.value("faults"); given != nil {
+		list = follow(given)
+	}
+	if len(list.Content) == 0 {
+		list.Style = 0 // one a line
+	}
+	for _, f := range sc.drawn(sc.Seed) {
+		list.Content = append(list.Content, f.node())
+	}
+	fixed := false
+	for i := 0; i+1 < len(s.top.Content); i += 2 {
+		switch s.top.Content[i].Value {
+		case "faults":
+			s.top.Content[i+1], fixed = list, true
+		case "random_faults":
+			s.top.Content = slices.Delete(s.top.Content, i, i+2)
+			i -= 2
+		}
+	}
+	if !fixed {
+		s.top.Content = append(s.top.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: "faults"}, list)
+	}
 }
 
 func (s *shrinker) keepExpectations(texts []string) {

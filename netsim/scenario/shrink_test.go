@@ -16,6 +16,7 @@ duration: 10m
 proxy:
   listeners: [{address: ":8080", upstream: web}]
   upstreams: {web: {backends: [{address: "10.0.0.1:80"}, {address: "10.0.0.2:80"}]}}
+dns: {api.internal: [10.0.0.1]}
 backends: [{address: "10.0.0.1:80"}, {address: "10.0.0.2:80"}]
 clients:
   - {name: a, arrivals: {poisson: 50/s}}

@@ -78,6 +78,24 @@ func (v shareValue) Read(r *form.Report, path string, n *yaml.Node) {
 
 func (shareValue) Check(*form.Report, string) {}
 
+// factorValue is a number from 1 to 1000.
+type factorValue struct {
+	readOnly
+	p *float64
+}
+
+func (v factorValue) Read(r *form.Report, path string, n *yaml.Node) {
+	text, _ := scalar(n)
+	x, ok := number(text)
+	if !ok || x < 1 || x > 1000 {
+		r.Fail(path, "want a number from 1 to 1000, such as 10")
+		return
+	}
+	*v.p = x
+}
+
+func (factorValue) Check(*form.Report, string) {}
+
 // number reads a plain decimal number that is not negative: no sign, no exponent, no infinity.
 func number(s string) (float64, bool) {
 	if s == "" || len(s) > 32 || strings.Trim(s, "0123456789.") != "" {
@@ -127,6 +145,28 @@ func (v rateValue) Read(r *form.Report, path string, n *yaml.Node) {
 }
 
 func (rateValue) Check(*form.Report, string) {}
+
+// byteRateValue is a number of bytes in a second: 10KiB/s.
+type byteRateValue struct {
+	readOnly
+	p *int
+}
+
+func (v byteRateValue) Read(r *form.Report, path string, n *yaml.Node) {
+	text, _ := scalar(n)
+	size, timely := strings.CutSuffix(text, "/s")
+	if !timely {
+		r.Fail(path, "want bytes per second, such as 10KiB/s")
+		return
+	}
+	plain := yaml.Node{Kind: yaml.ScalarNode, Value: size, Line: n.Line}
+	bytes := form.Size(v.p, 1, 1<<30)
+	if bytes.Read(r, path, &plain); !r.Failed(path) {
+		bytes.Check(r, path)
+	}
+}
+
+func (byteRateValue) Check(*form.Report, string) {}
 
 // betweenValue is a list of two machines. Whether they exist is checked when all of them are known.
 type betweenValue struct {
@@ -246,6 +286,31 @@ func (v optional) Check(r *form.Report, path string) {
 	if !v.missing() {
 		v.Value.Check(r, path)
 	}
+}
+
+// sizeValue is a plain size, which is both ends of a range.
+type sizeValue struct {
+	form.Value
+	s *Sizes
+}
+
+func (v sizeValue) Read(r *form.Report, path string, n *yaml.Node) {
+	v.Value.Read(r, path, n)
+	v.s.Min = v.s.Max
+}
+
+// orDefault is a word that has a default.
+type orDefault struct {
+	p        *string
+	standsIn string
+	form.Value
+}
+
+func (v orDefault) Check(r *form.Report, path string) {
+	if *v.p == "" {
+		*v.p = v.standsIn
+	}
+	v.Value.Check(r, path)
 }
 
 // faultsValue is the list of faults. It is not a form.List because a fault is one of several forms.

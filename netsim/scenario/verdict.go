@@ -20,6 +20,9 @@ type Verdict struct {
 	// TraceHash is the hash of the canonical trace, 16 hexadecimal digits. Equal code, scenario and seed give an
 	// equal one.
 	TraceHash string `json:"trace_hash"`
+	// Replaced tells what the run had in place of what the proxy's configuration says: the operators' page, addresses to
+	// listen at, references, names. Left out where there is nothing of the kind.
+	Replaced []string `json:"replaced,omitempty"`
 	// VirtualSeconds is the simulated time from the beginning to the end of the drain, WallSeconds the real time
 	// that the whole run took.
 	VirtualSeconds float64 `json:"virtual_seconds"`
@@ -79,10 +82,13 @@ func (r *run) verdict(drained time.Duration) *Verdict {
 	o := &r.out
 	o.finish()
 	o.failover = failoverOf(r.sc.Faults, r.sc.Duration, o.failures)
+	if len(r.sc.Faults) == 0 && r.sc.Random != nil {
+		o.failover = 0 // none was drawn
+	}
 	v := &Verdict{
 		Name: r.sc.Name, Seed: r.sim.Seed(), TraceHash: fmt.Sprintf("%016x", r.sim.Hash()), Events: r.sim.Events(),
-		VirtualSeconds: inSeconds(drained),
-		Requests:       o.requests, Answered: o.answered, Failed: o.failed, Timeline: r.timeline, figures: figuresOf(o),
+		VirtualSeconds: inSeconds(drained), Replaced: r.sc.replaced(),
+		Requests: o.requests, Answered: o.answered, Failed: o.failed, Timeline: r.timeline, figures: figuresOf(o),
 		Series: r.rec.series(), about: r.sc.About, faults: r.sc.Faults, ops: r.sc.Operations, duration: r.sc.Duration,
 	}
 	if !math.IsNaN(o.reuse) {
@@ -121,6 +127,9 @@ func (v *Verdict) Text() string {
 	var b strings.Builder
 	virtual := time.Duration(v.VirtualSeconds * float64(time.Second)).Round(time.Second)
 	fmt.Fprintf(&b, "%s  seed %d   %v simulated in %.1fs   trace %.8s\n", v.Name, v.Seed, virtual, v.WallSeconds, v.TraceHash)
+	for _, text := range v.Replaced {
+		fmt.Fprintf(&b, "  replaced: %s\n", text)
+	}
 	fmt.Fprintf(&b, "  %s requests   %s answered   %s failed%s\n", thousands(uint64(v.Requests)),
 		thousands(uint64(v.Answered)), thousands(uint64(v.Requests-v.Answered)), v.reasons())
 	fmt.Fprintf(&b, "  %s\n", strings.Join(append([]string{"reuse " + share.format(v.ReuseRate)}, v.notes...), "   "))

@@ -242,13 +242,13 @@ func TestParseNodeKeepsTheLinesOfTheOuterFile(t *testing.T) {
 	outer := "name: inline\nproxy:\n  listeners: [{address: ':80', upstream: web}]\n  upstreams:\n    web:\n      pool: {max_connection: 3}\n"
 	var doc struct{ Proxy yaml.Node }
 	require.NoError(t, yaml.Unmarshal([]byte(outer), &doc))
-	_, err := ParseNode("outer.yaml", &doc.Proxy)
+	_, err := ParseNode("outer.yaml", &doc.Proxy, Sources{})
 	require.EqualError(t, err, "outer.yaml:5: upstreams.web.backends: is required: at least one address\n"+
 		"outer.yaml:6: upstreams.web.pool.max_connection: unknown key; did you mean max_connections?")
 
-	_, err = ParseNode("outer.yaml", nil)
+	_, err = ParseNode("outer.yaml", nil, Sources{})
 	require.ErrorContains(t, err, "listeners: is required")
-	_, err = ParseNode("outer.yaml", &yaml.Node{})
+	_, err = ParseNode("outer.yaml", &yaml.Node{}, Sources{})
 	require.Error(t, err)
 }
 
@@ -276,4 +276,40 @@ func TestAStatusRangeIsClosed(t *testing.T) {
 		[]bool{s.Contains(199), s.Contains(200), s.Contains(399), s.Contains(400)})
 	require.Equal(t, "200-399", s.String())
 	require.Equal(t, "204", StatusRange{204, 204}.String())
+}
+
+func TestLoadTakesInTheEnvironmentAndFilesBesideTheConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		return path
+	}
+	t.Setenv("WAVEPOOL_TEST_HOST", "api.internal")
+	t.Setenv("WAVEPOOL_TEST_MAX", "12")
+	write("port", "8443\n")
+	path := write("c.yaml", "listeners: [{address: \":8080\", upstream: web}]\nupstreams:\n  web:\n    backends: "+
+		"[{address: \"${WAVEPOOL_TEST_HOST}:${file:port}\"}]\n    pool: {max_connections: \"${WAVEPOOL_TEST_MAX}\", "+
+		"idle_timeout: \"${WAVEPOOL_TEST_IDLE:-7s}\"}\n")
+	c, err := Load(path)
+	require.NoError(t, err)
+	require.Equal(t, "api.internal:8443", c.Upstreams[0].Backends[0].Address)
+	require.Equal(t, 12, c.Upstreams[0].Pool.MaxConnections)
+	require.Equal(t, 7*time.Second, c.Upstreams[0].Pool.IdleTimeout)
+	out, err := c.Marshal()
+	require.NoError(t, err)
+	require.Contains(t, string(out), "api.internal:8443")
+	require.NotContains(t, string(out), "$")
+
+	_, err = Load(write("bad.yaml", "listeners: [{address: \":8080\", upstream: web}]\nupstreams:\n  web:\n    backends: "+
+		"[{address: \"${WAVEPOOL_TEST_NOBODY}:80\"}, {address: \"a:${file:gone}\"}, {address: \"a:${file:.}\"}]\n"))
+	require.EqualError(t, err, strings.ReplaceAll(
+		`DIR/bad.yaml:4: upstreams.web.backends[0].address: the variable WAVEPOOL_TEST_NOBODY is not set; ${WAVEPOOL_TEST_NOBODY:-default} has a value for that case
+DIR/bad.yaml:4: upstreams.web.backends[1].address: cannot read gone: no such file or directory
+DIR/bad.yaml:4: upstreams.web.backends[2].address: cannot read .: it is not a regular file`, "DIR", dir))
+
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	_, err = Parse("c.yaml", data)
+	require.ErrorContains(t, err, "the variable WAVEPOOL_TEST_HOST is not set", "Parse knows no environment")
 }

@@ -11,7 +11,7 @@
 //   - defaults.go: [Default], [DefaultListener], [DefaultUpstream], [Config.WithDefaults].
 //   - keys.go: the one table that binds each YAML key to its field and range; reading, checking and writing all use it.
 //   - check.go: the rules that need more than one field. address.go: hosts, ports and names.
-//   - parse.go: [Load], [Parse], [ParseNode], [Config.Validate], [Config.Marshal].
+//   - parse.go: [Load], [Parse], [ParseNode], [Config.Validate], [Config.Marshal]; [Sources] of references.
 //   - proxy/config/form: the strict reader and writer of YAML forms below all this.
 //
 // # Promises
@@ -21,6 +21,14 @@
 //   - All mistakes are listed, in line order, each as file:line: path: message. The error is an [Errors].
 //   - [Config.Marshal] writes the effective settings, and parsing them gives an equal Config.
 //   - Parsing never panics and never reads more than 4 MiB.
+//
+// # References
+//
+// A value, never a key, may hold ${NAME} (a variable of the environment), ${NAME:-default} (for one that is not set or
+// empty) and ${file:PATH} (a file of at most 64 KiB without the newline at its end, such as a mounted secret). What comes in is
+// data: it may be a word, a number or a duration, and is never read as YAML. A name that is not set is a mistake like any
+// other, told with its line. $${ stands for ${ itself. Within braces or brackets YAML wants quotes: {address: "${HOST}:80"}.
+// [Load] has the process's environment and its files; [LoadFrom] and [ParseFrom] take what the caller gives.
 //
 // # Off and default
 //

@@ -22,6 +22,8 @@ func FuzzParse(f *testing.F) {
 			f.Add(data)
 		}
 	}
+	f.Add([]byte("listeners: [{address: \":${P:-80}\", upstream: web}]\nupstreams: {web: {backends: [{address: \"${H:-a}:1\"}], " +
+		"health: {active: {http: {path: \"/$${x}\"}}}}}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("fuzz.yaml", data)
 		if err != nil {

@@ -77,7 +77,7 @@ func drawListener(t *rapid.T, i int, names []string) Listener {
 	for j := range rapid.IntRange(1, 3).Draw(t, "routes") {
 		l.Routes = append(l.Routes, Route{Upstream: rapid.SampledFrom(names).Draw(t, "upstream"), Match: Match{
 			Host:       rapid.SampledFrom([]string{"", "a.example", "[::1]", "10.0.0.1"}).Draw(t, "match host"),
-			PathPrefix: fmt.Sprintf("/%d%s", j, rapid.SampledFrom([]string{"", "/", "/%20", "/a:b'\"{}[]&*!|>"}).Draw(t, "prefix")),
+			PathPrefix: fmt.Sprintf("/%d%s", j, rapid.SampledFrom([]string{"", "/", "/%20", "/a:b'\"{}[]&*!|>", "/${A}", "/$${A}$", "/$$$${file:x}"}).Draw(t, "prefix")),
 		}})
 	}
 	return l

@@ -13,6 +13,7 @@
 //   - form.go: [Form] and [Field], a mapping's keys bound to values; the [Value] interface that a new kind implements.
 //   - scalar.go: strings, whole numbers, durations, sizes, each with its range and, where asked, the word "off".
 //   - compound.go: nested forms, lists, named entries, sections that may be switched off.
+//   - expand.go: [Expand], which replaces ${NAME} and ${file:PATH} in values by what [Sources] have for them.
 //   - report.go: [Report], where mistakes are gathered, and [Error] and [Errors], what the caller gets.
 //   - source.go: [Document], which turns bytes into one YAML node.
 //   - nearest.go: [Nearest], "did you mean".

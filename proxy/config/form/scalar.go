@@ -23,7 +23,7 @@ type stringValue struct {
 
 func (v stringValue) Read(r *Report, path string, n *yaml.Node) {
 	n = target(n)
-	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" && n.Tag != taken {
 		hint := ""
 		if n.Kind == yaml.ScalarNode && !isNull(n) {
 			hint = "; if it is meant, put it in quotes"
@@ -144,7 +144,7 @@ func Int(p *int, min, max int) Value { return newInt(p, min, max) }
 func IntOrOff(p *int, min, max, off int) Value { return newInt(p, min, max).orOff(off) }
 
 func parseInt(n *yaml.Node) (int64, string) {
-	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!int" {
+	if n.Kind == yaml.ScalarNode && (n.ShortTag() == "!!int" || n.Tag == taken) {
 		if x, ok := decimal(n.Value); ok {
 			return x, ""
 		}

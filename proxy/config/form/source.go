@@ -59,18 +59,33 @@ func Read(r *Report, n *yaml.Node, f Form) {
 	f.Check(r, "")
 }
 
-// Marshal writes f as YAML in block style with an indent of two.
+// Marshal writes f as YAML in block style with an indent of two. Values that hold what Expand would take for a reference
+// are written so that it gives them back.
 func Marshal(f Form) ([]byte, error) {
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	if err := e.Encode(f.Node()); err != nil {
+	n := f.Node()
+	escape(n)
+	if err := e.Encode(n); err != nil {
 		return nil, fmt.Errorf("write YAML: %w", err)
 	}
 	if err := e.Close(); err != nil {
 		return nil, fmt.Errorf("write YAML: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// escape makes literals of all values below a node that was made for writing.
+func escape(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode {
+		n.Value = literal(n.Value)
+	}
+	for i, item := range n.Content {
+		if n.Kind != yaml.MappingNode || i%2 == 1 {
+			escape(item)
+		}
+	}
 }
 
 var lineOf = regexp.MustCompile(`^line (\d+): `)

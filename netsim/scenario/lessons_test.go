@@ -1,0 +1,98 @@
+package scenario
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wavepool/wavepool/proxy/config"
+)
+
+// What the stock scenarios say in their first lines is shown here: the same world with the cure, or with the mistake.
+
+// stockVerdict runs a stock scenario after a change.
+func stockVerdict(t *testing.T, name string, change func(*Scenario)) *Verdict {
+	t.Helper()
+	sc, err := Load(filepath.Join(stockDir, name+".yaml"))
+	require.NoError(t, err)
+	change(sc)
+	v, err := Execute(sc, Options{})
+	require.NoError(t, err)
+	require.Zero(t, figure(v, metricConservation))
+	return v
+}
+
+func asItIs(*Scenario) {}
+
+func TestAPoolWhoseConnectionsLiveForLongStaysWithTheOldMachine(t *testing.T) {
+	require.Zero(t, figure(stockVerdict(t, "dns-failover", asItIs), "failed"))
+	v := stockVerdict(t, "dns-failover", func(sc *Scenario) { sc.Settings.Upstreams[0].Pool.MaxLifetime = 10 * time.Minute })
+	require.Greater(t, figure(v, "failed"), 3.0)
+	require.Greater(t, says(t, v, "first failed request: backend_timeout"), 50.0)
+}
+
+func TestSlowReadersOfASmallPoolMakeTheOthersWait(t *testing.T) {
+	with := func(connections int) float64 {
+		return figure(stockVerdict(t, "slow-reader-clients", func(sc *Scenario) {
+			sc.Settings.Upstreams[0].Pool.MaxConnections = connections
+		}), "p50")
+	}
+	require.Less(t, with(20), 0.01)
+	require.Greater(t, with(5), 0.1)
+}
+
+func TestAPoolOfItsOwnKeepsTheSlowRouteFromTheOthers(t *testing.T) {
+	shared := stockVerdict(t, "pool-exhaustion-by-slow-route", asItIs)
+	own := stockVerdict(t, "pool-exhaustion-by-slow-route", func(sc *Scenario) {
+		reports := sc.Settings.Upstreams[0]
+		reports.Name, reports.Backends = "reports", slices.Clone(reports.Backends)
+		sc.Settings.Upstreams = append(sc.Settings.Upstreams, reports)
+		l := &sc.Settings.Listeners[0]
+		l.Routes = append([]config.Route{{Match: config.Match{PathPrefix: "/report"}, Upstream: "reports"}}, l.Routes...)
+	})
+	require.Greater(t, figure(shared, "failed"), 700.0)
+	require.Less(t, figure(own, "failed"), 300.0, "only reports, of which there are some three hundred")
+	require.Less(t, figure(own, "p90"), 0.05)
+	require.Greater(t, figure(shared, "p90"), 0.5)
+}
+
+func TestALargerPoolCarriesAnswersThatStall(t *testing.T) {
+	small := stockVerdict(t, "connection-leak", asItIs)
+	require.Greater(t, small.Failed["queue_timeout"], 1000)
+	require.Greater(t, says(t, small, "first failed request: queue_timeout"), 20.0, "it runs well until the last one is taken")
+	large := stockVerdict(t, "connection-leak", func(sc *Scenario) { sc.Settings.Upstreams[0].Pool.MaxConnections = 50 })
+	require.Zero(t, large.Failed["queue_timeout"])
+	require.Less(t, large.Failed[FailTimeout], large.Requests/50)
+}
+
+// The failure outlasts the fault without a budget, and ends with it.
+func TestABudgetOfRetriesEndsTheStormThatTheFaultBegan(t *testing.T) {
+	lastSeconds := func(v *Verdict) (answered int) {
+		for _, n := range v.Series.Answered[50:60] {
+			answered += n
+		}
+		return answered
+	}
+	without, with := stockVerdict(t, "retry-storm-without-budget", asItIs), stockVerdict(t, "retry-storm-with-budget", asItIs)
+	require.Less(t, lastSeconds(without), 240, "half a minute after the fault hardly anybody is answered")
+	require.Greater(t, lastSeconds(with), 2200, "all are")
+	require.Greater(t, figure(without, "client_retries"), 20*figure(with, "client_retries"))
+	again := stockVerdict(t, "retry-storm-without-budget", func(sc *Scenario) { sc.Clients[0].RetryBudget = 0.1 })
+	require.Equal(t, with.TraceHash, again.TraceHash, "there is no other difference")
+}
+
+func TestColdCachesAreWhatMakesTheRestartsSlow(t *testing.T) {
+	cold := stockVerdict(t, "cold-caches", asItIs)
+	warm := stockVerdict(t, "cold-caches", func(sc *Scenario) {
+		for i := range sc.Backends {
+			sc.Backends[i].Cold = Cold{}
+		}
+	})
+	require.Greater(t, figure(cold, "p99"), 5*figure(warm, "p99"))
+	fewest := stockVerdict(t, "cold-caches", func(sc *Scenario) { sc.Settings.Upstreams[0].Strategy = config.StrategyLeastConnections })
+	require.Less(t, figure(fewest, "p90"), 0.7*figure(cold, "p90"))
+	require.Greater(t, figure(fewest, "p99"), 5*figure(warm, "p99"))
+}
