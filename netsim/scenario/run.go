@@ -27,13 +27,16 @@ type run struct {
 	clients []*generator
 	server  *proxy.Server
 
-	work sync.WaitGroup // the fault driver and the checker of laws
-	stop []func()       // ends a fault, by index; used by the driver and, when that has ended, by Run
+	work   sync.WaitGroup   // the fault driver and the checker of laws
+	stop   []func()         // ends a fault, by index; used by the driver and, when that has ended, by Run
+	places map[string]int32 // of the clients, by name
+
 	down map[string]int // how many faults keep a machine down; the driver's own
 
 	mu       sync.Mutex // never held over a wait
 	out      outcome
 	rec      *recording
+	marks    marks
 	timeline []Moment
 	told     map[string]bool // what the timeline has once already
 	served   []bool          // which servers have answered since the last fault ended
@@ -41,9 +44,9 @@ type run struct {
 	since    time.Duration   // when the last fault ends; -1: none does
 }
 
-// Run executes the scenario in sim, which belongs to a bubble and is fresh, and closes it. It returns when every
-// goroutine of the run has ended. The verdict lacks the wall-clock time.
-func Run(sim *netsim.Sim, sc *Scenario) *Verdict {
+// ExecuteIn executes the scenario in sim, which belongs to a bubble and is fresh, and closes it: for those who make the
+// bubble themselves. It returns when every goroutine of the run has ended. The verdict lacks the wall-clock time.
+func ExecuteIn(sim *netsim.Sim, sc *Scenario) *Verdict {
 	r := newRun(sim, sc)
 	r.setUp()
 	if err := r.startProxy(); err != nil {
@@ -62,6 +65,12 @@ func newRun(sim *netsim.Sim, sc *Scenario) *run {
 	r.out.failed = make(map[string]int)
 	r.rec = newRecording(sc.Duration)
 	r.out.failover, r.out.recovery = math.NaN(), math.NaN()
+	r.out.spans = []span{{0, sc.Duration}}
+	r.marks.edges = edgesOf(sc)
+	r.places = make(map[string]int32)
+	for i := range sc.Clients {
+		r.places[sc.Clients[i].Name] = int32(i)
+	}
 	return r
 }
 
@@ -185,20 +194,7 @@ func (r *run) tearDown() {
 	r.checkLaws(&st, true)
 	r.mu.Lock()
 	r.out.leaks = held(&st) + r.openAtBackends()
-	r.out.repeated = st.Repeated
-	lends, reuses := uint64(0), uint64(0)
-	for i := range st.Upstreams {
-		u := &st.Upstreams[i]
-		r.out.retries += u.Retries
-		for j := range u.Backends {
-			lends += u.Backends[j].Pool.Lends
-			reuses += u.Backends[j].Pool.Reuses
-		}
-	}
-	r.out.reuse = math.NaN()
-	if lends > 0 {
-		r.out.reuse = float64(reuses) / float64(lends)
-	}
+	r.out.tally = tallyOf(&st)
 	r.mu.Unlock()
 	r.endBackends()
 }
@@ -228,7 +224,7 @@ func (r *run) cannotStart(err error) *Verdict {
 	r.endBackends()
 	r.sim.Close()
 	v := r.verdict(r.sim.Elapsed())
-	v.Expectations = []Judged{{Expect: "the proxy starts", Value: err.Error()}}
+	v.broken("the proxy starts", err)
 	return v
 }
 
@@ -240,8 +236,21 @@ func (r *run) watchLaws() {
 		r.checkLaws(&st, false)
 		r.mu.Lock()
 		r.rec.looked(r.sim.Elapsed(), &st)
+		r.out.looks = append(r.out.looks, sampleOf(r.sim.Elapsed(), &st))
+		r.marks.look(r.sim.Elapsed(), &st)
 		r.mu.Unlock()
 	}
+}
+
+// lookAtEdge keeps the proxy's counters for the windows that begin or end now.
+func (r *run) lookAtEdge() {
+	if len(r.marks.edges) == 0 {
+		return
+	}
+	st := r.server.Stats()
+	r.mu.Lock()
+	r.marks.look(r.sim.Elapsed(), &st)
+	r.mu.Unlock()
 }
 
 // checkLaws counts each law that is broken once.
@@ -290,6 +299,7 @@ func (r *run) ended(client string, n int, took time.Duration, failure string) {
 		o.failed[failure]++
 		o.failures = append(o.failures, failedRequest{now - took, now})
 	}
+	o.all = append(o.all, request{now - took, took, r.places[client], failure})
 	r.rec.ended(now, took, failure)
 	r.mu.Unlock()
 	if failure != "" && r.once("failure "+failure) {

@@ -30,7 +30,7 @@ func stock(t *testing.T) []string {
 func TestStockScenariosGiveTheirGoldenVerdicts(t *testing.T) {
 	for _, file := range stock(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			v := RunTest(t, file)
+			v := Run(t, file)
 			require.Positive(t, v.WallSeconds)
 			v.WallSeconds = 0
 			golden := filepath.Join(stockDir, "golden", strings.TrimSuffix(filepath.Base(file), ".yaml")+".json")
