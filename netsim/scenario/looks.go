@@ -104,7 +104,13 @@ func (t *tally) loadSpread() (spread float64, whose string) {
 	return spread, whose
 }
 
-// sample is one look at the pools, of which there is one in each second.
+// The pools are looked at ten times a second on average, and in a long run about ten thousand times in all.
+const (
+	minLook  = 100 * time.Millisecond
+	maxLooks = 10_000
+)
+
+// sample is one look at the pools.
 type sample struct {
 	at   time.Duration
 	peak float64 // the greatest lent / max_connections of any pool

@@ -155,6 +155,11 @@ func (r *run) load() {
 	for _, g := range r.clients {
 		g.start()
 	}
+	r.work.Add(1)
+	r.clk.AfterFunc(0, func() {
+		defer r.work.Done()
+		r.watchPools()
+	})
 	r.clk.Sleep(r.sc.Duration - r.sim.Elapsed())
 	for _, g := range r.clients {
 		g.work.Wait()
@@ -236,8 +241,25 @@ func (r *run) watchLaws() {
 		r.checkLaws(&st, false)
 		r.mu.Lock()
 		r.rec.looked(r.sim.Elapsed(), &st)
-		r.out.looks = append(r.out.looks, sampleOf(r.sim.Elapsed(), &st))
 		r.marks.look(r.sim.Elapsed(), &st)
+		r.mu.Unlock()
+	}
+}
+
+// watchPools looks at the pools at random instants, since a load with a rhythm of its own would hide between the beats of
+// another one.
+func (r *run) watchPools() {
+	rnd := r.sim.Rand("looks")
+	mean := max(minLook, r.sc.Duration/maxLooks)
+	for {
+		wait := time.Duration(rnd.Int64N(int64(2 * mean)))
+		if r.sim.Elapsed()+wait >= r.sc.Duration {
+			return
+		}
+		r.clk.Sleep(wait)
+		st := r.server.Stats()
+		r.mu.Lock()
+		r.out.looks = append(r.out.looks, sampleOf(r.sim.Elapsed(), &st))
 		r.mu.Unlock()
 	}
 }

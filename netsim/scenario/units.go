@@ -85,7 +85,7 @@ func (u unit) format(x float64) string {
 	case share:
 		return strconv.FormatFloat(math.Floor(x*1e4+1e-9)/100, 'f', 2, 64) + " %"
 	case excess:
-		return strconv.FormatFloat(math.Ceil(x*1e4-1e-9)/100, 'f', 2, 64) + " %"
+		return strconv.FormatFloat(max(0, math.Ceil(x*1e4-1e-9))/100, 'f', 2, 64) + " %"
 	case seconds:
 		return formatSeconds(x)
 	case multiple:
