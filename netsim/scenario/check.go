@@ -243,5 +243,6 @@ func (sc *Scenario) checkClientOf(r *form.Report, e *Expectation) {
 		r.FailAt(e.line, "", "expect: %s: there is no client %q; did you mean %s?", e, e.Client, near)
 		return
 	}
-	r.FailAt(e.line, "", "expect: %s: there is no client %q; one of %s", e, e.Client, strings.Join(names[:min(len(names), 10)], ", "))
+	r.FailAt(e.line, "", "expect: %s: there is no client %q; one of %s", e, e.Client,
+		strings.Join(names[:min(len(names), 10)], ", "))
 }

@@ -61,7 +61,9 @@ func (d *Distribution) draw(rnd *rand.Rand) time.Duration {
 // form binds a distribution.
 func (d *Distribution) form() form.Value {
 	plain := func(p *time.Duration) form.Value { return form.Duration(p, 0, maxDraw) }
-	above := func(p *time.Duration) form.Value { return form.Duration(p, time.Microsecond, maxDraw) }
+	above := func(p *time.Duration) form.Value {
+		return required{form.Duration(p, time.Microsecond, maxDraw), "40ms"}
+	}
 	return orScalar{
 		plain: noted{plain(&d.Value), func() { d.Kind = Constant }},
 		Value: oneOf{kind: &d.Kind, kinds: form.Form{
@@ -81,6 +83,7 @@ func (d *Distribution) form() form.Value {
 func (d *Distribution) check(r *form.Report, path string) {
 	at := form.Join(path, d.Kind)
 	switch {
+	case r.Failed(at) || r.Skipped(at):
 	case d.Kind == Uniform && d.Min > d.Max && !r.Failed(form.Join(at, "min"), form.Join(at, "max")):
 		r.Fail(form.Join(at, "min"), "is more than max (%v > %v)", d.Min, d.Max)
 	case d.Kind == Lognormal && d.P99 <= d.Median && !r.Failed(form.Join(at, "median"), form.Join(at, "p99")):

@@ -36,9 +36,9 @@ func (e Expectation) String() string { return e.text }
 // ops are the comparisons; those of two letters come first, so that one is not taken for the beginning of another.
 var ops = []string{">=", "<=", "==", ">", "<"}
 
-// ParseExpectation reads METRIC [of CLIENT] OP VALUE [WINDOW]. Spaces around the operator may be left out. A window is before,
-// during or after, each alone or with the name of a fault, or "from T to T", or "from T". Whether the client and the fault
-// exist is the scenario's to know: [Parse] checks it.
+// ParseExpectation reads METRIC [of CLIENT] OP VALUE [WINDOW]. Spaces around the operator may be left out. A window is
+// before, during or after, each alone or with the name of a fault, or "from T to T", or "from T". Whether the client and
+// the fault exist is the scenario's to know: [Parse] checks it.
 func ParseExpectation(text string) (Expectation, error) {
 	left, op, right, err := cutOp(text)
 	if err != nil {
@@ -97,7 +97,8 @@ func (e *Expectation) readLeft(text string) error {
 	case len(words) == 3 && words[1] == "of":
 		e.Metric, e.Client = words[0], words[2]
 	case len(words) > 1 && slices.Contains(windowWords, words[len(words)-1]):
-		return fmt.Errorf("a window stands behind the value: %s %s VALUE %s", strings.Join(words[:len(words)-1], " "), e.Op, words[len(words)-1])
+		last := len(words) - 1
+		return fmt.Errorf("a window stands behind the value: %s %s VALUE %s", strings.Join(words[:last], " "), e.Op, words[last])
 	case len(words) > 1 && metricNamed(words[0]) != nil:
 		return fmt.Errorf("want %s, or %s of CLIENT; got %q", words[0], words[0], text)
 	default:

@@ -25,8 +25,8 @@ func (r *run) cause(e *Expectation, part *outcome) cause {
 	case metricConservation:
 		return r.brokenCause()
 	case metricLeaks:
-		return cause{said: []string{"They were counted when the proxy had drained and its backends had had time to see the ends of their " +
-			"connections. A backend without close_idle_after keeps a connection whose end it was never told."}}
+		return cause{said: []string{"They were counted when the proxy had drained and its backends had had time to see the " +
+			"ends of their connections. A backend without close_idle_after keeps a connection whose end it was never told."}}
 	case metricSpread:
 		c := cause{}
 		if _, whose := part.tally.loadSpread(); whose != "" {
@@ -47,8 +47,8 @@ func (r *run) failoverCause() cause {
 		return cause{said: []string{"No request failed while a fault lasted."}}
 	}
 	f := &r.sc.Faults[i]
-	return cause{at: f.At, known: true, said: []string{fmt.Sprintf("It is the time from the beginning of %s at %s to the end of the last "+
-		"failed request that began while it lasted.", f, clockTime(f.At))}}
+	return cause{at: f.At, known: true, said: []string{fmt.Sprintf("It is the time from the beginning of %s at %s "+
+		"to the end of the last failed request that began while it lasted.", f, clockTime(f.At))}}
 }
 
 func (r *run) recoveryCause() cause {
@@ -63,8 +63,8 @@ func (r *run) recoveryCause() cause {
 			silent = append(silent, s.cfg.Address)
 		}
 	}
-	c.said = []string{fmt.Sprintf("The last fault that ends did so at %s, and then no request was answered by %s.", clockTime(r.since),
-		strings.Join(silent, ", "))}
+	c.said = []string{fmt.Sprintf("The last fault that ends did so at %s, and then no request was answered by %s.",
+		clockTime(r.since), strings.Join(silent, ", "))}
 	return c
 }
 
@@ -78,7 +78,7 @@ func (r *run) brokenCause() cause {
 	return cause{}
 }
 
-// worst finds the step in whose time most of the requests began that failed, or for a quantile the one with the greatest p99.
+// worst finds the step in which most of the requests began that failed, or for a quantile the one with the greatest p99.
 func (o *outcome) worst(step time.Duration, metric string) cause {
 	type bucket struct {
 		began, failed int
@@ -124,10 +124,11 @@ func (o *outcome) worst(step time.Duration, metric string) cause {
 	c := cause{at: worst, known: latency || most > 0}
 	switch {
 	case most > 0:
-		c.said = []string{fmt.Sprintf("The worst %v began at %s: %d of %d requests that began then failed.", step, clockTime(worst), most,
-			buckets[worst].began)}
+		c.said = []string{fmt.Sprintf("The worst %v began at %s: %d of %d requests that began then failed.", step,
+			clockTime(worst), most, buckets[worst].began)}
 	case latency:
-		c.said = []string{fmt.Sprintf("The slowest %v began at %s, with a p99 of %s.", step, clockTime(worst), seconds.format(slowest))}
+		c.said = []string{fmt.Sprintf("The slowest %v began at %s, with a p99 of %s.", step, clockTime(worst),
+			seconds.format(slowest))}
 	default:
 		c.said = []string{"No request that began in that time failed."}
 	}

@@ -39,8 +39,8 @@ type Verdict struct {
 	// Timeline tells the faults, the backends' ups and downs, and the first failure of each kind; at most 500
 	// entries.
 	Timeline []Moment `json:"timeline"`
-	// BrokeOff says why there is no outcome: a deadlock, a panic, a proxy that could not start. The counts are 0 then and mean
-	// nothing. "" for a run that ended in order.
+	// BrokeOff says why there is no outcome: a deadlock, a panic, a proxy that could not start. The counts are 0 then
+	// and mean nothing. "" for a run that ended in order.
 	BrokeOff string `json:"broke_off,omitempty"`
 
 	// Trace is the canonical trace: all of it with Options.KeepTrace, else its end.
@@ -86,7 +86,8 @@ func (r *run) verdict(drained time.Duration) *Verdict {
 	v := &Verdict{
 		Name: r.sc.Name, Seed: r.sim.Seed(), TraceHash: fmt.Sprintf("%016x", r.sim.Hash()), Events: r.sim.Events(),
 		VirtualSeconds: inSeconds(drained),
-		Requests:       o.requests, Answered: o.answered, Failed: o.failed, Timeline: r.timeline, figures: figuresOf(o),
+		Requests:       o.requests, Answered: o.answered, Failed: o.failed, figures: figuresOf(o),
+		Expectations: []Judged{}, Timeline: append([]Moment{}, r.timeline...), // programs find lists also where they are empty
 		Series: r.rec.series(), about: r.sc.About, faults: r.sc.Faults, duration: r.sc.Duration,
 	}
 	if reuse := o.reuse(); !math.IsNaN(reuse) {

@@ -46,7 +46,8 @@ func (w Window) String() string {
 	return w.Kind
 }
 
-var errWindow = errors.New("want before, during or after, with the name of a fault or without, or a time such as from 30s to 60s")
+var errWindow = errors.New("want before, during or after, with the name of a fault or without, or times such as " +
+	"from 30s to 60s")
 
 // cutWindow separates a value from the window behind it, which begins with the first of the windowWords.
 func cutWindow(text string) (value string, w Window, err error) {
@@ -130,7 +131,8 @@ func (f *Fault) called() string { return cmp.Or(f.Name, f.Kind) }
 // instant is for how long a fault of one instant is held to be in force.
 const instant = time.Second
 
-// lasting is the time in which a fault is in force. One of a single instant is so for a second, or until the next one begins.
+// lasting is the time in which a fault is in force. One of a single instant is so for a second, or until the next fault
+// begins.
 func (f *Fault) lasting(all []Fault, total time.Duration) span {
 	end, ends := f.ends()
 	switch {
