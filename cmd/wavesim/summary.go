@@ -132,12 +132,16 @@ const (
 func (s *summary) text(title, file string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s   %s   %d failed\n", s.name, title, runs(s.runs), len(s.failed))
-	fmt.Fprintf(&b, "  %-17s %10s %10s %10s %10s  %-14s %s\n", "", "least", "median", "p90", "greatest", "", "seeds of the extremes")
+	width := 0
+	for i := range s.figures {
+		width = max(width, len(s.figures[i].metric))
+	}
+	fmt.Fprintf(&b, "  %-*s %10s %10s %10s %10s  %-14s %s\n", width, "", "least", "median", "p90", "greatest", "", "seeds of the extremes")
 	for i := range s.figures {
 		d := &s.figures[i]
 		show := func(x float64) string { return scenario.FormatFigure(d.metric, x) }
 		n := len(d.values)
-		fmt.Fprintf(&b, "  %-17s %10s %10s %10s %10s  %-14s %s\n", d.metric, show(d.values[0]), show(d.quantile(0.5)),
+		fmt.Fprintf(&b, "  %-*s %10s %10s %10s %10s  %-14s %s\n", width, d.metric, show(d.values[0]), show(d.quantile(0.5)),
 			show(d.quantile(0.9)), show(d.values[n-1]), d.spark(), d.extremes())
 	}
 	for _, r := range s.reasons {
