@@ -45,7 +45,8 @@
 //	failed == 0 from 30s to 60s            in whole seconds; "from 30s" goes on to the end
 //
 // A fault's name is its key name, or its kind (silent_drop); faults of one name are one to a window. A fault of one
-// instant (reset) is in force for a second, or until the next fault begins. A request belongs to the window in which
+// instant (reset) is in force for a second, or until the next fault begins. The time between two faults is in none of
+// before, during and after. A request belongs to the window in which
 // it began, whenever it ended. What the proxy counts belongs to the window in which it was counted; a window that ends
 // with the scenario has also what was counted while the last answers came, and one that ends with a fault of one
 // instant may be up to a second late where that fault begins at no whole second. Behind the metric there may be a client,

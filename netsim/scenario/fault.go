@@ -28,7 +28,8 @@ const (
 
 // Fault is one thing that goes wrong.
 type Fault struct {
-	// Name is what windows of expectations call it. Key name, default its kind; faults of one name are one to a window.
+	// Name is what windows of expectations call it, written as a scenario's. Key name, default its kind; faults of one name
+	// are one to a window.
 	Name string
 	// At is when it begins. Key at, required, within the scenario's duration.
 	At time.Duration

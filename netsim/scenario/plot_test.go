@@ -50,6 +50,10 @@ func TestAPlotFitsTheTerminal(t *testing.T) {
 			}
 		}
 	}
+	delete(many.Series.Failed, "f")
+	delete(many.Series.Failed, "e")
+	require.NotContains(t, many.Plot(80), "others", "just as many as there is room for")
+	many.Series.Failed["e"], many.Series.Failed["f"] = many.Series.Failed["d"], many.Series.Failed["d"]
 	text := many.Plot(80)
 	require.Equal(t, maxReasons, strings.Count(text, "✗"))
 	require.Contains(t, text, "✗ 3 others")

@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,8 +16,12 @@ func (v *Verdict) WriteReport(w io.Writer) error {
 	page := reportPage{V: v, OK: v.OK(), About: v.about, Explained: v.explain(),
 		Virtual: (time.Duration(v.VirtualSeconds * float64(time.Second))).Round(time.Second).String()}
 	page.Failures = strings.TrimPrefix(v.reasons(), ": ")
-	for _, f := range v.figures {
-		page.Figures = append(page.Figures, [2]string{f.Name, f.String()})
+	for column := range slices.Chunk(v.figures, (len(metrics)+1)/2) {
+		var rows [][2]string
+		for _, f := range column {
+			rows = append(rows, [2]string{f.Name, f.String()})
+		}
+		page.Figures = append(page.Figures, rows)
 	}
 	for _, m := range v.Timeline {
 		at := time.Duration(math.Round(m.At*1e6)) * time.Microsecond
@@ -35,13 +40,14 @@ func (v *Verdict) WriteReport(w io.Writer) error {
 
 // reportPage is what the template shows.
 type reportPage struct {
-	V                *Verdict
-	OK               bool
-	About, Virtual   string
-	Failures         string
-	Explained        []explanation
-	Figures, Moments [][2]string
-	Charts           []chartView
+	V              *Verdict
+	OK             bool
+	About, Virtual string
+	Failures       string
+	Explained      []explanation
+	Figures        [][][2]string // in columns
+	Moments        [][2]string
+	Charts         []chartView
 }
 
 var reportTemplate = template.Must(template.New("report").Parse(`<!doctype html>
@@ -69,7 +75,7 @@ table{border-collapse:collapse}td,th{padding:2px 18px 2px 0;text-align:left;vert
 {{with .Moments}}<table>{{range .}}<tr><td class="n soft">{{index . 0}}</td><td>{{index . 1}}</td></tr>{{end}}</table>{{end}}</div>{{end}}{{end}}{{end}}
 <div class="cols"><div><h2>Expected</h2><table>{{range .V.Expectations}}<tr><td class="{{if .OK}}good{{else}}bad{{end}}">{{if .OK}}ok{{else}}FAIL{{end}}</td>
 <td>{{.Expect}}</td><td class="n">{{.Value}}</td></tr>{{end}}</table></div>
-{{if .Figures}}<div><h2>Measured</h2><table>{{range .Figures}}<tr><td>{{index . 0}}</td><td class="n">{{index . 1}}</td></tr>{{end}}</table></div>{{end}}</div>
+{{if .Figures}}<div><h2>Measured</h2><div class="cols">{{range .Figures}}<table>{{range .}}<tr><td>{{index . 0}}</td><td class="n">{{index . 1}}</td></tr>{{end}}</table>{{end}}</div></div>{{end}}</div>
 {{with .Failures}}<p>Failed requests: {{.}}</p>{{end}}
 {{range .Charts}}<h2>{{.Title}}</h2><p class="soft">{{range .Keys}}<span class="key" style="background:{{.Color}}"></span>{{.Name}}{{end}}</p>
 <div class="chart">{{.SVG}}</div>{{end}}

@@ -128,6 +128,40 @@ func TestWindowsAreTheTimesThatTheirWordsSay(t *testing.T) {
 	}
 }
 
+func TestWindowsAreInOrderApartAndWithinTheRun(t *testing.T) {
+	const total = 100 * time.Second
+	rapid.Check(t, func(rt *rapid.T) {
+		var faults []Fault
+		for range rapid.IntRange(1, 8).Draw(rt, "faults") {
+			f := Fault{At: time.Duration(rapid.IntRange(0, 99).Draw(rt, "at")) * time.Second, Kind: Crash,
+				For: time.Duration(rapid.IntRange(1, 40).Draw(rt, "for")) * time.Second, Name: rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "name")}
+			if rapid.Bool().Draw(rt, "instant") {
+				f.Kind, f.For = Reset, -1
+			}
+			faults = append(faults, f)
+		}
+		name := rapid.SampledFrom([]string{"", "a", Reset}).Draw(rt, "of")
+		var last time.Duration
+		for _, kind := range []string{Before, During, After} {
+			spans, err := Window{Kind: kind, Fault: name}.spans(faults, total)
+			if err != nil {
+				continue
+			}
+			for _, s := range spans {
+				require.GreaterOrEqual(rt, s.from, last)
+				require.Greater(rt, s.to, s.from)
+				last = s.to
+			}
+			for i := range faults {
+				if f := &faults[i]; f.named(name) {
+					require.Equal(rt, kind == During, within(spans, f.At))
+				}
+			}
+		}
+		require.LessOrEqual(rt, last, total)
+	})
+}
+
 func TestAScenarioRefusesWindowsAndClientsThatItDoesNotHave(t *testing.T) {
 	for _, tc := range []struct{ faults, expect, want string }{
 		{"[]", "p99 <= 1s during", "small.yaml:11: expect: p99 <= 1s during: during needs a fault"},
