@@ -151,9 +151,12 @@ func (s *summary) text(title, file string) string {
 		fmt.Fprintf(&b, "  ok    every expectation holds for every seed\n")
 		return b.String()
 	}
-	seed := s.failed[0].Seed
+	seed, which := s.failed[0].Seed, ""
+	if all := s.failed[0].Failed; len(all) > 1 { // one at a time is what can be understood
+		which = fmt.Sprintf(" -expect %q", all[0].Expect)
+	}
 	fmt.Fprintf(&b, "  see one:     wavesim run %s -seed %d\n", file, seed)
-	fmt.Fprintf(&b, "  reduce it:   wavesim shrink %s -seed %d\n", file, seed)
+	fmt.Fprintf(&b, "  reduce it:   wavesim shrink %s -seed %d%s\n", file, seed, which)
 	return b.String()
 }
 

@@ -68,6 +68,9 @@ func TestASweepSumsUpAndNamesTheSeedsThatFail(t *testing.T) {
 	require.Contains(t, stdout, "FAIL  requests <= 150   for ")
 	require.Contains(t, stdout, "wavesim shrink "+file+" -seed ")
 
+	_, stdout, _ = wavesim("sweep", write(t, "two.yaml", failing), "-seeds", "5")
+	require.Contains(t, stdout, `-seed 5 -expect "requests <= 50"`, "where several fail, one is named")
+
 	good := write(t, "good.yaml", tiny)
 	code, stdout, _ = wavesim("sweep", good, "-seeds", "5")
 	require.Equal(t, exitOK, code)
