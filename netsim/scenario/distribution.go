@@ -90,3 +90,17 @@ func (d *Distribution) check(r *form.Report, path string) {
 		r.Fail(form.Join(at, "p99"), "must be more than median (%v <= %v)", d.P99, d.Median)
 	}
 }
+
+// required is a value that has no default; the example stands in the message.
+type required struct {
+	form.Value
+	example string
+}
+
+func (v required) Check(r *form.Report, path string) {
+	if !r.Given(path) && !r.Failed(path) {
+		r.Fail(path, "is required, such as %s", v.example)
+		return
+	}
+	v.Value.Check(r, path)
+}

@@ -27,10 +27,8 @@ type run struct {
 	clients []*generator
 	server  *proxy.Server
 
-	work   sync.WaitGroup   // the fault driver and the checker of laws
-	stop   []func()         // ends a fault, by index; used by the driver and, when that has ended, by Run
-	places map[string]int32 // of the clients, by name
-
+	work sync.WaitGroup // the fault driver and the checker of laws
+	stop []func()       // ends a fault, by index; used by the driver and, when that has ended, by Run
 	down map[string]int // how many faults keep a machine down; the driver's own
 
 	mu       sync.Mutex // never held over a wait
@@ -42,6 +40,8 @@ type run struct {
 	served   []bool          // which servers have answered since the last fault ended
 	waitFor  int             // how many have not
 	since    time.Duration   // when the last fault ends; -1: none does
+
+	places map[string]int32 // of the clients, by name; never changed
 }
 
 // ExecuteIn executes the scenario in sim, which belongs to a bubble and is fresh, and closes it: for those who make the

@@ -248,20 +248,6 @@ func (v optional) Check(r *form.Report, path string) {
 	}
 }
 
-// required is a value that has no default; the example stands in the message.
-type required struct {
-	form.Value
-	example string
-}
-
-func (v required) Check(r *form.Report, path string) {
-	if !r.Given(path) && !r.Failed(path) {
-		r.Fail(path, "is required, such as %s", v.example)
-		return
-	}
-	v.Value.Check(r, path)
-}
-
 // faultsValue is the list of faults. It is not a form.List because a fault is one of several forms.
 type faultsValue struct {
 	readOnly

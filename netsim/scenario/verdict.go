@@ -86,13 +86,14 @@ func (r *run) verdict(drained time.Duration) *Verdict {
 	v := &Verdict{
 		Name: r.sc.Name, Seed: r.sim.Seed(), TraceHash: fmt.Sprintf("%016x", r.sim.Hash()), Events: r.sim.Events(),
 		VirtualSeconds: inSeconds(drained),
-		Requests:       o.requests, Answered: o.answered, Failed: o.failed, figures: figuresOf(o),
-		Expectations: []Judged{}, Timeline: append([]Moment{}, r.timeline...), // programs find lists also where they are empty
+		Requests:       o.requests, Answered: o.answered, Failed: o.failed, Timeline: r.timeline, figures: figuresOf(o),
 		Series: r.rec.series(), about: r.sc.About, faults: r.sc.Faults, duration: r.sc.Duration,
 	}
 	if reuse := o.reuse(); !math.IsNaN(reuse) {
 		v.ReuseRate = math.Round(reuse*1e6) / 1e6
 	}
+	// Programs find lists in it also where they are empty.
+	v.Expectations, v.Timeline = []Judged{}, append([]Moment{}, v.Timeline...)
 	r.judge(v)
 	if !math.IsNaN(o.failover) {
 		v.notes = append(v.notes, "failover "+seconds.format(o.failover))
