@@ -38,6 +38,7 @@ type job struct {
 	Check  bool     `json:"check,omitempty"`
 	Trace  string   `json:"trace,omitempty"`
 	Report string   `json:"report,omitempty"`
+	Plot   int      `json:"plot,omitempty"` // the width of the plot behind the text; 0: none
 }
 
 // answer is what it has done. Usage is set when the scenario could not be run at all for mistakes in the files.

@@ -17,7 +17,7 @@ type result struct {
 	Config    string `json:"config,omitempty"`
 	Seed      uint64 `json:"seed"`
 	OK        bool   `json:"ok"`
-	TraceHash string `json:"trace_hash"`
+	TraceHash string `json:"trace_hash"` // "" for a run that broke off with its process
 	// Failed lists the expectations that did not hold, with the values that they met.
 	Failed []failure `json:"failed,omitempty"`
 	// Figures are the metrics by name; null is "never", and what the run does not have is not there.
@@ -80,7 +80,7 @@ func readResults(file string) ([]*result, error) {
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
 		r := new(result)
-		if err := json.Unmarshal(lines.Bytes(), r); err != nil || r.Name == "" || r.TraceHash == "" {
+		if err := json.Unmarshal(lines.Bytes(), r); err != nil || r.Name == "" || r.Figures == nil {
 			return nil, fmt.Errorf("%s:%d: this is not a result as wavesim sweep -json or -out writes it", file, n)
 		}
 		out = append(out, r)

@@ -23,7 +23,7 @@ func runAll(o *options, stdout, stderr io.Writer) int {
 		if progress {
 			fmt.Fprintf(stderr, "%s ...\n", file)
 		}
-		j := job{File: file, Seed: o.seed, Config: o.config, Check: o.check, Trace: o.trace, Report: o.report}
+		j := job{File: file, Seed: o.seed, Config: o.config, Check: o.check, Trace: o.trace, Report: o.report, Plot: o.plotWidth(stdout)}
 		a, err := spawn(j, o.limit)
 		var off *brokeOff
 		switch {
@@ -51,18 +51,25 @@ func runAll(o *options, stdout, stderr io.Writer) int {
 	return status
 }
 
+// plotWidth is that of the plot under each table, or 0 for none: a person who looks at a terminal gets one, unless they do
+// not want it.
+func (o *options) plotWidth(stdout io.Writer) int {
+	if o.json || o.plotGiven && !o.plot || !o.plotGiven && !isTerminal(stdout) {
+		return 0
+	}
+	return max(widthOf(stdout), scenario.MinPlotWidth)
+}
+
 // brokenAnswer makes a verdict of a run that gave none.
 func brokenAnswer(j *job, off *brokeOff) *answer {
-	v := &scenario.Verdict{Name: strings.TrimSuffix(filepath.Base(j.File), filepath.Ext(j.File)),
-		TraceHash: strings.Repeat("0", 16), Failed: map[string]int{}, Timeline: []scenario.Moment{},
-		Expectations: []scenario.Judged{{Expect: "the run ends in order", Value: off.how}}}
+	name, seed := strings.TrimSuffix(filepath.Base(j.File), filepath.Ext(j.File)), uint64(0)
 	if sc, err := load(j); err == nil {
-		v.Name, v.Seed = sc.Name, sc.Seed
+		name, seed = sc.Name, sc.Seed
 	}
 	if j.Seed != nil {
-		v.Seed = *j.Seed
+		seed = *j.Seed
 	}
-	return newAnswer(v)
+	return newAnswer(scenario.Broken(name, seed, off.how))
 }
 
 func newAnswer(v *scenario.Verdict) *answer {
@@ -103,7 +110,13 @@ func runJob(j job) answer {
 			return answer{Usage: err.Error()}
 		}
 	}
-	return *newAnswer(v)
+	a := newAnswer(v)
+	if j.Plot > 0 {
+		if plot := v.Plot(j.Plot); plot != "" {
+			a.Text += "\n" + plot
+		}
+	}
+	return *a
 }
 
 // load reads the scenario of a job.
@@ -152,21 +165,9 @@ func paint(text string, color bool) string {
 			lines[i] = "  " + green + "ok" + plain + line[4:]
 		case strings.HasPrefix(line, "  FAIL  "):
 			lines[i] = "  " + red + "FAIL" + plain + line[6:]
+		case strings.HasPrefix(line, "  ✗ "):
+			lines[i] = "  " + red + strings.TrimSuffix(line[2:], "\n") + plain + "\n"
 		}
 	}
 	return strings.Join(lines, "")
-}
-
-// isTerminal says whether a person looks at w: it is a device, and not the one that swallows everything.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return false
-	}
-	null, err := os.Stat(os.DevNull)
-	return err != nil || !os.SameFile(info, null)
 }

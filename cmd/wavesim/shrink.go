@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/wavepool/wavepool/netsim/scenario"
+	"github.com/wavepool/wavepool/proxy/config"
 )
 
 // shrink is the command: it writes the smallest scenario that fails as the given one does.
@@ -31,6 +33,11 @@ func shrink(o *shrinkOptions, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "wavesim: %s holds with seed %d: there is nothing to shrink (wavesim sweep finds seeds that fail)\n",
 			o.file, *o.seed)
 		return exitUsage
+	}
+	if o.expect != "" {
+		if first, err = o.chosen(data, first); err != nil {
+			return fail(err)
+		}
 	}
 	tried, show := 0, isTerminal(stderr)
 	still := first // what fails of it in the smallest scenario so far
@@ -67,10 +74,41 @@ func shrink(o *shrinkOptions, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stdout, "%s\n  %v\n  still fails: %s\n", out, s, strings.Join(still, "; "))
 	if gone := slices.DeleteFunc(first, func(e string) bool { return slices.Contains(still, e) }); len(gone) > 0 {
-		fmt.Fprintf(stdout, "  holds now:   %s (to reduce that failure, take the others out of expect)\n", strings.Join(gone, "; "))
+		fmt.Fprintf(stdout, "  holds now:   %s (-expect reduces the failure of one of them)\n", strings.Join(gone, "; "))
 	}
 	fmt.Fprintf(stdout, "  run it:      wavesim run %s\n", out)
 	return exitOK
+}
+
+// chosen is the failure that -expect names, by its text or by its number in the file.
+func (o *shrinkOptions) chosen(data []byte, failing []string) ([]string, error) {
+	sc, err := scenario.Parse(o.file, data)
+	if err != nil {
+		return nil, err
+	}
+	var known []string
+	for _, e := range sc.Expect {
+		known = append(known, e.String())
+	}
+	want := o.expect
+	if n, err := strconv.Atoi(want); err == nil {
+		if n < 1 || n > len(known) {
+			return nil, fmt.Errorf("-expect %d: the scenario has the expectations 1 to %d", n, len(known))
+		}
+		want = known[n-1]
+	} else if e, err := scenario.ParseExpectation(want); err == nil {
+		want = e.String()
+	}
+	switch {
+	case slices.Contains(failing, want): // it may also be one of those that always must hold
+		return []string{want}, nil
+	case slices.Contains(known, want):
+		return nil, fmt.Errorf("%s holds with seed %d; what fails: %s", want, *o.seed, strings.Join(failing, "; "))
+	}
+	if near := config.Nearest(want, append(known, failing...)); near != "" {
+		return nil, fmt.Errorf("the scenario does not expect %q; did you mean %q?", want, near)
+	}
+	return nil, fmt.Errorf("the scenario does not expect %q; what fails: %s", want, strings.Join(failing, "; "))
 }
 
 // shrinkStep runs a scenario and says which expectations fail. A run that breaks off fails the one that it ends in order.

@@ -132,12 +132,16 @@ const (
 func (s *summary) text(title, file string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s   %s   %d failed\n", s.name, title, runs(s.runs), len(s.failed))
-	fmt.Fprintf(&b, "  %-17s %10s %10s %10s %10s  %-14s %s\n", "", "least", "median", "p90", "greatest", "", "seeds of the extremes")
+	width := 0
+	for i := range s.figures {
+		width = max(width, len(s.figures[i].metric))
+	}
+	fmt.Fprintf(&b, "  %-*s %10s %10s %10s %10s  %-14s %s\n", width, "", "least", "median", "p90", "greatest", "", "seeds of the extremes")
 	for i := range s.figures {
 		d := &s.figures[i]
 		show := func(x float64) string { return scenario.FormatFigure(d.metric, x) }
 		n := len(d.values)
-		fmt.Fprintf(&b, "  %-17s %10s %10s %10s %10s  %-14s %s\n", d.metric, show(d.values[0]), show(d.quantile(0.5)),
+		fmt.Fprintf(&b, "  %-*s %10s %10s %10s %10s  %-14s %s\n", width, d.metric, show(d.values[0]), show(d.quantile(0.5)),
 			show(d.quantile(0.9)), show(d.values[n-1]), d.spark(), d.extremes())
 	}
 	for _, r := range s.reasons {
@@ -147,9 +151,12 @@ func (s *summary) text(title, file string) string {
 		fmt.Fprintf(&b, "  ok    every expectation holds for every seed\n")
 		return b.String()
 	}
-	seed := s.failed[0].Seed
+	seed, which := s.failed[0].Seed, ""
+	if all := s.failed[0].Failed; len(all) > 1 { // one at a time is what can be understood
+		which = fmt.Sprintf(" -expect %q", all[0].Expect)
+	}
 	fmt.Fprintf(&b, "  see one:     wavesim run %s -seed %d\n", file, seed)
-	fmt.Fprintf(&b, "  reduce it:   wavesim shrink %s -seed %d\n", file, seed)
+	fmt.Fprintf(&b, "  reduce it:   wavesim shrink %s -seed %d%s\n", file, seed, which)
 	return b.String()
 }
 

@@ -68,6 +68,9 @@ func TestASweepSumsUpAndNamesTheSeedsThatFail(t *testing.T) {
 	require.Contains(t, stdout, "FAIL  requests <= 150   for ")
 	require.Contains(t, stdout, "wavesim shrink "+file+" -seed ")
 
+	_, stdout, _ = wavesim("sweep", write(t, "two.yaml", failing), "-seeds", "5")
+	require.Contains(t, stdout, `-seed 5 -expect "requests <= 50"`, "where several fail, one is named")
+
 	good := write(t, "good.yaml", tiny)
 	code, stdout, _ = wavesim("sweep", good, "-seeds", "5")
 	require.Equal(t, exitOK, code)
@@ -122,6 +125,9 @@ func TestASeedThatBreaksOffFailsAndTheOthersRun(t *testing.T) {
 		require.Equal(t, r.Seed != 4, r.OK)
 	}
 	require.Equal(t, "the run ends in order", rs[3].Failed[0].Expect)
+	raw, err := json.Marshal(rs[3])
+	require.NoError(t, err)
+	require.Equal(t, rs[3], lines(t, string(raw)+"\n")[0], "merge reads it, though it has no trace")
 }
 
 func TestCompareShowsSeveralConfigurationsOnTheSameSeeds(t *testing.T) {
@@ -150,16 +156,18 @@ func TestCompareShowsSeveralConfigurationsOnTheSameSeeds(t *testing.T) {
 	require.Contains(t, stderr, "c.yaml:1")
 }
 
+// failing expects three things, two of which do not hold with seed 5.
+var failing = strings.Replace(strings.Replace(picky, "clients:", "faults:\n  - {at: 1s, reset: {between: [proxy, 10.0.0.1]}}\nclients:", 1),
+	"requests <= 150", "requests <= 50, success_rate == 100%, requests <= 100", 1)
+
 func TestShrinkWritesAScenarioThatRunAccepts(t *testing.T) {
-	text := strings.Replace(picky, "clients:", "faults:\n  - {at: 1s, reset: {between: [proxy, 10.0.0.1]}}\nclients:", 1)
-	text = strings.Replace(text, "<= 150", "<= 50, requests <= 100", 1)
-	file := write(t, "x.yaml", text)
+	file := write(t, "x.yaml", failing)
 	out := filepath.Join(filepath.Dir(file), "small.yaml")
 	code, stdout, stderr := wavesim("shrink", file, "-seed", "5", "-out", out)
 	require.Equal(t, exitOK, code, stderr)
 	require.Contains(t, stdout, "faults 1 -> 0, clients 1 -> 1, 3s -> 1s")
 	require.Contains(t, stdout, "still fails: requests <= 50\n", "and not what failed in the whole scenario only")
-	require.Contains(t, stdout, "holds now:   requests <= 100 (")
+	require.Contains(t, stdout, "holds now:   requests <= 100 (-expect reduces")
 	sc, err := scenario.Load(out)
 	require.NoError(t, err)
 	require.EqualValues(t, 5, sc.Seed)
@@ -171,6 +179,32 @@ func TestShrinkWritesAScenarioThatRunAccepts(t *testing.T) {
 	code, _, stderr = wavesim("shrink", write(t, "good.yaml", tiny), "-seed", "5")
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "there is nothing to shrink")
+}
+
+func TestShrinkReducesTheFailureThatItIsTold(t *testing.T) {
+	file := write(t, "x.yaml", failing)
+	out := filepath.Join(filepath.Dir(file), "small.yaml")
+	for _, want := range []string{"requests<=100", "3"} {
+		code, stdout, stderr := wavesim("shrink", file, "-seed", "5", "-out", out, "-expect", want)
+		require.Equal(t, exitOK, code, stderr)
+		require.Contains(t, stdout, "still fails: requests <= 100\n")
+		require.NotContains(t, stdout, "holds now")
+		sc, err := scenario.Load(out)
+		require.NoError(t, err)
+		require.Len(t, sc.Expect, 1)
+		require.GreaterOrEqual(t, sc.Duration, 2*time.Second, "a hundred requests take longer than fifty")
+	}
+	for want, says := range map[string]string{
+		"0":                    "the scenario has the expectations 1 to 3",
+		"4":                    "the scenario has the expectations 1 to 3",
+		"success_rate == 100%": "success_rate == 100% holds with seed 5; what fails: requests <= 50; requests <= 100",
+		"requests <= 51":       `does not expect "requests <= 51"; did you mean "requests <= 50"?`,
+		"slow":                 "what fails: requests <= 50",
+	} {
+		code, _, stderr := wavesim("shrink", file, "-seed", "5", "-out", out, "-expect", want)
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, says)
+	}
 }
 
 func TestRunDrawsItsReportIntoAFile(t *testing.T) {
@@ -185,7 +219,7 @@ func TestRunDrawsItsReportIntoAFile(t *testing.T) {
 	require.Contains(t, stderr, "not a directory")
 }
 
-func TestExplainAndCompletionPrintWhatTheyKnow(t *testing.T) {
+func TestExplainPrintsWhatItKnows(t *testing.T) {
 	code, stdout, _ := wavesim("explain")
 	require.Equal(t, exitOK, code)
 	require.Equal(t, len(scenario.FaultKinds())+len(scenario.OperationKinds()), strings.Count(stdout, "\n"))
@@ -194,13 +228,6 @@ func TestExplainAndCompletionPrintWhatTheyKnow(t *testing.T) {
 	code, _, stderr := wavesim("explain", "silentdrop")
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "did you mean silent_drop?")
-	for _, shell := range []string{"bash", "zsh", "fish"} {
-		code, stdout, _ = wavesim("completion", shell)
-		require.Equal(t, exitOK, code)
-		require.Contains(t, stdout, "sweep")
-	}
-	code, _, _ = wavesim("completion", "tcsh")
-	require.Equal(t, exitUsage, code)
 }
 
 func TestRangesAndShardsAreReadStrictly(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -158,6 +159,10 @@ func TestBadCommandLinesAreRefusedWithAHint(t *testing.T) {
 		"shrink none.yaml -seed 1":         "no such file",
 		"merge":                            "merge needs the files",
 		"completion":                       "the name of the shell",
+		"run -plot -json a.yaml":           "which -json does not print",
+		"sweep a.yaml -plot":               "-plot; it is a flag of run (",
+		"run a.yaml -expect x":             "-expect; it is a flag of shrink (",
+		"shrink a.yaml -expct x":           "did you mean -expect?",
 	} {
 		code, _, stderr := wavesim(strings.Fields(line)...)
 		require.Equal(t, exitUsage, code, line)
@@ -193,6 +198,7 @@ func TestColourIsForTerminalsOnly(t *testing.T) {
 	require.Equal(t, text, paint(text, false))
 	require.Equal(t, "\x1b[1mdemo\x1b[0m  seed 1   1s\n  \x1b[32mok\x1b[0m    a == 1   1\n  \x1b[1;31mFAIL\x1b[0m  b == 1   2\n"+
 		"        1m00.000s  ok\n", paint(text, true))
+	require.Equal(t, "  \x1b[1;31m✗ backend_timeout ▁▂\x1b[0m\n", paint("\n  ✗ backend_timeout ▁▂\n", true)[1:])
 	require.False(t, isTerminal(&bytes.Buffer{}))
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	require.NoError(t, err)
@@ -202,4 +208,34 @@ func TestColourIsForTerminalsOnly(t *testing.T) {
 	o, err := parseRun([]string{"x.yaml"})
 	require.NoError(t, err)
 	require.True(t, o.noColor)
+}
+
+func TestAPlotIsDrawnWhereItIsAskedForAndFits(t *testing.T) {
+	file := write(t, "x.yaml", tiny)
+	_, plain, _ := wavesim("run", file)
+	require.NotContains(t, plain, "answered  █", "nobody looks at a terminal here")
+	for columns, width := range map[string]int{"": 80, "100": 100, "20": scenario.MinPlotWidth, "9999": maxWidth, "many": 80, "-3": 80} {
+		t.Setenv("COLUMNS", columns)
+		code, stdout, stderr := wavesim("run", file, "-plot")
+		require.Equal(t, exitOK, code, stderr)
+		table, plot, ok := strings.Cut(stdout, "\n\n")
+		require.True(t, ok)
+		require.Contains(t, table, "ok    success_rate == 100%")
+		require.Contains(t, plot, "  answered ")
+		require.NotContains(t, plot, "\x1b")
+		widest := 0
+		for _, line := range strings.Split(plot, "\n") {
+			widest = max(widest, utf8.RuneCountInString(line))
+		}
+		require.LessOrEqual(t, widest, width, columns)
+		require.Greater(t, widest, width-10, columns)
+	}
+	_, off, _ := wavesim("run", file, "-plot=false")
+	require.NotContains(t, off, "  answered ")
+
+	t.Setenv(misdeed, "exit")
+	_, stdout, _ := wavesim("run", "-plot", file)
+	require.Equal(t, "tiny  seed 3   broke off\n", stdout[:strings.Index(stdout, "\n")+1])
+	require.NotContains(t, stdout, "trace")
+	require.NotContains(t, stdout, "answered")
 }

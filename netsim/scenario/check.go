@@ -253,12 +253,35 @@ func (sc *Scenario) checkExpect(r *form.Report) {
 		ending = ending || ends
 	}
 	for _, e := range sc.Expect {
+		sc.checkClientOf(r, &e)
+		if r.Failed("faults", "duration") {
+			continue
+		}
+		_, err := e.Window.spans(sc.Faults, sc.Duration)
 		switch {
-		case r.Failed("faults"):
+		case err != nil && (sc.Random == nil || e.Window.Kind == Between): // which faults a seed draws is not known yet
+			r.FailAt(e.line, "", "expect: %s: %v", e, err)
 		case e.Metric == metricFailover && !some:
 			r.FailAt(e.line, "", "expect: %s needs a fault", e.Metric)
 		case e.Metric == metricRecovery && !ending:
 			r.FailAt(e.line, "", "expect: %s needs a fault that ends", e.Metric)
 		}
 	}
+}
+
+// checkClientOf looks up the client that an expectation is about.
+func (sc *Scenario) checkClientOf(r *form.Report, e *Expectation) {
+	var names []string
+	for i := range sc.Clients {
+		names = append(names, sc.Clients[i].Name)
+	}
+	if e.Client == "" || slices.Contains(names, e.Client) || r.Failed("clients") {
+		return
+	}
+	if near := config.Nearest(e.Client, names); near != "" {
+		r.FailAt(e.line, "", "expect: %s: there is no client %q; did you mean %s?", e, e.Client, near)
+		return
+	}
+	r.FailAt(e.line, "", "expect: %s: there is no client %q; one of %s", e, e.Client,
+		strings.Join(names[:min(len(names), 10)], ", "))
 }

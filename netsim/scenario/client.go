@@ -107,7 +107,7 @@ func (g *generator) request(c *clientConn, q ask, now time.Time) (_ *clientConn,
 			status, failure, keep = g.exchange(c, q, deadline)
 		}
 		if !again(failure) || try > g.cfg.Retries || !g.mayRetry() {
-			g.ended(q.n, began, status, failure)
+			g.ended(q.n, began, status, failure, try-1)
 			return c, keep
 		}
 		if chance == nil {
@@ -130,9 +130,6 @@ func (g *generator) request(c *clientConn, q ask, now time.Time) (_ *clientConn,
 // retry tells that a request is made again.
 func (g *generator) retry(n, try int, failure string) {
 	g.r.sim.Note(g.cfg.Name, "retry", strconv.Itoa(n)+" "+strconv.Itoa(try)+" "+failure)
-	g.r.mu.Lock()
-	g.r.out.clientRetries++
-	g.r.mu.Unlock()
 }
 
 // user is one user of a closed loop, with a connection of its own.
@@ -176,13 +173,13 @@ func (g *generator) begin(chance *rand.Rand) ask {
 }
 
 // ended tells how a request ended.
-func (g *generator) ended(n int, began time.Time, status int, failure string) {
+func (g *generator) ended(n int, began time.Time, status int, failure string, retries int) {
 	kind, word := "answered", strconv.Itoa(status)
 	if failure != "" {
 		kind, word = "failed", failure
 	}
 	g.r.sim.Note(g.cfg.Name, kind, strconv.Itoa(n)+" "+word)
-	g.r.ended(g.cfg.Name, n, g.clk.Now().Sub(began), failure)
+	g.r.ended(g.cfg.Name, n, g.clk.Now().Sub(began), failure, retries)
 }
 
 // take returns the youngest idle connection that is still good, or nil.

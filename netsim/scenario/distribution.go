@@ -61,7 +61,9 @@ func (d *Distribution) draw(rnd *rand.Rand) time.Duration {
 // form binds a distribution.
 func (d *Distribution) form() form.Value {
 	plain := func(p *time.Duration) form.Value { return form.Duration(p, 0, maxDraw) }
-	above := func(p *time.Duration) form.Value { return form.Duration(p, time.Microsecond, maxDraw) }
+	above := func(p *time.Duration) form.Value {
+		return required{form.Duration(p, time.Microsecond, maxDraw), "40ms"}
+	}
 	return orScalar{
 		plain: noted{plain(&d.Value), func() { d.Kind = Constant }},
 		Value: oneOf{kind: &d.Kind, kinds: form.Form{
@@ -81,9 +83,24 @@ func (d *Distribution) form() form.Value {
 func (d *Distribution) check(r *form.Report, path string) {
 	at := form.Join(path, d.Kind)
 	switch {
+	case r.Failed(at) || r.Skipped(at):
 	case d.Kind == Uniform && d.Min > d.Max && !r.Failed(form.Join(at, "min"), form.Join(at, "max")):
 		r.Fail(form.Join(at, "min"), "is more than max (%v > %v)", d.Min, d.Max)
 	case d.Kind == Lognormal && d.P99 <= d.Median && !r.Failed(form.Join(at, "median"), form.Join(at, "p99")):
 		r.Fail(form.Join(at, "p99"), "must be more than median (%v <= %v)", d.P99, d.Median)
 	}
+}
+
+// required is a value that has no default; the example stands in the message.
+type required struct {
+	form.Value
+	example string
+}
+
+func (v required) Check(r *form.Report, path string) {
+	if !r.Given(path) && !r.Failed(path) {
+		r.Fail(path, "is required, such as %s", v.example)
+		return
+	}
+	v.Value.Check(r, path)
 }

@@ -12,13 +12,15 @@
 //   - keys.go, values.go, check.go: the strict reader of the file; every mistake is told with its line.
 //   - settings.go: what stands for the environment, the files and the names that a production configuration
 //     refers to, and what is replaced. random.go: [RandomFaults]. mix.go: what clients ask for, and how.
-//   - expect.go, outcome.go: [Expectation], the metrics, and how they are computed.
+//   - expect.go, window.go: [Expectation] and its [Window]; metrics.go, units.go: what can be expected, and how it is
+//     written; outcome.go, looks.go: how it is computed.
 //   - operation.go, operations.go: [Operation], what an operator does to the running proxy, and how it is checked and done.
-//   - execute.go, run.go: [Execute], [Run] and [RunTest]; faults.go drives the faults; laws.go checks the
-//     conservation laws.
+//   - execute.go, run.go: [Execute], [ExecuteIn], and [Run] for tests; faults.go drives the faults; laws.go checks
+//     the conservation laws.
 //   - backend.go: the simulated servers. client.go, exchange.go: the simulated clients.
 //   - verdict.go, figure.go: [Verdict], as JSON and as text, and its [Figure]s.
-//   - series.go, report.go, chart.go: the run over time, and [Verdict.WriteReport], which draws it.
+//   - series.go, report.go, chart.go, explain.go: the run over time, and [Verdict.WriteReport], which draws it and
+//     says of each expectation that failed what happened; plot.go: [Verdict.Plot], for a terminal.
 //   - shrink.go: [Shrink], which makes a failing scenario smaller. faultkinds.go: the faults in words.
 //
 // # What a run is
@@ -49,23 +51,70 @@
 // the members that the groups will have by then, so that one which the proxy would refuse is a mistake in the file. A
 // backend that joins later is simulated from the beginning.
 //
+// # Expectations
+//
+// An expectation is METRIC OP VALUE: a figure of the whole run, such as "p99 <= 100ms". Behind the value it may have a
+// window, which is a part of the run:
+//
+//	success_rate >= 99% during             while any fault is in force
+//	success_rate >= 99% during cut         while the faults with the name cut are
+//	p99 <= 20ms before                     until the first fault begins
+//	p99 <= 20ms after                      from the end of the last fault on
+//	failed == 0 from 30s to 60s            in whole seconds; "from 30s" goes on to the end
+//
+// A fault's name is its key name, or its kind (silent_drop); faults of one name are one to a window. A fault of one
+// instant (reset) is in force for a second, or until the next fault begins. The time between two faults is in none of
+// before, during and after. A request belongs to the window in which
+// it began, whenever it ended. What the proxy counts belongs to the window in which it was counted; a window that ends
+// with the scenario has also what was counted while the last answers came, and one that ends with a fault of one
+// instant may be up to a second late where that fault begins at no whole second. Behind the metric there may be a client,
+// whose requests alone are looked at:
+//
+//	success_rate of web >= 99.9% during    the requests of the client web
+//
+// Expectations only read: none of them changes the trace.
+//
 // # Metrics
+//
+// Of requests, so that they can be told of a window and of a client:
 //
 //   - requests, answered, failed: the clients' requests; failed is the difference.
 //   - success_rate: answered / requests, in percent.
 //   - p50, p90, p99, p99.9: nearest-rank quantiles of the time from a request's arrival to its last byte, dial
 //     and waiting included, over the requests that were answered. An open loop does not wait for answers, so
 //     nothing is omitted.
+//   - requests_per_second, answered_per_second: how many there were in a second of the window on average, written as
+//     100/s or 30/m.
+//   - max_in_flight: the most requests that had begun and not ended at one instant, as their clients see it.
+//   - client_retries: tries of clients beyond the first of each request.
+//   - wrong_nonce: requests that got somebody else's answer. One of them fails the verdict, expected or not.
+//
+// Counted by the proxy, of a window but not of a client:
+//
+//   - reuse_rate: the share of the pools' loans that reused a connection, in percent.
+//   - dials, dial_failures: the connections to backends that were begun, and those that failed.
+//   - pool_utilization_peak: the greatest share of its max_connections that any backend's pool had lent, in percent;
+//     pool_utilization_mean: what all pools together had lent of all their max_connections, on average. Both are what
+//     was seen by looks at random instants, ten in a second (fewer when the run is longer than a quarter of an hour),
+//     so that a peak between two looks is missed.
+//   - queue_waits: attempts that found no idle connection and waited in an upstream's queue, for a dial or for room.
+//   - load_spread: how uneven the load is. A backend's share of the answers of its upstream is compared with its fair
+//     share, which is that of its weight; load_spread is the greatest difference of any backend, in percent of the
+//     fair share: 10% when one of two equal backends gave 55 answers of 100, 100% when one gave none. Few requests are
+//     uneven by chance; a backend that is down is uneven by right, so that a window says more than the whole run.
+//   - retries: attempts on another backend that the retry policy allowed. repeated: attempts made again because
+//     a reused connection was dead, which a client never sees.
+//   - retry_amplification: attempts on backends for each request of a client, written as 1.2 or 1.2x; retries,
+//     repetitions and attempts that ended with their dial all count.
+//
+// Of the whole run:
+//
 //   - time_to_failover: the longest time, over all faults, from a fault's beginning to the end of the last
 //     failed request that began while the fault lasted; 0 if none failed. A fault of one instant (reset) is held
 //     to last until the next fault.
 //   - time_to_recovery: from the end of the last fault that ends until every backend to which a client's
 //     listener leads has answered a request again with a status below 500; "never" if one has not, which fails
 //     every upper bound.
-//   - reuse_rate: the share of the pools' loans that reused a connection, in percent.
-//   - client_retries: tries of clients beyond the first of each request.
-//   - retries: attempts on another backend that the retry policy allowed. repeated: attempts made again because
-//     a reused connection was dead, which a client never sees.
 //   - leaks: connections that the proxy still holds after the drain, and those of backends that are open after
 //     the time to settle. A backend with no close_idle_after keeps a connection whose end it was never told:
 //     that counts.
@@ -74,7 +123,6 @@
 //     dialled + failed, and dialled = idle + lent + retired, where no more are open than max_connections, or than were
 //     open when a reload made it less. Any such break fails the
 //     verdict, expected or not.
-//   - wrong_nonce: requests that got somebody else's answer. One of them fails the verdict, expected or not.
 //
 // # Promises
 //
@@ -87,5 +135,5 @@
 // run.mu guards the outcome and the timeline, generator.mu a client's idle connections, server.mu a backend's
 // streams, and gate.mu its line. They are leaves: none is held over a wait, over I/O, or while another one is
 // taken. Goroutines are started by the clock's AfterFunc, each at an instant of its own, and whoever lets
-// another one go sleeps for an instant before it goes on. Run waits for all of them.
+// another one go sleeps for an instant before it goes on. ExecuteIn waits for all of them.
 package scenario

@@ -2,6 +2,7 @@ package scenario_test
 
 import (
 	"fmt"
+	"testing"
 
 	"github.com/wavepool/wavepool/netsim/scenario"
 )
@@ -40,6 +41,27 @@ func ExampleExecute() {
 	// 499 499 true true
 	// 4s refuse 10.0.0.2 begins
 	// 6s refuse 10.0.0.2 ends
+}
+
+// In a test of your own, a scenario is one line; the test fails with the verdict if an expectation does not hold.
+func ExampleRun() {
+	t := new(testing.T) // the one that your test is given
+	v := scenario.Run(t, "../../testdata/scenarios/silent-drop.yaml")
+	fmt.Println(v.Requests, "requests,", v.Requests-v.Answered, "failed")
+	// Output:
+	// 12070 requests, 3 failed
+}
+
+// What happened while the fault was there, and to one client, is asked for behind the value and behind the metric.
+func ExampleParseExpectation_window() {
+	for _, text := range []string{"success_rate of web >= 99.9% during", "p99 <= 20ms after", "dials <= 5 form 10s to 20s"} {
+		e, err := scenario.ParseExpectation(text)
+		fmt.Println(e.Metric, e.Client, e.Window, err)
+	}
+	// Output:
+	// success_rate web during <nil>
+	// p99  after <nil>
+	// dials   unknown window "form"; did you mean from?
 }
 
 // Every mistake of a file is listed, with its line and the word that was probably meant.

@@ -35,26 +35,26 @@ func Execute(sc *Scenario, opts Options) (*Verdict, error) {
 	var v *Verdict
 	res := netsim.Run(netsim.Config{Seed: sc.Seed, KeepTrace: opts.KeepTrace, StuckAfter: opts.StuckAfter,
 		OnStuck: opts.OnStuck, Latency: sc.Network.Default.Latency, Jitter: sc.Network.Default.Jitter},
-		func(sim *netsim.Sim) { v = Run(sim, sc) })
-	if v == nil {
-		v = &Verdict{Name: sc.Name, Seed: sc.Seed, TraceHash: fmt.Sprintf("%016x", res.Hash), Events: res.Events,
-			VirtualSeconds: inSeconds(res.Virtual), Failed: map[string]int{}}
-	}
-	if res.Err != nil {
+		func(sim *netsim.Sim) { v = ExecuteIn(sim, sc) })
+	switch {
+	case v == nil:
+		v = Broken(sc.Name, sc.Seed, res.Err.Error())
+		v.TraceHash, v.Events, v.VirtualSeconds = fmt.Sprintf("%016x", res.Hash), res.Events, inSeconds(res.Virtual)
+	case res.Err != nil:
 		v.Expectations = append(v.Expectations, Judged{Expect: "the run ends in order", Value: res.Err.Error()})
-		var p *netsim.PanicError
-		if errors.As(res.Err, &p) {
-			v.Timeline = append(v.Timeline, Moment{At: inSeconds(res.Virtual), Text: string(p.Stack)})
-		}
+	}
+	var p *netsim.PanicError
+	if errors.As(res.Err, &p) {
+		v.Timeline = append(v.Timeline, Moment{At: inSeconds(res.Virtual), Text: string(p.Stack)})
 	}
 	v.Trace = res.Trace
 	v.WallSeconds = opts.Wall.Now().Sub(begun).Seconds()
 	return v, res.Err
 }
 
-// RunTest runs the scenario file at path as a part of the test t, which fails with the verdict's text if an
-// expectation does not hold. It returns the verdict.
-func RunTest(t *testing.T, path string) *Verdict {
+// Run runs the scenario file at path as a part of the test t, which fails with the verdict's text if an expectation does
+// not hold. It returns the verdict. It must not be called inside a bubble.
+func Run(t testing.TB, path string) *Verdict {
 	t.Helper()
 	sc, err := Load(path)
 	if err != nil {

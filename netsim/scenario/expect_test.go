@@ -99,7 +99,9 @@ func TestEveryMetricIsKnownOnceAndHasAValue(t *testing.T) {
 }
 
 func FuzzParseExpectation(f *testing.F) {
-	for _, s := range []string{"p99 <= 100ms", "success_rate >= 99.9%", "leaks == 0", "p99.9<1s"} {
+	for _, s := range []string{"p99 <= 100ms", "success_rate >= 99.9%", "leaks == 0", "p99.9<1s",
+		"success_rate of web >= 99 % during cut", "dials <= 3 from 10s to 1m", "p50 of a<1s from 5s", "load_spread <= 120% after",
+		"requests_per_second > 30/m before", "retry_amplification <= 1.2x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -111,6 +113,6 @@ func FuzzParseExpectation(f *testing.F) {
 		require.False(t, math.IsNaN(e.Value) || math.IsInf(e.Value, 0) || e.Value < 0)
 		again, err := ParseExpectation(e.String())
 		require.NoError(t, err)
-		require.Equal(t, e.Value, again.Value)
+		require.Equal(t, e, again)
 	})
 }

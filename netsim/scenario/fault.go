@@ -39,6 +39,9 @@ const (
 
 // Fault is one thing that goes wrong.
 type Fault struct {
+	// Name is what windows of expectations call it, written as a scenario's. Key name, default its kind; faults of one name
+	// are one to a window.
+	Name string
 	// At is when it begins. Key at, required, within the scenario's duration.
 	At time.Duration
 	// For is how long it lasts. Key for, left out (-1): to the end. Reset has none.
@@ -79,6 +82,7 @@ func (f *Fault) form() form.Value {
 	return oneOf{
 		kind: &f.Kind,
 		plain: form.Form{
+			{Key: "name", Value: form.String(&f.Name, checkFaultName)},
 			{Key: "at", Value: form.Duration(&f.At, 0, day)},
 			{Key: "for", Value: optional{form.Duration(&f.For, tick, day), func() bool { return f.For < 0 }}},
 		},
@@ -112,6 +116,14 @@ func (f *Fault) form() form.Value {
 			}},
 		},
 	}
+}
+
+// checkFaultName wants what checkName does; a fault may have no name.
+func checkFaultName(s string) string {
+	if s == "" {
+		return ""
+	}
+	return checkName(s)
 }
 
 // onHost says whether the fault is one of a machine and not of a path.

@@ -41,6 +41,7 @@ func steps(faults []Fault) []step {
 func (r *run) drive() {
 	for _, s := range steps(r.sc.Faults) {
 		r.clk.Sleep(max(0, s.at-r.sim.Elapsed()))
+		r.lookAtEdge()
 		f := &r.sc.Faults[s.fault]
 		switch {
 		case f.Kind == Reset:

@@ -6,7 +6,7 @@ import "math"
 type Figure struct {
 	// Name is one of [Metrics].
 	Name string
-	// Value is in seconds for a duration, from 0 to 1 for a share, else a count. It is +Inf for what never happened, and
+	// Value is in seconds for a duration, from 0 to 1 for a share, per second for a rate, else a count. It is +Inf for what never happened, and
 	// NaN for what the run does not have: a recovery without a fault.
 	Value float64
 }
@@ -30,9 +30,10 @@ func FormatFigure(name string, value float64) string {
 // Known is false for a metric that is neither, such as the number of requests.
 func BetterWhenHigher(name string) (higher, known bool) {
 	switch name {
-	case "success_rate", "reuse_rate":
+	case "success_rate", "reuse_rate", "answered_per_second":
 		return true, true
-	case "requests", "answered", "retries", "client_retries", "repeated":
+	case "requests", "requests_per_second", "answered", "retries", "client_retries", "repeated", "dials", "max_in_flight",
+		"pool_utilization_peak", "pool_utilization_mean":
 		return false, false
 	}
 	return false, metricNamed(name) != nil

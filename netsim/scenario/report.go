@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"bytes"
-	"fmt"
 	"html/template"
 	"io"
 	"math"
@@ -12,13 +11,17 @@ import (
 )
 
 // WriteReport writes the verdict as one HTML page that needs nothing else: what ran, each expectation, pictures of the run
-// over time with the faults as bands behind them, the first expectation that failed in words, and the timeline.
+// over time with the faults as bands behind them, each expectation that failed in words with the events around its worst moment, and the timeline.
 func (v *Verdict) WriteReport(w io.Writer) error {
 	page := reportPage{V: v, OK: v.OK(), About: v.about, Explained: v.explain(),
 		Virtual: (time.Duration(v.VirtualSeconds * float64(time.Second))).Round(time.Second).String()}
 	page.Failures = strings.TrimPrefix(v.reasons(), ": ")
-	for _, f := range v.figures {
-		page.Figures = append(page.Figures, [2]string{f.Name, f.String()})
+	for column := range slices.Chunk(v.figures, (len(metrics)+1)/2) {
+		var rows [][2]string
+		for _, f := range column {
+			rows = append(rows, [2]string{f.Name, f.String()})
+		}
+		page.Figures = append(page.Figures, rows)
 	}
 	for _, m := range v.Timeline {
 		at := time.Duration(math.Round(m.At*1e6)) * time.Microsecond
@@ -37,73 +40,14 @@ func (v *Verdict) WriteReport(w io.Writer) error {
 
 // reportPage is what the template shows.
 type reportPage struct {
-	V                *Verdict
-	OK               bool
-	About, Virtual   string
-	Failures         string
-	Explained        []string
-	Figures, Moments [][2]string
-	Charts           []chartView
-}
-
-// around is how much of the timeline stands before and behind the worst moment in an explanation.
-const around = 5.0 // seconds
-
-// explain tells in words what the first failed expectation says, and what happened about the worst moment.
-func (v *Verdict) explain() []string {
-	i := slices.IndexFunc(v.Expectations, func(j Judged) bool { return !j.OK })
-	if i < 0 {
-		return nil
-	}
-	j := v.Expectations[i]
-	out := []string{fmt.Sprintf("Expected %s, and it was %s.", j.Expect, j.Value)}
-	if v.Series == nil {
-		return out
-	}
-	worst := v.Series.worst()
-	if worst < 0 {
-		return out
-	}
-	from := time.Duration(worst) * v.Series.Step
-	when := clockTime(from)
-	if n := v.Series.failedIn(worst); n > 0 {
-		out = append(out, fmt.Sprintf("The worst %v began at %s: %d of %d requests that ended then failed.", v.Series.Step, when, n,
-			n+v.Series.Answered[worst]))
-	} else {
-		out = append(out, fmt.Sprintf("The slowest %v began at %s, with a p99 of %s.", v.Series.Step, when,
-			seconds.format(v.Series.P99[worst])))
-	}
-	out = append(out, v.inForce(from))
-	for _, m := range v.Timeline {
-		if math.Abs(m.At-from.Seconds()) <= around {
-			at := time.Duration(math.Round(m.At*1e6)) * time.Microsecond
-			out = append(out, clockTime(at)+"  "+m.Text)
-		}
-	}
-	return out
-}
-
-// inForce names the faults that were in force at an instant, or the last one that had ended.
-func (v *Verdict) inForce(at time.Duration) string {
-	var now, before []string
-	for i := range v.faults {
-		f := &v.faults[i]
-		end, ends := f.ends()
-		switch {
-		case f.At > at+v.Series.Step:
-		case !ends || end >= at:
-			now = append(now, f.String())
-		default:
-			before = append(before, fmt.Sprintf("%s, which had ended %v before", f.String(), (at-end).Round(time.Millisecond)))
-		}
-	}
-	switch {
-	case len(now) > 0:
-		return "In force then: " + strings.Join(now, "; ") + "."
-	case len(before) > 0:
-		return "No fault was in force; the last one was " + before[len(before)-1] + "."
-	}
-	return "No fault had begun by then."
+	V              *Verdict
+	OK             bool
+	About, Virtual string
+	Failures       string
+	Explained      []explanation
+	Figures        [][][2]string // in columns
+	Moments        [][2]string
+	Charts         []chartView
 }
 
 var reportTemplate = template.Must(template.New("report").Parse(`<!doctype html>
@@ -125,11 +69,13 @@ table{border-collapse:collapse}td,th{padding:2px 18px 2px 0;text-align:left;vert
 </style></head><body>
 <h1>{{.V.Name}}<span class="badge {{if .OK}}ok{{else}}fail{{end}}">{{if .OK}}holds{{else}}fails{{end}}</span></h1>
 <p>{{.About}}</p>
-<p class="soft">seed {{.V.Seed}} &middot; {{.Virtual}} simulated &middot; {{.V.Events}} events &middot; trace {{.V.TraceHash}}</p>
-{{with .Explained}}<div class="box"><b>What failed</b>{{range .}}<p>{{.}}</p>{{end}}</div>{{end}}
+<p class="soft">seed {{.V.Seed}}{{if not .V.BrokeOff}} &middot; {{.Virtual}} simulated &middot; {{.V.Events}} events &middot; trace {{.V.TraceHash}}{{end}}</p>
+{{with .V.BrokeOff}}<div class="box"><b>The run broke off</b><p>{{.}}</p></div>{{else}}
+{{with .Explained}}<h2>What failed</h2>{{range .}}<div class="box">{{range $i, $text := .Said}}<p>{{if $i}}{{$text}}{{else}}<b>{{$text}}</b>{{end}}</p>{{end}}
+{{with .Moments}}<table>{{range .}}<tr><td class="n soft">{{index . 0}}</td><td>{{index . 1}}</td></tr>{{end}}</table>{{end}}</div>{{end}}{{end}}{{end}}
 <div class="cols"><div><h2>Expected</h2><table>{{range .V.Expectations}}<tr><td class="{{if .OK}}good{{else}}bad{{end}}">{{if .OK}}ok{{else}}FAIL{{end}}</td>
 <td>{{.Expect}}</td><td class="n">{{.Value}}</td></tr>{{end}}</table></div>
-<div><h2>Measured</h2><table>{{range .Figures}}<tr><td>{{index . 0}}</td><td class="n">{{index . 1}}</td></tr>{{end}}</table></div></div>
+{{if .Figures}}<div><h2>Measured</h2><div class="cols">{{range .Figures}}<table>{{range .}}<tr><td>{{index . 0}}</td><td class="n">{{index . 1}}</td></tr>{{end}}</table>{{end}}</div></div>{{end}}</div>
 {{with .Failures}}<p>Failed requests: {{.}}</p>{{end}}
 {{range .Charts}}<h2>{{.Title}}</h2><p class="soft">{{range .Keys}}<span class="key" style="background:{{.Color}}"></span>{{.Name}}{{end}}</p>
 <div class="chart">{{.SVG}}</div>{{end}}

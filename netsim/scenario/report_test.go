@@ -21,10 +21,16 @@ import (
 // failing runs a scenario that has a fault, a failure of each kind of picture, and an expectation that does not hold.
 func failing(t *testing.T) *Verdict {
 	t.Helper()
+	return expecting(t, "p99 <= 10s", "time_to_failover <= 10ms", "leaks == 0")
+}
+
+// expecting runs a scenario with other expectations than its own.
+func expecting(t *testing.T, texts ...string) *Verdict {
+	t.Helper()
 	sc, err := Load("../../testdata/scenarios/silent-drop.yaml")
 	require.NoError(t, err)
 	sc.Expect = nil
-	for _, text := range []string{"p99 <= 10s", "time_to_failover <= 10ms", "leaks == 0"} {
+	for _, text := range texts {
 		e, err := ParseExpectation(text)
 		require.NoError(t, err)
 		sc.Expect = append(sc.Expect, e)
@@ -101,18 +107,73 @@ func TestAReportIsOnePageThatNeedsNothingElse(t *testing.T) {
 	require.Less(t, len(text), 200<<10)
 }
 
-func TestAReportExplainsTheFirstExpectationThatFailed(t *testing.T) {
-	said := strings.Join(failing(t).explain(), "\n")
-	require.Regexp(t, `^Expected time_to_failover <= 10ms, and it was \d`, said)
-	require.Regexp(t, `The worst 1s began at 0m4\d\.000s: \d+ of \d+ requests that ended then failed\.`, said)
-	require.Contains(t, said, "In force then: silent_drop proxy <-> 10.0.0.1.")
-	require.Contains(t, said, "first attempt_failed at web/10.0.0.1:80: backend_timeout")
+// saidOf is an explanation as one text.
+func saidOf(e explanation) string {
+	text := strings.Join(e.Said, "\n")
+	for _, m := range e.Moments {
+		text += "\n" + m[0] + "  " + m[1]
+	}
+	return text
+}
+
+func TestAReportExplainsEveryExpectationThatFailed(t *testing.T) {
+	v := expecting(t, "time_to_failover <= 10ms", "p99 <= 10s", "p99 <= 1ms after", "success_rate of web >= 99.99% during", "success_rate == 100%",
+		"load_spread <= 1% during", "time_to_recovery <= 1ms", "leaks >= 1", "dials <= 1 before")
+	all := v.explain()
+	require.Len(t, all, 8, "all but the second")
+	for i, want := range []string{
+		`^Expected time_to_failover <= 10ms, and it was \d[^$]*from the beginning of silent_drop proxy <-> 10.0.0.1 at 0m40.000s to `,
+		`^Expected p99 <= 1ms after, and it was \d[^$]*The slowest 1s began at [01]m\d\d.000s, with a p99 of [^$]*No fault was in force; the last one was silent_drop`,
+		`of web >= 99.99% during, and it was 99[^$]*The worst 1s began at 0m40.000s: \d+ of \d+ requests that began then failed\.`,
+		`In force then: silent_drop proxy <-> 10.0.0.1.`,
+		`web/10.0.0.1:80 gave \d+.\d\d % of the answers of its upstream; its fair share is 33.33 %`,
+		`The last fault that ends did so at 1m10.000s.`,
+		`and it was 0.\nThey were counted when the proxy had drained`,
+		`^Expected dials <= 1 before, and it was 9.\nNo request that began in that time failed.$`,
+	} {
+		require.Regexp(t, want, saidOf(all[i]))
+	}
+	require.Contains(t, saidOf(all[2]), "first attempt_failed at web/10.0.0.1:80: backend_timeout")
+	require.Contains(t, saidOf(all[5]), "backend_up")
+	text := page(t, v)
+	require.Equal(t, 8, strings.Count(text, "<b>Expected "))
 
 	quiet := &Verdict{Expectations: []Judged{{Expect: "p99 <= 1s", OK: true}}}
 	require.Empty(t, quiet.explain())
 	require.NotContains(t, page(t, quiet), "What failed")
-	broken := &Verdict{Expectations: []Judged{{Expect: "the run ends in order", Value: "<deadlock>"}}}
-	require.Contains(t, page(t, broken), "&lt;deadlock&gt;", "no text of a run becomes a part of the page")
+}
+
+func TestARunThatBrokeOffSaysWhyAndShowsNoFigures(t *testing.T) {
+	v := Broken("demo", 7, "<deadlock>")
+	require.False(t, v.OK())
+	require.Empty(t, v.Figures())
+	require.Equal(t, "demo  seed 7   broke off\n  FAIL  the run ends in order   <deadlock>\n", v.Text())
+	text := page(t, v)
+	require.Contains(t, text, "&lt;deadlock&gt;", "no text of a run becomes a part of the page")
+	require.Contains(t, text, "The run broke off")
+	for _, zero := range []string{"0s simulated", "0 events", "trace", "Measured"} {
+		require.NotContains(t, text, zero)
+	}
+	v.VirtualSeconds = 62.5
+	require.Contains(t, v.Text(), "broke off at 1m02.500s of simulated time\n")
+}
+
+func TestAnExplanationNamesTheFirstBrokenLawAndTheSilentBackend(t *testing.T) {
+	r := &run{sc: &Scenario{}, since: 5 * time.Second, timeline: []Moment{{3, "x begins"}, {4.5, "broken: a law"}, {5, "broken: another"}},
+		served: []bool{true, false}, servers: []*server{{cfg: &Backend{Address: "a:1"}}, {cfg: &Backend{Address: "b:1"}}}}
+	require.Equal(t, cause{at: 4500 * time.Millisecond, known: true}, r.brokenCause())
+	r.out.recovery = math.Inf(1)
+	require.Contains(t, r.recoveryCause().said[0], "no request was answered by b:1.")
+	require.Contains(t, r.failoverCause().said[0], "No request failed while a fault lasted.")
+	r.timeline = nil
+	require.False(t, r.brokenCause().known)
+	v := &Verdict{}
+	for range 2 * maxAround {
+		v.Timeline = append(v.Timeline, Moment{1, "x"})
+	}
+	require.Len(t, v.momentsAround(time.Second), maxAround+1)
+	require.Empty(t, v.momentsAround(time.Second+around+1))
+	require.Len(t, v.momentsAround(time.Second+around), maxAround+1)
 }
 
 // A real browser draws the page: its bands, its bars and its strip of health are there, in the colours that they should have.

@@ -35,16 +35,19 @@ type run struct {
 	mu       sync.Mutex // never held over a wait
 	out      outcome
 	rec      *recording
+	marks    marks
 	timeline []Moment
 	told     map[string]bool // what the timeline has once already
 	served   []bool          // which servers have answered since the last fault ended
 	waitFor  int             // how many have not
 	since    time.Duration   // when the last fault ends; -1: none does
+
+	places map[string]int32 // of the clients, by name; never changed
 }
 
-// Run executes the scenario in sim, which belongs to a bubble and is fresh, and closes it. It returns when every
-// goroutine of the run has ended. The verdict lacks the wall-clock time.
-func Run(sim *netsim.Sim, sc *Scenario) *Verdict {
+// ExecuteIn executes the scenario in sim, which belongs to a bubble and is fresh, and closes it: for those who make the
+// bubble themselves. It returns when every goroutine of the run has ended. The verdict lacks the wall-clock time.
+func ExecuteIn(sim *netsim.Sim, sc *Scenario) *Verdict {
 	r := newRun(sim, sc)
 	r.setUp()
 	if err := r.startProxy(); err != nil {
@@ -65,6 +68,12 @@ func newRun(sim *netsim.Sim, given *Scenario) *run {
 	r.out.failed = make(map[string]int)
 	r.rec = newRecording(sc.Duration)
 	r.out.failover, r.out.recovery = math.NaN(), math.NaN()
+	r.out.spans = []span{{0, sc.Duration}}
+	r.marks.edges = edgesOf(sc)
+	r.places = make(map[string]int32)
+	for i := range sc.Clients {
+		r.places[sc.Clients[i].Name] = int32(i)
+	}
 	return r
 }
 
@@ -168,6 +177,11 @@ func (r *run) load() {
 	for _, g := range r.clients {
 		g.start()
 	}
+	r.work.Add(1)
+	r.clk.AfterFunc(0, func() {
+		defer r.work.Done()
+		r.watchPools()
+	})
 	r.clk.Sleep(r.sc.Duration - r.sim.Elapsed())
 	for _, g := range r.clients {
 		g.work.Wait()
@@ -207,22 +221,7 @@ func (r *run) tearDown() {
 	r.checkLaws(&st, true)
 	r.mu.Lock()
 	r.out.leaks = held(&st) + r.openAtBackends()
-	r.out.repeated = st.Repeated
-	lends, reuses := st.Retired.Removed.Pool.Lends, st.Retired.Removed.Pool.Reuses
-	r.out.retries = st.Retired.Retries
-	for i := range st.Upstreams {
-		u := &st.Upstreams[i]
-		r.out.retries += u.Retries
-		lends, reuses = lends+u.Removed.Pool.Lends, reuses+u.Removed.Pool.Reuses
-		for j := range u.Backends {
-			lends += u.Backends[j].Pool.Lends
-			reuses += u.Backends[j].Pool.Reuses
-		}
-	}
-	r.out.reuse = math.NaN()
-	if lends > 0 {
-		r.out.reuse = float64(reuses) / float64(lends)
-	}
+	r.out.tally = tallyOf(&st)
 	r.mu.Unlock()
 	r.endBackends()
 }
@@ -252,7 +251,7 @@ func (r *run) cannotStart(err error) *Verdict {
 	r.endBackends()
 	r.sim.Close()
 	v := r.verdict(r.sim.Elapsed())
-	v.Expectations = []Judged{{Expect: "the proxy starts", Value: err.Error()}}
+	v.broken("the proxy starts", err)
 	return v
 }
 
@@ -264,8 +263,38 @@ func (r *run) watchLaws() {
 		r.checkLaws(&st, false)
 		r.mu.Lock()
 		r.rec.looked(r.sim.Elapsed(), &st)
+		r.marks.look(r.sim.Elapsed(), &st)
 		r.mu.Unlock()
 	}
+}
+
+// watchPools looks at the pools at random instants, since a load with a rhythm of its own would hide between the beats of
+// another one.
+func (r *run) watchPools() {
+	rnd := r.sim.Rand("looks")
+	mean := max(minLook, r.sc.Duration/maxLooks)
+	for {
+		wait := time.Duration(rnd.Int64N(int64(2 * mean)))
+		if r.sim.Elapsed()+wait >= r.sc.Duration {
+			return
+		}
+		r.clk.Sleep(wait)
+		st := r.server.Stats()
+		r.mu.Lock()
+		r.out.looks = append(r.out.looks, sampleOf(r.sim.Elapsed(), &st))
+		r.mu.Unlock()
+	}
+}
+
+// lookAtEdge keeps the proxy's counters for the windows that begin or end now.
+func (r *run) lookAtEdge() {
+	if len(r.marks.edges) == 0 {
+		return
+	}
+	st := r.server.Stats()
+	r.mu.Lock()
+	r.marks.look(r.sim.Elapsed(), &st)
+	r.mu.Unlock()
 }
 
 // checkLaws counts each law that is broken once.
@@ -304,11 +333,12 @@ func (r *run) observe(e upstream.Event) {
 }
 
 // ended takes in the end of a client's request.
-func (r *run) ended(client string, n int, took time.Duration, failure string) {
+func (r *run) ended(client string, n int, took time.Duration, failure string, retries int) {
 	now := r.sim.Elapsed()
 	r.mu.Lock()
 	o := &r.out
 	o.requests++
+	o.clientRetries += retries
 	if failure == "" {
 		o.answered++
 		o.latencies = append(o.latencies, took)
@@ -316,6 +346,7 @@ func (r *run) ended(client string, n int, took time.Duration, failure string) {
 		o.failed[failure]++
 		o.failures = append(o.failures, failedRequest{now - took, now})
 	}
+	o.all = append(o.all, request{now - took, took, r.places[client], failure, int32(retries)})
 	r.rec.ended(now, took, failure)
 	r.mu.Unlock()
 	if failure != "" && r.once("failure "+failure) {

@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -179,19 +178,4 @@ func (s *Series) failedIn(step int) (n int) {
 		n += counts[step]
 	}
 	return n
-}
-
-// worst is the step with most failures, or with the greatest p99 where none failed; -1 for a series without requests.
-func (s *Series) worst() int {
-	worst, most, slowest := -1, 0, 0.0
-	for i := range s.Answered {
-		n := s.failedIn(i)
-		switch p := s.P99[i]; {
-		case n > most:
-			worst, most = i, n
-		case most == 0 && !math.IsNaN(p) && p > slowest:
-			worst, slowest = i, p
-		}
-	}
-	return worst
 }

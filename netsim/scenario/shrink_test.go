@@ -74,6 +74,22 @@ func TestShrinkKeepsWhatTheFailureNeedsAndNothingElse(t *testing.T) {
 	require.Contains(t, s.String(), "faults 5 -> 2, clients 3 -> 1, 10m0s -> 4")
 }
 
+// What an expectation is about cannot be taken away, since the question would be gone with it.
+func TestShrinkKeepsTheFaultAndTheClientThatTheExpectationNames(t *testing.T) {
+	const want = "p99 of c <= 1s after gone"
+	text := strings.Replace(strings.Replace(toShrink, "p99 <= 1s]", want+"]", 1), "{at: 3m, for: 5s,", "{at: 3m, for: 5s, name: gone,", 1)
+	s, err := Shrink("many.yaml", []byte(text), 77, []string{want}, func([]byte) bool { return true })
+	require.NoError(t, err)
+	sc, err := Parse("many.yaml", s.Data)
+	require.NoError(t, err)
+	require.Len(t, sc.Faults, 1)
+	require.Equal(t, "gone", sc.Faults[0].Name)
+	require.Len(t, sc.Clients, 1)
+	require.Equal(t, "c", sc.Clients[0].Name)
+	require.Equal(t, want, sc.Expect[0].String())
+	require.Less(t, sc.Duration, time.Minute)
+}
+
 func TestShrinkLeavesAtLeastOneClientAndOneSecond(t *testing.T) {
 	_, sc, err := shrinks(t, func(*Scenario) bool { return true })
 	require.NoError(t, err)

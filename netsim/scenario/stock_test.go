@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -30,7 +31,7 @@ func stock(t *testing.T) []string {
 func TestStockScenariosGiveTheirGoldenVerdicts(t *testing.T) {
 	for _, file := range stock(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			v := RunTest(t, file)
+			v := Run(t, file)
 			require.Positive(t, v.WallSeconds)
 			v.WallSeconds = 0
 			golden := filepath.Join(stockDir, "golden", strings.TrimSuffix(filepath.Base(file), ".yaml")+".json")
@@ -159,12 +160,15 @@ func TestARunThatCannotStartOrBreaksOffStillHasAVerdict(t *testing.T) {
 	require.False(t, v.OK())
 	require.Equal(t, "the proxy starts", v.Expectations[0].Expect)
 	require.Contains(t, v.Text(), "FAIL  the proxy starts")
+	require.NotEmpty(t, v.BrokeOff)
+	require.Empty(t, v.Figures())
 
 	v, err = Execute(&Scenario{Name: "hollow", Duration: time.Second}, Options{})
 	require.ErrorContains(t, err, "nil pointer")
 	require.False(t, v.OK())
 	require.Equal(t, "hollow", v.Name)
 	require.Contains(t, v.Timeline[0].Text, "startProxy")
+	require.Regexp(t, `^hollow  seed 0   broke off( at \S+ of simulated time)?\n  FAIL  the run ends in order +.*nil pointer`, v.Text())
 }
 
 func TestTheTextShowsTheTimelineUnderTheFirstExpectationThatFails(t *testing.T) {
@@ -194,6 +198,32 @@ func TestTheVerdictHasItsJSONFieldsAndNoOthers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, `{"name":"","seed":0,"trace_hash":"","virtual_seconds":0,"wall_seconds":0,"events":0,"requests":0,"answered":0,`+
 		`"failed":null,"reuse_rate":0,"expectations":[{"expect":"","value":"","ok":false}],"timeline":[{"at":0,"text":""}]}`, string(raw))
+}
+
+// Programs may count on these fields in the verdict of any run, also of one that broke off.
+func TestTheJSONOfAVerdictIsWholeForEveryRun(t *testing.T) {
+	fields := map[string]string{"name": "string", "seed": "float64", "trace_hash": "string", "virtual_seconds": "float64",
+		"wall_seconds": "float64", "events": "float64", "requests": "float64", "answered": "float64",
+		"failed": "map[string]interface {}", "reuse_rate": "float64", "expectations": "[]interface {}", "timeline": "[]interface {}"}
+	for _, v := range []*Verdict{failing(t), runSmall(t), Broken("x", 3, "it died")} {
+		raw, err := json.Marshal(v)
+		require.NoError(t, err)
+		var got map[string]any
+		require.NoError(t, json.Unmarshal(raw, &got))
+		for name, kind := range fields {
+			require.Contains(t, got, name)
+			require.Equal(t, kind, fmt.Sprintf("%T", got[name]), name)
+		}
+		broke, said := got["broke_off"]
+		require.Equal(t, v.BrokeOff != "", said)
+		require.Len(t, got, len(fields)+map[bool]int{said: 1}[true])
+		if said {
+			require.Equal(t, "it died", broke)
+			continue
+		}
+		require.Positive(t, got["virtual_seconds"])
+		require.Positive(t, got["events"])
+	}
 }
 
 // The lesson of the scenario: without a limit on the queue, those who are answered are fewer and wait for longer.

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -41,6 +42,9 @@ type Verdict struct {
 	// Timeline tells the faults, the operations, the backends' ups and downs, and the first failure of each kind; at most 500
 	// entries.
 	Timeline []Moment `json:"timeline"`
+	// BrokeOff says why there is no outcome: a deadlock, a panic, a proxy that could not start. The counts are 0 then
+	// and mean nothing. "" for a run that ended in order.
+	BrokeOff string `json:"broke_off,omitempty"`
 
 	// Trace is the canonical trace: all of it with Options.KeepTrace, else its end.
 	Trace *netsim.Trace `json:"-"`
@@ -49,6 +53,7 @@ type Verdict struct {
 
 	notes   []string // failover and recovery, for the text
 	figures []Figure
+	causes  []cause // of the expectations, by index; what is behind them has none
 
 	// What a report tells of the scenario.
 	about    string
@@ -91,21 +96,12 @@ func (r *run) verdict(drained time.Duration) *Verdict {
 		Requests: o.requests, Answered: o.answered, Failed: o.failed, Timeline: r.timeline, figures: figuresOf(o),
 		Series: r.rec.series(), about: r.sc.About, faults: r.sc.Faults, ops: r.sc.Operations, duration: r.sc.Duration,
 	}
-	if !math.IsNaN(o.reuse) {
-		v.ReuseRate = math.Round(o.reuse*1e6) / 1e6
+	if reuse := o.reuse(); !math.IsNaN(reuse) {
+		v.ReuseRate = math.Round(reuse*1e6) / 1e6
 	}
-	for _, e := range r.sc.Expect {
-		m := metricNamed(e.Metric)
-		x := m.value(o)
-		v.Expectations = append(v.Expectations, Judged{e.String(), m.unit.format(x), e.holds(x)})
-	}
-	// These two are never a matter of taste.
-	for _, name := range []string{metricWrongNonce, metricConservation} {
-		m := metricNamed(name)
-		if x := m.value(o); x != 0 {
-			v.Expectations = append(v.Expectations, Judged{name + " == 0", m.unit.format(x), false})
-		}
-	}
+	// Programs find lists in it also where they are empty.
+	v.Expectations, v.Timeline = []Judged{}, append([]Moment{}, v.Timeline...)
+	r.judge(v)
 	if !math.IsNaN(o.failover) {
 		v.notes = append(v.notes, "failover "+seconds.format(o.failover))
 	}
@@ -113,6 +109,59 @@ func (r *run) verdict(drained time.Duration) *Verdict {
 		v.notes = append(v.notes, "recovery "+seconds.format(o.recovery))
 	}
 	return v
+}
+
+// judge compares the outcome with what is expected.
+func (r *run) judge(v *Verdict) {
+	for _, e := range r.sc.Expect {
+		part := r.partFor(&e)
+		m := metricNamed(e.Metric)
+		x := m.value(part)
+		j := Judged{e.String(), m.unit.format(x), e.holds(x)}
+		v.Expectations = append(v.Expectations, j)
+		var why cause
+		if !j.OK {
+			why = r.cause(&e, part)
+		}
+		v.causes = append(v.causes, why)
+	}
+	// These two are never a matter of taste.
+	for _, name := range []string{metricWrongNonce, metricConservation} {
+		m := metricNamed(name)
+		if x := m.value(&r.out); x != 0 {
+			v.Expectations = append(v.Expectations, Judged{name + " == 0", m.unit.format(x), false})
+			v.causes = append(v.causes, r.cause(&Expectation{Metric: name, Op: "=="}, &r.out))
+		}
+	}
+}
+
+// partFor is the part of the outcome that an expectation is about.
+func (r *run) partFor(e *Expectation) *outcome {
+	if e.Window.Kind == "" && e.Client == "" {
+		return &r.out
+	}
+	client := -1
+	if e.Client != "" {
+		client = int(r.places[e.Client])
+	}
+	spans, _ := e.Window.spans(r.sc.Faults, r.sc.Duration) // one that has none is refused when the file is read
+	return r.out.part(spans, client, r.marks.between(spans, r.sc.Duration, &r.out.tally))
+}
+
+// Broken is the verdict of a run that gave no outcome of its own: as a child process that died. How says what happened.
+func Broken(name string, seed uint64, how string) *Verdict {
+	v := &Verdict{Name: name, Seed: seed, Failed: map[string]int{}, Timeline: []Moment{}}
+	v.broken("the run ends in order", errors.New(how))
+	return v
+}
+
+// broken takes the figures away, which would say nothing, and says what was expected and why it is not so.
+func (v *Verdict) broken(expected string, err error) {
+	v.BrokeOff, v.figures, v.causes, v.Series, v.notes = err.Error(), nil, nil, nil, nil
+	v.Expectations = []Judged{{Expect: expected, Value: err.Error()}}
+	if v.Timeline == nil {
+		v.Timeline = []Moment{}
+	}
 }
 
 // inSeconds gives whole microseconds as the number that prints shortest.
@@ -125,14 +174,7 @@ const maxShown = 24
 // followed by the timeline.
 func (v *Verdict) Text() string {
 	var b strings.Builder
-	virtual := time.Duration(v.VirtualSeconds * float64(time.Second)).Round(time.Second)
-	fmt.Fprintf(&b, "%s  seed %d   %v simulated in %.1fs   trace %.8s\n", v.Name, v.Seed, virtual, v.WallSeconds, v.TraceHash)
-	for _, text := range v.Replaced {
-		fmt.Fprintf(&b, "  replaced: %s\n", text)
-	}
-	fmt.Fprintf(&b, "  %s requests   %s answered   %s failed%s\n", thousands(uint64(v.Requests)),
-		thousands(uint64(v.Answered)), thousands(uint64(v.Requests-v.Answered)), v.reasons())
-	fmt.Fprintf(&b, "  %s\n", strings.Join(append([]string{"reuse " + share.format(v.ReuseRate)}, v.notes...), "   "))
+	v.writeHead(&b)
 	width := 0
 	for _, j := range v.Expectations {
 		width = max(width, len(j.Expect))
@@ -150,6 +192,27 @@ func (v *Verdict) Text() string {
 		}
 	}
 	return b.String()
+}
+
+// writeHead writes what ran and what it gave.
+func (v *Verdict) writeHead(b *strings.Builder) {
+	virtual := time.Duration(v.VirtualSeconds * float64(time.Second))
+	if v.BrokeOff != "" {
+		fmt.Fprintf(b, "%s  seed %d   broke off", v.Name, v.Seed)
+		if virtual >= time.Millisecond {
+			fmt.Fprintf(b, " at %s of simulated time", clockTime(virtual))
+		}
+		b.WriteString("\n")
+		return
+	}
+	fmt.Fprintf(b, "%s  seed %d   %v simulated in %.1fs   trace %.8s\n", v.Name, v.Seed, virtual.Round(time.Second), v.WallSeconds,
+		v.TraceHash)
+	for _, text := range v.Replaced {
+		fmt.Fprintf(b, "  replaced: %s\n", text)
+	}
+	fmt.Fprintf(b, "  %s requests   %s answered   %s failed%s\n", thousands(uint64(v.Requests)),
+		thousands(uint64(v.Answered)), thousands(uint64(v.Requests-v.Answered)), v.reasons())
+	fmt.Fprintf(b, "  %s\n", strings.Join(append([]string{"reuse " + share.format(v.ReuseRate)}, v.notes...), "   "))
 }
 
 // reasons lists the failures, the most frequent first.
