@@ -49,6 +49,7 @@ func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
 	}
 	// The sender is looked at before it is stopped: one that ends by itself in this moment has sent everything, but the
 	// connection would keep the deadline that stopped it.
+	c.letSenderEnd()
 	reusable, why := c.reusable(b)
 	c.stopSenderIf(!reusable)
 	c.finish(up, b, outcomeOf(status), reusable, why)

@@ -65,7 +65,7 @@ func (c *httpConn) note(b *backend, what sign) {
 }
 
 // lastWriteTime is the moment for which an answer waits for the end of a write that its backend must have seen.
-const lastWriteTime = 5 * time.Millisecond
+const lastWriteTime = 25 * time.Millisecond
 
 var errTooLarge = errors.New("the body is longer than allowed")
 
