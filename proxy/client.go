@@ -17,9 +17,8 @@ type client struct {
 	nc     net.Conn
 	worker int
 	ip     string
-	sock   socket.Conn     // nc's bytes
-	ctx    context.Context // ends when the connection is cut off
-	cancel context.CancelFunc
+	sock   socket.Conn            // nc's bytes
+	ctx    context.Context        // ends when the connection is cut off; there only while it is served
 	idle   atomic.Bool            // it waits for a request: a drain may close it
 	using  atomic.Pointer[target] // where its request goes; see httpConn.route
 
@@ -27,7 +26,8 @@ type client struct {
 
 	mu      sync.Mutex
 	aborted bool
-	backend net.Conn // the connection of the attempt under way, for abort
+	cancel  context.CancelFunc // ends ctx
+	backend net.Conn           // the connection of the attempt under way, for abort
 }
 
 // past is a deadline that has expired on every clock that we meet, simulated ones included.
@@ -39,20 +39,46 @@ func newClient(l *listener, nc net.Conn, worker int) *client {
 		c.ip = a.IP.String()
 	}
 	c.sock.Init(nc)
-	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
-// run serves the connection until it ends.
+// run serves the connection. An HTTP connection may outlive it: see httpConn.
 func (c *client) run() {
+	if !c.l.tcp {
+		h := &httpConn{client: c}
+		h.start()
+		return
+	}
+	c.open()
+	c.serveTCP()
+	c.shut()
+	c.end()
+}
+
+// open makes the context for what is to be served, and shut ends it: a connection that rests needs none.
+func (c *client) open() {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.ctx = ctx
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancel = cancel; c.aborted {
+		cancel()
+	}
+}
+
+func (c *client) shut() {
+	c.mu.Lock()
+	cancel := c.cancel
+	c.cancel = nil
+	c.mu.Unlock()
+	cancel()
+	c.ctx = nil
+}
+
+// end is the end of the connection.
+func (c *client) end() {
 	defer c.s.serving.Done()
 	defer c.l.serving.Done()
-	if c.l.tcp {
-		c.serveTCP()
-	} else {
-		h := httpConn{client: c}
-		h.serve()
-	}
 	_ = c.nc.Close()
 	c.s.mu.Lock()
 	c.s.conns.remove(c)
@@ -63,7 +89,6 @@ func (c *client) run() {
 
 // release gives back what newClient and the accept loop took.
 func (c *client) release() {
-	c.cancel()
 	c.l.taken.Add(-1)
 }
 
@@ -78,11 +103,14 @@ func (c *client) wakeIfIdle() {
 func (c *client) abort() {
 	c.mu.Lock()
 	c.aborted = true
-	backend := c.backend
+	backend, cancel := c.backend, c.cancel
 	c.mu.Unlock()
+	if cancel == nil { // it rests
+		cancel = func() {}
+	}
 	// Each step may wake a goroutine, and each has an instant for that.
 	for _, wake := range []func(){
-		c.cancel,
+		cancel,
 		func() { setPast(backend, net.Conn.SetReadDeadline) },
 		func() { setPast(backend, net.Conn.SetWriteDeadline) },
 		func() { setPast(c.nc, net.Conn.SetReadDeadline) },

@@ -30,74 +30,159 @@ var outs = sync.Pool{New: func() any {
 	return &b
 }}
 
-// httpConn is one HTTP/1 client connection. It serves one request at a time.
+// httpConn is one HTTP/1 client connection. It serves one request at a time. While requests come, and for restAfter from
+// the last one on, it has a goroutine with a grown stack and the memory of its work; a connection that rests has given
+// both back, and keeps a small goroutine that waits.
 type httpConn struct {
 	*client
-	reader  http1.Reader
+	*work  // nil while the connection rests
+	reader http1.Reader
+	inHead bool // a head is being read: see headSource
+
+	readBy   time.Time // the read deadline set on the client's connection, if it is known
+	writeBy  time.Time // the write deadline set on it
+	recent   time.Time // an instant of the present request, for what need not be exact; at first, when it was accepted
+	greeting bool      // nothing has been read on the connection yet
+}
+
+// work is the memory that serving requests takes.
+type work struct {
 	req     http1.Request
 	resp    http1.Response
 	body    http1.Body // the request's
 	attempt upstream.Attempt
 
-	source   headSource
-	readBy   time.Time // the read deadline set on the client's connection, if it is known
 	answerBy time.Time // when the backend's time for the head of its answer ends; zero: never
-	recent   time.Time // an instant of the present request, for what need not be exact
-
-	outp     *[]byte // borrowed for the time of one request
+	outp     *[]byte   // borrowed for the time of one request
 	out      []byte
-	writeBy  time.Time // the write deadline set on the client's connection
-	started  bool      // a byte of the final answer has been passed on
-	interim  bool      // an interim answer has been passed on
-	whole    bool      // out holds the whole request, head and body
-	sender   *sender   // streams the request's body, nil if there is nothing to stream
-	taken    int64     // bytes of the request's body that are in out
-	fresh    int       // repetitions on fresh connections so far
-	plan     *plan     // what holds for the present request
-	to       *target   // where it goes
-	greeting bool      // nothing has been read on the connection yet
-	since    time.Time // when it was accepted
+	started  bool    // a byte of the final answer has been passed on
+	interim  bool    // an interim answer has been passed on
+	whole    bool    // out holds the whole request, head and body
+	sender   *sender // streams the request's body, nil if there is nothing to stream
+	taken    int64   // bytes of the request's body that are in out
+	fresh    int     // repetitions on fresh connections so far
+	plan     *plan   // what holds for the present request
+	to       *target // where it goes
 }
 
-// serve handles the requests of the connection one after the other.
-func (c *httpConn) serve() {
-	c.source.c = c
-	c.reader.Reset(&c.source)
+// works lends it. What it holds influences nothing: each request sets all of it.
+var works = sync.Pool{New: func() any { return new(work) }}
+
+// restAfter is for how long a connection without a request keeps what serving one takes.
+const restAfter = 500 * time.Millisecond
+
+// start serves a new connection.
+func (c *httpConn) start() {
+	c.reader.Reset((*headSource)(c))
+	c.greeting, c.recent = true, c.s.now()
+	c.serve(false)
+}
+
+// serve handles the requests of the connection one after the other, until it ends or rests. Ready says that the first
+// bytes of one are there.
+func (c *httpConn) serve(ready bool) {
+	c.work = works.Get().(*work)
 	c.attempt.Shard = c.worker
-	c.greeting, c.since = true, c.s.now()
-	for c.await() && c.request() {
+	c.open()
+	for {
+		if !ready {
+			switch c.await() {
+			case gone:
+				c.finished()
+				return
+			case quiet:
+				c.giveBackWork()
+				c.s.clk.AfterFunc(0, c.rest) // whose stack is small
+				return
+			}
+		}
+		ready = false
+		if !c.request() {
+			c.finished()
+			return
+		}
 		c.greeting = false
 	}
-	c.reader.Reset(nil)
 }
 
-// await waits for the first bytes of the next request, without holding a buffer. It reports false when there will be
-// none: the client left, its time is over, or the server drains.
-func (c *httpConn) await() bool {
+// rest waits for the next request of a connection that has been quiet.
+func (c *httpConn) rest() {
+	if c.endOfWait(c.awaitUntil(c.recent.Add(c.l.plan.Load().cfg.IdleTimeout))) == gone {
+		c.finished()
+		return
+	}
+	c.s.clk.AfterFunc(0, c.wake)
+}
+
+func (c *httpConn) wake() { c.serve(true) }
+
+// finished is the end of the connection.
+func (c *httpConn) finished() {
+	c.reader.Reset(nil)
+	if c.work != nil {
+		c.giveBackWork()
+	}
+	c.end()
+}
+
+func (c *httpConn) giveBackWork() {
+	c.shut()
+	c.req.Reset()
+	c.resp.Reset()
+	*c.work = work{req: c.req, resp: c.resp}
+	works.Put(c.work)
+	c.work = nil
+}
+
+// waited is how a wait for a request ended.
+type waited uint8
+
+const (
+	ready waited = iota // its first bytes are there
+	quiet               // nothing has come for restAfter
+	gone                // there will be none: the client left, its time is over, or the server drains
+)
+
+// await waits for the first bytes of the next request, without holding a buffer.
+func (c *httpConn) await() waited {
 	if c.reader.Buffered() > 0 {
-		return true
+		return ready
 	}
 	c.reader.ReleaseBuffer()
-	c.recent = c.s.now()
 	times := c.l.plan.Load().cfg
-	limit := c.recent.Add(times.IdleTimeout)
-	if c.greeting {
-		limit = c.since.Add(times.HeadTimeout)
+	limit := c.recent.Add(times.HeadTimeout)
+	if !c.greeting {
+		c.recent = c.s.now()
+		limit = c.recent.Add(min(times.IdleTimeout, restAfter))
 	}
 	if !c.armRead(c.recent, limit) {
-		return false
+		return gone
 	}
-	if c.greeting {
-		return c.awaitUntil(limit) == nil // a client that has just connected has a request on its way: no drain ends this wait
+	if c.greeting { // a client that has just connected has a request on its way: no drain ends this wait
+		if c.awaitUntil(limit) != nil {
+			return gone
+		}
+		return ready
 	}
 	c.idle.Store(true)
 	// Whoever drains sets the flag before it looks for idle connections; whoever becomes idle looks at the flag after.
 	if c.l.draining() {
-		return false
+		return gone
 	}
 	err := c.awaitUntil(limit)
-	// Who was told to go goes, even if a request came in the same moment: half of it would be served otherwise.
-	return c.idle.CompareAndSwap(true, false) && err == nil
+	if err != nil && restAfter < times.IdleTimeout && errors.Is(err, os.ErrDeadlineExceeded) && c.mayWaitOn() {
+		return quiet
+	}
+	return c.endOfWait(err)
+}
+
+// endOfWait ends the time in which a drain may close the connection. Who was told to go goes, even if a request came in
+// the same moment: half of it would be served otherwise.
+func (c *httpConn) endOfWait(err error) waited {
+	if c.idle.CompareAndSwap(true, false) && err == nil {
+		return ready
+	}
+	return gone
 }
 
 // armRead sees to it that a read deadline is set that is not later than the limit. An earlier one, left by the last
@@ -136,17 +221,14 @@ func (c *httpConn) mayWaitOn() bool { return (c.greeting || c.idle.Load()) && !c
 
 // headSource is what heads and bodies of requests are read from: the connection. A head that has not come whole with its
 // first bytes gets its deadline here, at its first further read; most need none.
-type headSource struct {
-	c      *httpConn
-	inHead bool
-}
+type headSource httpConn
 
 // Read implements io.Reader.
 func (s *headSource) Read(p []byte) (int, error) {
-	c := s.c
-	if s.inHead {
-		s.inHead = false
-		limit := c.since.Add(c.plan.cfg.HeadTimeout) // a first head has its time from the accept on
+	c := (*httpConn)(s)
+	if c.inHead {
+		c.inHead = false
+		limit := c.recent.Add(c.plan.cfg.HeadTimeout) // a first head has its time from the accept on
 		if !c.greeting {
 			limit = c.s.now().Add(c.plan.cfg.HeadTimeout)
 		}
@@ -165,9 +247,9 @@ func (c *httpConn) request() bool {
 	c.started, c.interim = false, false
 	c.whole, c.sender, c.taken, c.fresh, c.to = false, nil, 0, 0, nil
 	defer c.over()
-	c.source.inHead = true
+	c.inHead = true
 	err := c.reader.ReadRequest(&c.req, &c.plan.limits)
-	c.source.inHead = false
+	c.inHead = false
 	if err != nil {
 		return c.badHead(err)
 	}

@@ -40,9 +40,7 @@ type Conn struct {
 	inErr, outErr         syscall.Errno
 	doRead, doWrite, doIn func(fd uintptr) bool
 
-	pipe, pipe2   *pipe // of a splice: the one that take fills, and the one that put empties
-	limit, left   int
-	doTake, doPut func(fd uintptr) bool
+	take, put *half // of splices: made at the first one
 }
 
 // Init makes the Conn ready for a connection, which it does not take over: closing it is its owner's.
@@ -63,7 +61,6 @@ func (c *Conn) Init(nc net.Conn) {
 	}
 	if raw, err := sc.SyscallConn(); err == nil && direct {
 		c.raw, c.doRead, c.doWrite, c.doIn = raw, c.read, c.write, c.fill
-		c.doTake, c.doPut = c.take, c.put
 	}
 }
 

@@ -32,18 +32,27 @@ func Splice(dst, src *Conn, limit int64) (n int64, srcErr, dstErr error) {
 	if !CanSplice(dst, src) {
 		return 0, errNotSpliced, nil
 	}
-	src.limit = int(min(limit, SpliceMax))
-	err := src.raw.Read(src.doTake)
-	p := src.pipe
-	src.pipe = nil
+	if src.take == nil {
+		src.take = &half{c: src}
+		src.take.do = src.take.fill
+	}
+	if dst.put == nil {
+		dst.put = &half{c: dst}
+		dst.put.do = dst.put.empty
+	}
+	take, put := src.take, dst.put
+	take.left = int(min(limit, SpliceMax))
+	err := src.raw.Read(take.do)
+	p := take.pipe
+	take.pipe = nil
 	got, srcErr := src.got(err)
 	if srcErr != nil {
 		p.giveBack()
 		return 0, srcErr, nil
 	}
-	dst.pipe2, dst.outN, dst.left, dst.outErr = p, 0, got, 0
-	err = dst.raw.Write(dst.doPut)
-	dst.pipe2 = nil
+	put.pipe, put.left, dst.outN, dst.outErr = p, got, 0, 0
+	err = dst.raw.Write(put.do)
+	put.pipe = nil
 	switch {
 	case err != nil:
 		p.destroy() // it is not empty
@@ -56,39 +65,48 @@ func Splice(dst, src *Conn, limit int64) (n int64, srcErr, dstErr error) {
 	return int64(got), nil, nil
 }
 
-// take moves bytes from the socket into a pipe, which it holds only if there were any.
-func (c *Conn) take(fd uintptr) bool {
-	if c.pipe == nil {
-		if c.pipe, c.inErr = borrowPipe(); c.inErr != 0 {
+// half is what one side of a splice is about: the side that fills a pipe, or the one that empties it.
+type half struct {
+	c    *Conn
+	pipe *pipe
+	left int // bytes that may be taken, or are still to be put
+	do   func(fd uintptr) bool
+}
+
+// fill moves bytes from the socket into a pipe, which it holds only if there were any.
+func (h *half) fill(fd uintptr) bool {
+	c := h.c
+	if h.pipe == nil {
+		if h.pipe, c.inErr = borrowPipe(); c.inErr != 0 {
 			return true
 		}
 	}
 	for {
-		c.inN, c.inErr = splice(fd, c.pipe.w, c.limit)
+		c.inN, c.inErr = splice(fd, h.pipe.w, h.left)
 		switch c.inErr {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
-			c.pipe.giveBack()
-			c.pipe = nil
+			h.pipe.giveBack()
+			h.pipe = nil
 			return false
 		}
 		return true
 	}
 }
 
-// put moves bytes from the pipe into the socket.
-func (c *Conn) put(fd uintptr) bool {
-	for c.left > 0 {
-		n, errno := splice(c.pipe2.r, fd, c.left)
+// empty moves bytes from the pipe into the socket.
+func (h *half) empty(fd uintptr) bool {
+	for h.left > 0 {
+		n, errno := splice(h.pipe.r, fd, h.left)
 		switch errno {
 		case 0:
-			c.outN, c.left = c.outN+n, c.left-n
+			h.c.outN, h.left = h.c.outN+n, h.left-n
 		case syscall.EINTR:
 		case syscall.EAGAIN:
 			return false
 		default:
-			c.outErr = errno
+			h.c.outErr = errno
 			return true
 		}
 	}

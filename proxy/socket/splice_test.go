@@ -85,7 +85,7 @@ func TestASpliceThatWaitsForBytesHoldsNoPipe(t *testing.T) {
 	_, srcErr, dstErr := Splice(dst, src, SpliceMax)
 	require.ErrorIs(t, srcErr, os.ErrDeadlineExceeded)
 	require.NoError(t, dstErr)
-	require.Nil(t, src.pipe)
+	require.Nil(t, src.take.pipe)
 	require.Equal(t, max(before, 1), free(), "the pipe is back")
 }
 

@@ -222,6 +222,9 @@ func evenRate(ctx context.Context, port int, path string, rate int, d time.Durat
 	return result{rate: float64(len(took)) / d.Seconds(), p50: took[len(took)/2], p99: took[len(took)*99/100]}, nil
 }
 
+// idlePace is how many idle connections are opened each second: clients come one by one, and not all at once.
+const idlePace = 2000
+
 // idleConnections opens connections, asks once on each, and sees what the proxy's memory has grown by.
 func idleConnections(ctx context.Context, pid, port int, path string, n int) (result, error) {
 	var all []net.Conn
@@ -230,8 +233,9 @@ func idleConnections(ctx context.Context, pid, port int, path string, n int) (re
 			nc.Close()
 		}
 	}()
-	before := memory(pid)
-	for range n {
+	before, begin := memory(pid), time.Now()
+	for i := range n {
+		time.Sleep(time.Until(begin.Add(time.Duration(i) * time.Second / idlePace)))
 		t, err := dial(port)
 		if err != nil {
 			return result{}, fmt.Errorf("after %d connections: %w", len(all), err)
@@ -244,6 +248,6 @@ func idleConnections(ctx context.Context, pid, port int, path string, n int) (re
 			return result{}, ctx.Err()
 		}
 	}
-	time.Sleep(time.Second)
+	time.Sleep(2 * time.Second)
 	return result{bytes: (memory(pid) - before) / float64(n)}, nil
 }
