@@ -18,17 +18,51 @@ type client struct {
 	worker int
 	ip     string
 	sock   socket.Conn            // nc's bytes
-	ctx    context.Context        // ends when the connection is cut off; there only while it is served
 	idle   atomic.Bool            // it waits for a request: a drain may close it
 	using  atomic.Pointer[target] // where its request goes; see httpConn.route
 
 	prev, next *client // under Server.mu
 
+	aborted atomic.Bool // set under mu
+
 	mu      sync.Mutex
-	aborted bool
-	cancel  context.CancelFunc // ends ctx
-	backend net.Conn           // the connection of the attempt under way, for abort
+	done    chan struct{} // closed when the connection is cut off; made for the first who asks
+	backend net.Conn      // the connection of the attempt under way, for abort
 }
+
+// lifetime is a client connection as a context, which ends when the connection is cut off. It is made of what is there
+// anyway: a connection for each request would pay for a context of its own with each.
+type lifetime client
+
+// Deadline implements context.Context: there is none.
+func (*lifetime) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Value implements context.Context: it holds none.
+func (*lifetime) Value(any) any { return nil }
+
+// Done implements context.Context.
+func (c *lifetime) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.aborted.Load() {
+			close(c.done)
+		}
+	}
+	return c.done
+}
+
+// Err implements context.Context.
+func (c *lifetime) Err() error {
+	if c.aborted.Load() {
+		return context.Canceled
+	}
+	return nil
+}
+
+// lifetime is the connection as a context.
+func (c *client) lifetime() *lifetime { return (*lifetime)(c) }
 
 // past is a deadline that has expired on every clock that we meet, simulated ones included.
 var past = time.Unix(1, 0)
@@ -49,30 +83,8 @@ func (c *client) run() {
 		h.start()
 		return
 	}
-	c.open()
 	c.serveTCP()
-	c.shut()
 	c.end()
-}
-
-// open makes the context for what is to be served, and shut ends it: a connection that rests needs none.
-func (c *client) open() {
-	ctx, cancel := context.WithCancel(context.Background())
-	c.ctx = ctx
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cancel = cancel; c.aborted {
-		cancel()
-	}
-}
-
-func (c *client) shut() {
-	c.mu.Lock()
-	cancel := c.cancel
-	c.cancel = nil
-	c.mu.Unlock()
-	cancel()
-	c.ctx = nil
 }
 
 // end is the end of the connection.
@@ -102,15 +114,18 @@ func (c *client) wakeIfIdle() {
 // abort cuts the connection off, wherever it is.
 func (c *client) abort() {
 	c.mu.Lock()
-	c.aborted = true
-	backend, cancel := c.backend, c.cancel
-	c.mu.Unlock()
-	if cancel == nil { // it rests
-		cancel = func() {}
+	backend, done := c.backend, c.done
+	if c.aborted.Swap(true) {
+		done = nil // closed already
 	}
+	c.mu.Unlock()
 	// Each step may wake a goroutine, and each has an instant for that.
 	for _, wake := range []func(){
-		cancel,
+		func() {
+			if done != nil {
+				close(done)
+			}
+		},
 		func() { setPast(backend, net.Conn.SetReadDeadline) },
 		func() { setPast(backend, net.Conn.SetWriteDeadline) },
 		func() { setPast(c.nc, net.Conn.SetReadDeadline) },
@@ -134,7 +149,7 @@ func (c *client) hold(backend net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.backend = backend
-	return !c.aborted
+	return !c.aborted.Load()
 }
 
 // letGo forgets it.
@@ -145,11 +160,7 @@ func (c *client) letGo() {
 }
 
 // cutOff says whether abort was called.
-func (c *client) cutOff() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.aborted
-}
+func (c *client) cutOff() bool { return c.aborted.Load() }
 
 // connList is the list of client connections, oldest first: a map would have no order.
 type connList struct {

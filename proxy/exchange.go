@@ -53,7 +53,7 @@ var answerLimits = http1.Limits{MaxHeadBytes: maxAnswerHead}
 func (c *httpConn) exchange() bool {
 	up := c.to.up
 	c.attempt.Reset()
-	err := up.Begin(c.ctx, &c.attempt)
+	err := up.Begin(c.lifetime(), &c.attempt)
 	for {
 		if err != nil {
 			up.Forgo(&c.attempt)
@@ -70,10 +70,10 @@ func (c *httpConn) exchange() bool {
 		case hangUp:
 			return false
 		case again:
-			err = up.Begin(c.ctx, &c.attempt)
+			err = up.Begin(c.lifetime(), &c.attempt)
 		case afresh:
 			c.s.counters.repeated.Add(1)
-			err = up.BeginFresh(c.ctx, &c.attempt)
+			err = up.BeginFresh(c.lifetime(), &c.attempt)
 		}
 	}
 }
@@ -128,9 +128,11 @@ func (c *httpConn) send(b *backend) (int, error) {
 	if fresh && c.cutOff() {
 		_ = b.sock.NetConn().SetDeadline(past)
 	}
+	if c.whole {
+		return b.sock.SendAwait(c.out, &b.reader)
+	}
 	n, err := b.sock.Write(c.out)
 	switch {
-	case c.whole:
 	case err == nil:
 		c.startSender(b)
 	case !c.cutOff():

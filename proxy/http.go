@@ -83,7 +83,6 @@ func (c *httpConn) start() {
 func (c *httpConn) serve(ready bool) {
 	c.work = works.Get().(*work)
 	c.attempt.Shard = c.worker
-	c.open()
 	for {
 		if !ready {
 			switch c.await() {
@@ -126,7 +125,6 @@ func (c *httpConn) finished() {
 }
 
 func (c *httpConn) giveBackWork() {
-	c.shut()
 	c.req.Reset()
 	c.resp.Reset()
 	*c.work = work{req: c.req, resp: c.resp}

@@ -24,7 +24,7 @@ func (c *client) serveTCP() {
 	defer c.using.Store(nil)
 	s.counters.requests.Add(1)
 	a := upstream.Attempt{Shard: c.worker}
-	if err := to.up.Begin(c.ctx, &a); err != nil {
+	if err := to.up.Begin(c.lifetime(), &a); err != nil {
 		f := c.beginFailure(err)
 		s.fail(c.l, f, err.Error())
 		return

@@ -13,7 +13,7 @@
 //     longer than the 20 us after which the scheduler gives the caller's place to another thread.
 //   - recvfrom and sendto take a shorter way in the kernel than read and write.
 //   - Await waits for bytes without holding a buffer, and reads them in the call that finds them: one system call less
-//     than looking first and reading then.
+//     than looking first and reading then. SendAwait sends a request and waits for its answer in the same manner.
 //
 // A Conn has no lock. One goroutine may read (Read, Await) while another one writes.
 package socket

@@ -38,7 +38,12 @@ type Conn struct {
 	into                  Buffer
 	inN, outN             int
 	inErr, outErr         syscall.Errno
+	asked                 bool // SendAwait has written
 	doRead, doWrite, doIn func(fd uintptr) bool
+	doAsk                 func(fd uintptr) bool
+
+	isLate bool          // SendAwait met an error of reading, or with 0 the end: the next Read returns it
+	late   syscall.Errno // that error
 
 	take, put *half // of splices: made at the first one
 }
@@ -60,7 +65,7 @@ func (c *Conn) Init(nc net.Conn) {
 		return
 	}
 	if raw, err := sc.SyscallConn(); err == nil && direct {
-		c.raw, c.doRead, c.doWrite, c.doIn = raw, c.read, c.write, c.fill
+		c.raw, c.doRead, c.doWrite, c.doIn, c.doAsk = raw, c.read, c.write, c.fill, c.ask
 	}
 }
 
@@ -69,6 +74,9 @@ func (c *Conn) NetConn() net.Conn { return c.nc }
 
 // Read reads as the connection's own Read does.
 func (c *Conn) Read(p []byte) (int, error) {
+	if c.isLate {
+		return c.takeLate()
+	}
 	if c.raw == nil || len(p) == 0 || len(p) > maxDirect {
 		return c.nc.Read(p)
 	}
@@ -76,6 +84,12 @@ func (c *Conn) Read(p []byte) (int, error) {
 	err := c.raw.Read(c.doRead)
 	c.in = nil
 	return c.got(err)
+}
+
+// takeLate returns what SendAwait met while it waited.
+func (c *Conn) takeLate() (int, error) {
+	c.isLate, c.inN, c.inErr = false, 0, c.late
+	return c.got(nil)
 }
 
 // got turns what a read left into its results.
@@ -116,6 +130,9 @@ func (c *Conn) Await(into Buffer) error {
 		return c.owner.WaitReadable()
 	case c.raw == nil:
 		return nil
+	case c.isLate:
+		_, err := c.takeLate()
+		return err
 	}
 	c.into = into
 	err := c.raw.Read(c.doIn)
@@ -173,4 +190,53 @@ func (c *Conn) write(fd uintptr) bool {
 		}
 	}
 	return true
+}
+
+// SendAwait writes all of out and waits for the first bytes of what comes in return, which it reads into the buffer. The
+// wait begins before the bytes leave, so that no read has to be tried in between that could find nothing yet: one system
+// call less than Write and Await. It is for a connection on which nothing is to be read before, and on which nobody else
+// writes: what came earlier, the peer's FIN included, is only seen once something more comes. (A peer that has closed
+// resets.) The first error is that of writing, with the number of bytes that were written. An error of reading is kept
+// for the next Read.
+//
+// A connection that is not a socket of the kernel only writes. So does any other when its write would block, or when its
+// read deadline has expired: the answer is left to the next Read.
+func (c *Conn) SendAwait(out []byte, into Buffer) (int, error) {
+	if c.raw == nil || len(out) == 0 || len(out) > maxDirect {
+		return c.Write(out)
+	}
+	c.out, c.outN, c.outErr, c.into, c.inN, c.asked = out, 0, 0, into, -1, false
+	err := c.raw.Read(c.doAsk)
+	out, c.out, c.into = c.out[c.outN:], nil, nil
+	switch {
+	case c.outErr != 0:
+		return c.outN, c.failure("write", os.NewSyscallError("write", c.outErr))
+	case len(out) > 0: // nothing was read either
+		sent := c.outN
+		n, err := c.Write(out)
+		return sent + n, err
+	case err != nil || c.inN < 0: // deadline or Close: the next Read meets it again
+		return c.outN, nil
+	case c.inN > 0:
+		into.Filled(c.inN)
+	default:
+		c.late, c.isLate = c.inErr, true
+	}
+	return c.outN, nil
+}
+
+// ask is RawConn's callback of SendAwait: called at once, and again when there is something to be read.
+func (c *Conn) ask(fd uintptr) bool {
+	if !c.asked {
+		c.asked = true
+		return !c.write(fd) || c.outErr != 0
+	}
+	if c.receive(fd, c.into.Room()) {
+		if c.inN <= 0 {
+			c.into.ReleaseBuffer()
+		}
+		return true
+	}
+	c.into.ReleaseBuffer()
+	return false
 }
