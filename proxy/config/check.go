@@ -75,6 +75,7 @@ func (c *Config) checkListener(r *form.Report, path string, l *Listener) {
 		r.Fail(path, "needs routes, or the one upstream that gets everything")
 	}
 	c.checkUpstreamName(r, upstream, l.Upstream)
+	l.TLS.check(r, form.Join(path, "tls"))
 	c.checkRoutes(r, form.Join(path, "routes"), l.Routes)
 
 	head, target := form.Join(path, "max_head_bytes"), form.Join(path, "max_target_bytes")
@@ -177,6 +178,7 @@ func (u *Upstream) check(r *form.Report, path string) {
 	if u.Pool.MinIdle > u.Pool.MaxConnections && !r.Failed(least, most) {
 		r.Fail(least, "is more than max_connections (%d > %d)", u.Pool.MinIdle, u.Pool.MaxConnections)
 	}
+	u.TLS.check(r, form.Join(path, "tls"))
 	if a := u.Health.Active; a != nil {
 		timeout, interval := form.Join(path, "health.active.timeout"), form.Join(path, "health.active.interval")
 		if a.Timeout > a.Interval && !r.Failed(timeout, interval) {

@@ -54,6 +54,9 @@ type Listener struct {
 	// matches is answered 404. HTTP only; at least one (or Upstream), at most 1000.
 	Routes []Route
 
+	// TLS makes the listener speak TLS; nil is cleartext. Key tls.
+	TLS *ListenerTLS
+
 	// MaxConnections is the greatest number of client connections at one time; more wait in the system's backlog. Key
 	// max_connections, default 100000, from 1 to 10000000, or Off.
 	MaxConnections int

@@ -109,13 +109,16 @@ func (c *Config) filled() *Config {
 	return &out
 }
 
-// settle lowers the two defaults that follow another key, where the file gives that key alone: a file that says
+// settle moves the defaults that follow another key, where the file gives that key alone: a file that says
 // interval: 500ms and nothing more has made no mistake.
 func (c *Config) settle(r *form.Report) {
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		if !r.Given(form.Index("listeners", i) + ".max_target_bytes") {
 			l.MaxTargetBytes = min(l.MaxTargetBytes, l.MaxHeadBytes)
+		}
+		if t := l.TLS; t != nil && t.ClientCA != "" && !r.Given(form.Index("listeners", i)+".tls.client_auth") {
+			t.ClientAuth = ClientAuthRequire
 		}
 	}
 	for i := range c.Upstreams {
@@ -144,6 +147,7 @@ func (l *Listener) fill() {
 	fill(&l.MaxHeadBytes, d.MaxHeadBytes)
 	fill(&l.MaxFields, d.MaxFields)
 	fill(&l.MaxTargetBytes, min(d.MaxTargetBytes, l.MaxHeadBytes))
+	l.TLS = l.TLS.filled()
 	l.Routes = slices.Clone(l.Routes)
 	for i := range l.Routes {
 		fill(&l.Routes[i].Match.PathPrefix, "/")
@@ -155,6 +159,7 @@ func (u *Upstream) fill() {
 	fill(&u.Strategy, d.Strategy)
 	fill(&u.ResponseTimeout, d.ResponseTimeout)
 	fill(&u.TunnelIdleTimeout, d.TunnelIdleTimeout)
+	u.TLS = u.TLS.filled()
 	u.Backends = slices.Clone(u.Backends)
 	for i := range u.Backends {
 		fill(&u.Backends[i].Weight, 1)

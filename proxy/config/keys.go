@@ -36,6 +36,7 @@ func (l *Listener) form() form.Form {
 		{Key: "workers", Value: form.Int(&l.Workers, 1, 256)},
 		{Key: "max_connections", Value: form.IntOrOff(&l.MaxConnections, 1, 10_000_000, Off)},
 		{Key: "upstream", Value: form.String(&l.Upstream, nil)},
+		{Key: "tls", Value: form.Optional(&l.TLS, defaultListenerTLS, func(t *ListenerTLS) form.Form { return t.form() })},
 		{Key: "routes", Value: l.http(form.List(&l.Routes, 1000,
 			func() Route { return Route{Match: Match{PathPrefix: "/"}} },
 			func(r *Route) form.Form { return r.form() }))},
@@ -68,6 +69,7 @@ func (u *Upstream) form() form.Form {
 					{Key: "weight", Value: form.Int(&b.Weight, 1, MaxWeight)},
 				}
 			})},
+		{Key: "tls", Value: form.Optional(&u.TLS, defaultUpstreamTLS, func(t *UpstreamTLS) form.Form { return t.form() })},
 		{Key: "pool", Value: u.Pool.form()},
 		{Key: "health", Value: u.Health.form()},
 		{Key: "retry", Value: form.Form{

@@ -59,10 +59,54 @@ func drawConfig(t *rapid.T) *Config {
 	return c
 }
 
+func drawListenerTLS(t *rapid.T) *ListenerTLS {
+	if rapid.Bool().Draw(t, "clear") {
+		return nil
+	}
+	s := &ListenerTLS{
+		MinVersion:       rapid.SampledFrom([]string{TLS12, TLS13}).Draw(t, "version"),
+		HandshakeTimeout: drawDuration(t, "handshake", tick, time.Hour, false),
+		Tickets:          rapid.SampledFrom([]Switch{SwitchOn, SwitchOff}).Draw(t, "tickets"),
+		ReloadEvery:      drawDuration(t, "reload", time.Second, day, true),
+		ClientAuth:       rapid.SampledFrom([]string{ClientAuthOff, ClientAuthRequest, ClientAuthRequire}).Draw(t, "auth"),
+	}
+	if s.ClientAuth != ClientAuthOff {
+		s.ClientCA = "clients.pem"
+	}
+	for i := range rapid.IntRange(1, 3).Draw(t, "certificates") {
+		c := Certificate{Cert: fmt.Sprintf("/etc/site %d.pem", i)}
+		if rapid.Bool().Draw(t, "own key") {
+			c.Key = "on"
+		}
+		s.Certificates = append(s.Certificates, c)
+	}
+	return s
+}
+
+func drawUpstreamTLS(t *rapid.T) *UpstreamTLS {
+	if rapid.Bool().Draw(t, "clear") {
+		return nil
+	}
+	s := &UpstreamTLS{
+		ServerName:  rapid.SampledFrom([]string{"", "web.test", "10.0.0.1"}).Draw(t, "server name"),
+		Verify:      rapid.SampledFrom([]Switch{SwitchOn, SwitchOff}).Draw(t, "verify"),
+		MinVersion:  rapid.SampledFrom([]string{TLS12, TLS13}).Draw(t, "version"),
+		ReloadEvery: drawDuration(t, "reload", time.Second, day, true),
+	}
+	if s.Verify == SwitchOn && rapid.Bool().Draw(t, "own authorities") {
+		s.CA = "ca.pem"
+	}
+	if rapid.Bool().Draw(t, "client certificate") {
+		s.Certificate = Certificate{Cert: "client.pem", Key: rapid.SampledFrom([]string{"", "client.key"}).Draw(t, "key")}
+	}
+	return s
+}
+
 func drawListener(t *rapid.T, i int, names []string) Listener {
 	l := DefaultListener(fmt.Sprintf("%s:%d", rapid.SampledFrom([]string{"", "0.0.0.0", "[::]", "a.example"}).Draw(t, "host"), i))
 	l.Workers = drawInt(t, "workers", 1, 256, false)
 	l.MaxConnections = drawInt(t, "connections", 1, 10_000_000, true)
+	l.TLS = drawListenerTLS(t)
 	if rapid.Bool().Draw(t, "tcp") {
 		l.Protocol = ProtocolTCP
 		l.Upstream = rapid.SampledFrom(names).Draw(t, "upstream")
@@ -90,6 +134,7 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 		ResponseTimeout:   drawDuration(t, "response", tick, day, true),
 		TunnelIdleTimeout: drawDuration(t, "tunnel", tick, 7*day, true),
 		Retry:             Retry{drawInt(t, "attempts", 1, 10, false), drawInt(t, "budget", 1, 100, true)},
+		TLS:               drawUpstreamTLS(t),
 		Queue:             Queue{drawInt(t, "waiting", 1, 1_000_000, true), drawDuration(t, "queue", tick, time.Hour, false)},
 	}
 	for j := range rapid.IntRange(1, 3).Draw(t, "backends") {

@@ -23,6 +23,8 @@ type Upstream struct {
 	Strategy string
 	// Backends are the members, in file order. At least one, at most 10000. No address is given twice.
 	Backends []Backend
+	// TLS makes the connections to the backends speak TLS; nil is cleartext. Key tls.
+	TLS *UpstreamTLS
 	// Pool keeps the connections to each backend.
 	Pool Pool
 	// Health decides which backends may be chosen.
