@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"health":            nil,
 	"netsim":            nil,
 	"proxy/http1":       nil,
+	"proxy/certs":       nil,
 	"proxy/socket":      nil,
 	"proxy/tunnel":      {"proxy/socket"},
 	"proxy/config/form": nil,
@@ -38,7 +39,7 @@ var mayImport = map[string][]string{
 }
 
 var belowProxy = []string{"pool", "lb", "health", "health/probe", "proxy/http1", "proxy/tunnel", "proxy/config/form",
-	"proxy/config", "proxy/upstream", "proxy/http2", "proxy/socket"}
+	"proxy/config", "proxy/upstream", "proxy/http2", "proxy/socket", "proxy/certs"}
 
 func withProxy(more ...string) []string {
 	return slices.Concat(belowProxy, []string{"proxy", "proxy/admin"}, more)

@@ -7,6 +7,7 @@ import (
 	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/health/probe"
 	"github.com/wavepool/wavepool/pool"
+	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
@@ -17,12 +18,18 @@ type group struct {
 	name   string
 	active *config.Active // what prober was made from
 	prober probe.Prober
-	gone   bool // it is not in the settings any more
+	tls    *config.UpstreamTLS // what back was made from
+	back   *certs.Back         // nil: cleartext
+	gone   bool                // it is not in the settings any more
 }
 
 // newGroup turns the plain settings of a group into the running thing.
 func (s *Server) newGroup(c *config.Upstream) (*group, error) {
-	g := &group{name: c.Name}
+	g := &group{name: c.Name, tls: c.TLS}
+	var err error
+	if g.back, err = s.newBack(c); err != nil {
+		return nil, err
+	}
 	uc, err := s.upstreamConfig(c, g)
 	if err != nil {
 		return nil, err
@@ -53,6 +60,9 @@ func (s *Server) upstreamConfig(c *config.Upstream, g *group) (upstream.Config, 
 	if c.Retry.BudgetPercent == config.Off {
 		uc.BudgetPercent, uc.BudgetMin = 0, math.MaxInt
 	}
+	if g.back != nil {
+		uc.Setup = setUp(g.back)
+	}
 	for _, b := range c.Backends {
 		uc.Backends = append(uc.Backends, upstream.Backend{Address: b.Address, Weight: b.Weight})
 	}
@@ -60,7 +70,7 @@ func (s *Server) upstreamConfig(c *config.Upstream, g *group) (upstream.Config, 
 		uc.Health.Rise, uc.Health.Fall = a.Rise, a.Fall
 		uc.Check = upstream.Check{Interval: a.Interval, Timeout: a.Timeout}
 		if uc.Check.Prober = g.prober; g.prober == nil || !reflect.DeepEqual(a, g.active) {
-			prober, err := s.newProber(a)
+			prober, err := s.newProber(a, g.back)
 			if err != nil {
 				return uc, err
 			}
@@ -70,11 +80,15 @@ func (s *Server) upstreamConfig(c *config.Upstream, g *group) (upstream.Config, 
 	return uc, nil
 }
 
-func (s *Server) newProber(a *config.Active) (probe.Prober, error) {
-	if a.HTTP == nil {
-		return probe.TCP(s.cfg.Dialer), nil
+func (s *Server) newProber(a *config.Active, back *certs.Back) (probe.Prober, error) {
+	dialer := s.cfg.Dialer
+	if back != nil {
+		dialer = tlsDialer{dialer, back}
 	}
-	return probe.HTTP(s.cfg.Dialer, probe.HTTPConfig{
+	if a.HTTP == nil {
+		return probe.TCP(dialer), nil
+	}
+	return probe.HTTP(dialer, probe.HTTPConfig{
 		Path: a.HTTP.Path, Host: a.HTTP.Host,
 		ExpectStatus: probe.StatusRange{Min: a.HTTP.Status.Low, Max: a.HTTP.Status.High},
 	})

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/socket"
 )
 
@@ -17,9 +18,14 @@ type client struct {
 	nc     net.Conn
 	worker int
 	ip     string
-	sock   socket.Conn            // nc's bytes
-	idle   atomic.Bool            // it waits for a request: a drain may close it
-	using  atomic.Pointer[target] // where its request goes; see httpConn.route
+	front  *certs.Front // the connection speaks TLS
+	// serverName is the name that a TLS client has asked for, if any; covered the last authority that was found to be
+	// covered by it.
+	serverName string
+	covered    []byte
+	sock       socket.Conn            // nc's bytes
+	idle       atomic.Bool            // it waits for a request: a drain may close it
+	using      atomic.Pointer[target] // where its request goes; see httpConn.route
 
 	prev, next *client // under Server.mu
 
@@ -78,6 +84,10 @@ func newClient(l *listener, nc net.Conn, worker int) *client {
 
 // run serves the connection. An HTTP connection may outlive it: see httpConn.
 func (c *client) run() {
+	if !c.handshake() {
+		c.end()
+		return
+	}
 	if !c.l.tcp {
 		h := &httpConn{client: c}
 		h.start()
@@ -102,6 +112,14 @@ func (c *client) end() {
 // release gives back what newClient and the accept loop took.
 func (c *client) release() {
 	c.l.taken.Add(-1)
+}
+
+// proto is the scheme by which the client has come.
+func (c *client) proto() string {
+	if c.front != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // wakeIfIdle ends the wait for a next request, so that a draining server sees it.

@@ -20,6 +20,8 @@ const (
 	FailTooLarge
 	// FailMethod: CONNECT and TRACE are not served.
 	FailMethod
+	// FailMisdirected: the request's host is none that its TLS connection was opened for.
+	FailMisdirected
 	// FailNoRoute: no route of the listener matches.
 	FailNoRoute
 	// FailNoBackend: health admits no backend.
@@ -54,6 +56,7 @@ var failures = [NumFailures]struct {
 	FailBodyTimeout:  {"body_timeout", 408},
 	FailTooLarge:     {"request_too_large", 413},
 	FailMethod:       {"method_refused", 405},
+	FailMisdirected:  {"misdirected", 421},
 	FailNoRoute:      {"no_route", 404},
 	FailNoBackend:    {"no_backend", 503},
 	FailQueueFull:    {"queue_full", 503},

@@ -306,6 +306,8 @@ func (c *httpConn) admit() (Failure, bool) {
 	switch {
 	case c.req.IsConnect || string(c.req.Method) == "TRACE":
 		return FailMethod, false
+	case c.misdirected():
+		return FailMisdirected, false
 	case c.plan.cfg.MaxRequestBody > 0 && c.req.ContentLength > c.plan.cfg.MaxRequestBody:
 		return FailTooLarge, false
 	}
@@ -336,7 +338,7 @@ func (c *httpConn) route() {
 // that is all of it, the request can be sent again from memory. It reports false when the body is longer than allowed.
 func (c *httpConn) build() bool {
 	f := http1.ForwardRequest{
-		ClientIP: c.ip, Proto: "http", Via: via, Framing: c.req.Framing, ContentLength: c.req.ContentLength,
+		ClientIP: c.ip, Proto: c.proto(), Via: via, Framing: c.req.Framing, ContentLength: c.req.ContentLength,
 	}
 	if len(c.req.Authority) == 0 {
 		f.Host = []byte(c.to.settings.Backends[0].Address) // HTTP/1.0 may lack one; HTTP/1.1, which we speak, may not

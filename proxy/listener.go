@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/http1"
 )
@@ -34,12 +35,13 @@ type plan struct {
 	cfg    *config.Listener
 	limits http1.Limits
 	table  table
-	tcp    *target // where a TCP listener's connections go
+	front  *certs.Front // nil: cleartext
+	tcp    *target      // where a TCP listener's connections go
 }
 
 // newPlan makes the plan of one listener.
-func newPlan(cfg *config.Listener, targets map[string]*target) *plan {
-	p := &plan{cfg: cfg, limits: http1.Limits{
+func newPlan(cfg *config.Listener, front *certs.Front, targets map[string]*target) *plan {
+	p := &plan{cfg: cfg, front: front, limits: http1.Limits{
 		MaxHeadBytes: cfg.MaxHeadBytes, MaxFields: cfg.MaxFields, MaxTargetBytes: cfg.MaxTargetBytes,
 	}}
 	if cfg.Protocol == config.ProtocolTCP {
@@ -123,7 +125,12 @@ func (l *listener) takePlace() bool {
 // serve starts the goroutine of one client connection.
 func (l *listener) serve(nc net.Conn, worker int) {
 	s := l.s
+	front := l.plan.Load().front
+	if front != nil {
+		nc = front.Server(nc)
+	}
 	c := newClient(l, nc, worker)
+	c.front = front
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

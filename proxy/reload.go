@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
@@ -18,7 +19,8 @@ import (
 // A request finds its route and its limits in one state of the settings, and keeps them to its end. Upstreams are known by
 // their names and backends by their addresses: those that stay keep their connections, their health, their counts and
 // whether they are drained. A new backend starts as at the server's start, and one that is gone leaves as by
-// RemoveBackend. Listeners are known by their addresses: new ones are opened before anything changes, those that are gone
+// RemoveBackend. An upstream whose TLS is set otherwise, or finds other certificates in its files, is a new one: no
+// connection is used under an identity that it was not made for. Listeners are known by their addresses: new ones are opened before anything changes, those that are gone
 // accept nothing more, and their connections have DrainTimeout to end their requests. Workers of a listener that is open
 // stay as many as they were, the operators' page stays where it is, and a listener's protocol cannot change; the line, or
 // the error, says so.
@@ -64,6 +66,7 @@ type reload struct {
 	fresh     []*group
 	listeners []*listener
 	began     []*listener
+	fronts    []*certs.Front
 }
 
 // prepare does everything that may fail, and changes nothing.
@@ -79,13 +82,16 @@ func (s *Server) prepare(next *config.Config) (*reload, error) {
 		}
 	}
 	r := &reload{}
+	var err error
+	if r.fronts, err = s.newFronts(next.Listeners); err != nil {
+		return nil, err
+	}
 	for i := range next.Upstreams {
 		if err := s.prepareGroup(r, &next.Upstreams[i]); err != nil {
 			r.giveUp()
 			return nil, err
 		}
 	}
-	var err error
 	if r.listeners, err = s.openListeners(context.Background(), next.Listeners, have); err != nil {
 		r.giveUp()
 		return nil, err
@@ -101,7 +107,7 @@ func (s *Server) prepare(next *config.Config) (*reload, error) {
 // prepareGroup makes a new upstream, or sees whether the one that is there would accept its new settings.
 func (s *Server) prepareGroup(r *reload, c *config.Upstream) error {
 	g := s.groupNamed(c.Name)
-	if g == nil {
+	if g == nil || !g.sameIdentity(c) {
 		g, err := s.newGroup(c)
 		if err == nil {
 			r.groups, r.configs, r.fresh = append(r.groups, g), append(r.configs, upstream.Config{}), append(r.fresh, g)
@@ -131,7 +137,7 @@ func (s *Server) commit(next *config.Config, r *reload) {
 	}
 	s.mu.Lock()
 	oldGroups, oldListeners := s.upstreams, s.listeners
-	s.upstreams, s.listeners = slices.Clone(r.groups), slices.Clone(r.listeners)
+	s.upstreams, s.listeners, s.fronts = slices.Clone(r.groups), slices.Clone(r.listeners), r.fronts
 	var goneGroups []*group
 	for _, g := range oldGroups {
 		if !slices.Contains(r.groups, g) {
@@ -169,6 +175,7 @@ func (s *Server) commit(next *config.Config, r *reload) {
 	for _, g := range goneGroups {
 		s.retireGroup(g, next.DrainTimeout)
 	}
+	s.watchCertificates()
 }
 
 // publish puts settings in force for the requests to come.
@@ -180,11 +187,11 @@ func (s *Server) publish(settings *config.Config) {
 		targets[u.Name] = &target{up: s.groupNamed(u.Name).up, settings: u}
 	}
 	s.mu.Lock()
-	listeners := slices.Clone(s.listeners)
+	listeners, fronts := slices.Clone(s.listeners), s.fronts
 	s.mu.Unlock()
 	for i, l := range listeners {
 		if !l.closing.Load() { // these are behind the others, which are in the order of the settings
-			l.plan.Store(newPlan(&settings.Listeners[i], targets))
+			l.plan.Store(newPlan(&settings.Listeners[i], fronts[i], targets))
 		}
 	}
 }

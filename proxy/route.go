@@ -43,10 +43,7 @@ func (t *table) find(authority, path []byte) *target {
 	if t.plain {
 		return t.routes[0].to
 	}
-	host := authority
-	if i := bytes.LastIndexByte(host, ':'); i >= 0 && bytes.IndexByte(host[i:], ']') < 0 {
-		host = host[:i]
-	}
+	host := hostOf(authority)
 	if i := bytes.IndexByte(path, '?'); i >= 0 {
 		path = path[:i]
 	}
@@ -57,6 +54,14 @@ func (t *table) find(authority, path []byte) *target {
 		}
 	}
 	return nil
+}
+
+// hostOf is an authority without its port.
+func hostOf(authority []byte) []byte {
+	if i := bytes.LastIndexByte(authority, ':'); i >= 0 && bytes.IndexByte(authority[i:], ']') < 0 {
+		return authority[:i]
+	}
+	return authority
 }
 
 // ambiguous says whether a path means one thing to the table and perhaps another to a backend that resolves its dot

@@ -14,6 +14,7 @@ import (
 
 	"github.com/benbjohnson/clock"
 
+	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/socket"
 	"github.com/wavepool/wavepool/proxy/upstream"
@@ -31,6 +32,8 @@ type Config struct {
 	Dialer upstream.Dialer
 	// Listen opens the listeners. Default: socket.Listen, which gives TCP connections the keep-alive of the net package.
 	Listen ListenFunc
+	// ReadFile reads the files of certificates. Default: os.ReadFile.
+	ReadFile func(name string) ([]byte, error)
 	// Clock is the source of time. Default: the real clock.
 	Clock clock.Clock
 	// Rand returns the random stream of a named entity. Default: streams that differ from run to run.
@@ -63,6 +66,8 @@ type Server struct {
 	upstreams []*group    // in the order of the settings, and behind them those that are retired
 	listeners []*listener // likewise
 	retired   upstream.Stats
+	fronts    []*certs.Front // of the listeners in the settings, in their order
+	watch     certificateWatch
 
 	serving sync.WaitGroup // goroutines of client connections
 	work    sync.WaitGroup // ends of what an operation has retired
@@ -99,6 +104,10 @@ func New(cfg Config) (*Server, error) {
 		turn: newTurn(cfg.Clock), shards: shardsFor(settings),
 	}
 	s.settings.Store(settings)
+	var err error
+	if s.fronts, err = s.newFronts(settings.Listeners); err != nil {
+		return nil, err
+	}
 	for i := range settings.Upstreams {
 		g, err := s.newGroup(&settings.Upstreams[i])
 		if err != nil {
@@ -138,6 +147,7 @@ func (s *Server) Start(ctx context.Context) error {
 	for _, l := range listeners {
 		l.start()
 	}
+	s.watchCertificates()
 	return nil
 }
 
@@ -241,6 +251,7 @@ func (s *Server) Close() {
 
 // stopAccepting closes the listeners and wakes the connections that are idle.
 func (s *Server) stopAccepting() {
+	s.endWatch()
 	done := s.turn.take() // an operation that has begun ends first, and none begins after
 	s.draining.Store(true)
 	done()

@@ -15,7 +15,9 @@ type counters struct {
 	repeated           atomic.Uint64
 	bytesIn, bytesOut  atomic.Uint64
 	acceptErrors       atomic.Uint64
-	answeredByClass    [6]atomic.Uint64
+
+	handshakes, handshakesFailed atomic.Uint64
+	answeredByClass              [6]atomic.Uint64
 }
 
 // Stats is a snapshot of a server.
@@ -24,6 +26,8 @@ type Stats struct {
 	Accepted, Open int64
 	// AcceptErrors counts failures to accept, such as for want of file descriptors.
 	AcceptErrors uint64
+	// Handshakes and HandshakesFailed count the TLS handshakes of clients.
+	Handshakes, HandshakesFailed uint64
 	// Requests counts the requests of which a byte arrived, and the connections of TCP listeners. When nothing is
 	// under way it is Answered plus the sum of Failed; in between, InFlight makes up the difference.
 	Requests, Answered uint64
@@ -59,6 +63,7 @@ func (s *Server) Stats() Stats {
 	c := &s.counters
 	out := Stats{
 		Accepted: c.accepted.Load(), Open: c.open.Load(), AcceptErrors: c.acceptErrors.Load(),
+		Handshakes: c.handshakes.Load(), HandshakesFailed: c.handshakesFailed.Load(),
 		Answered: c.answered.Load(), Repeated: c.repeated.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 	}

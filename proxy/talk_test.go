@@ -28,8 +28,9 @@ type conversation struct {
 	promise  string
 	backends int                  // default 1
 	tune     func(*config.Config) // changes the settings; active checks are off
-	virtual  bool                 // it is about time: netsim only
-	quiet    time.Duration        // how long silence is waited for on the real clock; default 30 ms
+	files    func(*talk) func(string) ([]byte, error)
+	virtual  bool          // it is about time: netsim only
+	quiet    time.Duration // how long silence is waited for on the real clock; default 30 ms
 	talk     func(c *talk)
 }
 
@@ -130,6 +131,9 @@ func (cv *conversation) run(t *testing.T, st *start) {
 	}
 	if cv.tune != nil {
 		cv.tune(st.doors.Settings)
+	}
+	if cv.files != nil {
+		st.doors.ReadFile = cv.files(c)
 	}
 	var err error
 	c.server, err = proxy.New(st.doors)

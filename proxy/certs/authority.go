@@ -78,7 +78,9 @@ func (a *Authority) sign(tmpl *x509.Certificate, key ed25519.PrivateKey) []byte 
 	return must(x509.CreateCertificate(nil, tmpl, a.cert, key.Public(), a.key))
 }
 
-func block(kind string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}) }
+func block(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
 
 // must is for what cannot fail with values that are made here.
 func must[T any](v T, err error) T {

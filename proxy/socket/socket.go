@@ -123,13 +123,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 }
 
 // Await waits for bytes without holding memory for them, and reads what has come into the buffer. It returns nil when
-// the buffer has got some; or, where the connection cannot do both in one, when a read would not block.
+// the buffer has got some; or, where the connection waits by itself, when a read would not block. A connection that can
+// only be read is read, and holds the buffer meanwhile.
 func (c *Conn) Await(into Buffer) error {
 	switch {
 	case c.owner != nil:
 		return c.owner.WaitReadable()
 	case c.raw == nil:
-		return nil
+		return c.fillFrom(into)
 	case c.isLate:
 		_, err := c.takeLate()
 		return err
@@ -144,6 +145,20 @@ func (c *Conn) Await(into Buffer) error {
 	}
 	into.Filled(n)
 	return nil
+}
+
+// fillFrom is Await for a connection that can only be read: it holds the buffer while it waits.
+func (c *Conn) fillFrom(into Buffer) error {
+	n, err := c.nc.Read(into.Room())
+	if n > 0 {
+		into.Filled(n)
+		return nil // an error beside it comes again
+	}
+	into.ReleaseBuffer()
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
 }
 
 // failure is an error as the net package words it: RawConn's own, whose operation has another name, is put right.

@@ -238,7 +238,7 @@ type waits struct {
 func (w *waits) WaitReadable() error { w.asked++; return nil }
 
 func TestAConnectionThatCanWaitByItselfIsAskedTo(t *testing.T) {
-	near, _ := pair(t, "tcp")
+	near, far := pair(t, "tcp")
 	w := &waits{Conn: near}
 	var c Conn
 	var s shelf
@@ -247,7 +247,14 @@ func TestAConnectionThatCanWaitByItselfIsAskedTo(t *testing.T) {
 	require.Equal(t, 1, w.asked)
 	require.Zero(t, s.borrowed, "the read is left to whoever reads next")
 	c.Init(plain{near})
-	require.NoError(t, c.Await(&s), "nothing is known of it: the read will tell")
+	_, err := far.Write([]byte("hello"))
+	require.NoError(t, err)
+	require.NoError(t, c.Await(&s))
+	require.Equal(t, "hello", string(s.room[:s.holds]), "it can only be read")
+	s = shelf{}
+	require.NoError(t, far.Close())
+	require.Equal(t, io.EOF, c.Await(&s))
+	require.Nil(t, s.room)
 }
 
 func TestACallAllocatesNothing(t *testing.T) {

@@ -48,6 +48,9 @@ type Config struct {
 
 	// Pool holds the sizes and times of each backend's pool; what identifies a pool is filled in here.
 	Pool pool.Config
+	// Setup, if set, returns what makes the new connections of one backend, known by its address, ready before their
+	// first use: pool.Config.Setup of its pool. Default: nothing.
+	Setup func(address string) func(ctx context.Context, nc net.Conn) (pool.Session, error)
 	// Health holds the thresholds of the judge. Its Active is set from Check.
 	Health health.Config
 	// Check describes the active checks.

@@ -136,6 +136,9 @@ func (u *Upstream) newBackend(cfg Backend) (*backend, error) {
 	pc := u.cfg.Pool
 	pc.Name, pc.Network, pc.Address = b.stream, "tcp", cfg.Address
 	pc.Dialer, pc.Clock, pc.Rand = u.cfg.Dialer, u.clk, u.cfg.Rand
+	if u.cfg.Setup != nil {
+		pc.Setup = u.cfg.Setup(cfg.Address)
+	}
 	pc.OnReady = func() { u.ready(b) }
 	pc.OnDialFailed = func(err error) { u.dialFailed(b, err) }
 	// Health judges, so that the pool must not. What it needs to know of dials it hears elsewhere: of those that no
