@@ -19,13 +19,14 @@ const nonceField = "X-Nonce"
 
 // server is one simulated backend over all of its lives.
 type server struct {
-	cfg  *Backend
-	sim  *netsim.Sim
-	host *netsim.Host
-	clk  clock.Clock
-	tell func(s *server) // called at each answer to a request that succeeded
-	body []byte          // the longest of its answers
-	work sync.WaitGroup  // accept loops and connections
+	cfg    *Backend
+	sim    *netsim.Sim
+	host   *netsim.Host
+	clk    clock.Clock
+	tell   func(s *server) // called at each answer to a request that succeeded
+	body   []byte          // the longest of its answers
+	papers *papers         // nil: nobody speaks TLS
+	work   sync.WaitGroup  // accept loops and connections
 
 	mu      sync.Mutex // never held over a wait
 	chance  chance
@@ -96,7 +97,7 @@ func (s *server) accept(ln net.Listener, g *gate) {
 		s.clk.AfterFunc(0, func() {
 			defer s.work.Done()
 			s.count(1)
-			c := serverConn{server: s, gate: g, nc: nc}
+			c := serverConn{server: s, gate: g, nc: s.papers.server(nc, s.cfg.Address)}
 			c.serve()
 			_ = nc.Close()
 			s.count(-1)

@@ -21,6 +21,7 @@ type generator struct {
 	host    *netsim.Host
 	target  string // of the proxy's listener
 	address string // the same, as an address, so that faults of names meet the proxy alone
+	tls     bool   // the listener speaks TLS
 	mix     mix
 	body    []byte // of the longest request
 	rnd     *rand.Rand

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -18,12 +19,13 @@ import (
 // word of its proxy.Failure instead; where a backend answered with an error, it is FailStatus and the status:
 // "status_503".
 const (
-	FailTimeout    = "client_timeout"        // no whole answer within the client's timeout
-	FailConnect    = "client_connect_failed" // no connection to the proxy
-	FailReset      = "client_reset"          // the connection ended before the answer did
-	FailBadAnswer  = "client_bad_answer"     // what came was not HTTP
-	FailWrongNonce = "wrong_nonce"           // the answer to another request: always fails the verdict
-	FailStatus     = "status_"               // followed by the status
+	FailTimeout = "client_timeout"        // no whole answer within the client's timeout
+	FailConnect = "client_connect_failed" // no connection to the proxy
+	// FailHandshake, in tls.go, stands between these two.
+	FailReset      = "client_reset"      // the connection ended before the answer did
+	FailBadAnswer  = "client_bad_answer" // what came was not HTTP
+	FailWrongNonce = "wrong_nonce"       // the answer to another request: always fails the verdict
+	FailStatus     = "status_"           // followed by the status
 )
 
 // maxClientIdle is how long a client keeps an idle connection: less than the proxy does by default, as a client
@@ -47,7 +49,11 @@ func (c *clientConn) stale(now time.Time) bool {
 
 // gone says whether its peer has ended it.
 func (c *clientConn) gone() bool {
-	p, ok := c.nc.(interface{ Peek([]byte) (int, error) })
+	nc := c.nc
+	if tc, ok := nc.(*tls.Conn); ok {
+		nc = tc.NetConn() // what comes there between answers is the end
+	}
+	p, ok := nc.(interface{ Peek([]byte) (int, error) })
 	if !ok {
 		return false
 	}
@@ -71,6 +77,12 @@ func (g *generator) dial(deadline time.Time) (*clientConn, string) {
 		return nil, FailTimeout
 	default:
 		return nil, FailConnect
+	}
+	if g.tls {
+		var failure string
+		if nc, failure = g.r.papers.dialled(nc, g.target, deadline); failure != "" {
+			return nil, failure
+		}
 	}
 	c := &clientConn{nc: nc}
 	c.reader.Reset(nc)

@@ -3,6 +3,7 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -19,6 +20,9 @@ const (
 	OpRemove   = "remove"   // proxy.Server.RemoveBackend
 	OpReweight = "reweight" // proxy.Server.SetWeight
 	OpReload   = "reload"   // proxy.Server.Reload
+
+	// OpRenew puts new certificates into the files, and gives new ones to the backends. The proxy finds them by itself.
+	OpRenew = "renew_certificates"
 )
 
 // Operation is one thing that an operator does to the running proxy.
@@ -29,7 +33,7 @@ type Operation struct {
 	Kind string
 	// Upstream is the group of the backend. Key upstream; it may be left out where one group only is possible.
 	Upstream string
-	// Backend is the address that the operation is about. Key backend; for OpAdd address. Required but for OpReload.
+	// Backend is the address that the operation is about. Key backend; for OpAdd address. Required but for OpReload and OpRenew.
 	Backend string
 	// Weight is for OpAdd, default 1, and for OpReweight, required there. Key weight, from 1 to config.MaxWeight.
 	Weight int
@@ -55,6 +59,7 @@ func (o *Operation) form(sc *Scenario) form.Value {
 			{Key: OpRemove, Value: form.Form{upstream, backend}},
 			{Key: OpReweight, Value: form.Form{upstream, backend, weight}},
 			{Key: OpReload, Value: &o.reload},
+			{Key: OpRenew, Value: form.Form{}},
 		},
 	}
 }
@@ -70,7 +75,7 @@ func (o *Operation) String() string {
 	case OpReweight:
 		return fmt.Sprintf("%s %s to %d", o.Kind, o.Backend, o.Weight)
 	}
-	return o.Kind + " " + o.Backend
+	return strings.TrimSpace(o.Kind + " " + o.Backend)
 }
 
 // reloadSource is {config: FILE}, or a whole configuration in place, as for the key proxy.

@@ -54,6 +54,9 @@ func (r *run) call(o *Operation) (changes []string, err error) {
 		return nil, r.server.SetWeight(o.Upstream, o.Backend, o.Weight)
 	case OpReload:
 		return r.server.Reload(simulated(o.Settings))
+	case OpRenew:
+		r.papers.renew(r.sc.Settings)
+		return nil, nil
 	}
 	panic("scenario: unknown kind of operation " + o.Kind)
 }
@@ -120,6 +123,10 @@ func (sc *Scenario) checkOperations(r *form.Report) {
 		case r.Skipped(inside) || r.Failed(inside):
 		case o.Kind == OpReload:
 			sc.checkReload(r, inside, o, &m)
+		case o.Kind == OpRenew:
+			if !slices.ContainsFunc(sc.configs(), speaksTLS) {
+				r.Fail(inside, "there is no certificate: no listener and no upstream of the proxy has tls")
+			}
 		default:
 			sc.checkMember(r, inside, o, m)
 		}

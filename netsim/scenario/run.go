@@ -25,6 +25,7 @@ type run struct {
 	clk     clock.Clock
 	servers []*server
 	clients []*generator
+	papers  *papers // nil: nobody speaks TLS
 	server  *proxy.Server
 
 	work sync.WaitGroup  // the fault driver, the operator and the checker of laws
@@ -82,8 +83,10 @@ func (r *run) setUp() {
 	d := r.sc.Network.Default
 	r.sim.SetLink("*", "*", netsim.Link{Latency: d.Latency, Jitter: d.Jitter, Loss: d.Loss})
 	r.sim.Host(ProxyName, ProxyAddr)
+	r.papers = newPapers(r.sc, r.sim)
 	for i := range r.sc.Backends {
 		s := newServer(r.sim, &r.sc.Backends[i], r.answeredBy)
+		s.papers = r.papers
 		r.servers = append(r.servers, s)
 		if err := s.start(); err != nil {
 			r.trouble(err)
@@ -135,6 +138,7 @@ func (r *run) startProxy() error {
 	var err error
 	r.server, err = proxy.New(proxy.Config{
 		Settings: simulated(r.sc.Settings), Dialer: host, Listen: host.Listen, Clock: r.clk, Rand: r.sim.Rand, Observer: r.observe,
+		ReadFile: r.papers.ReadFile,
 	})
 	if err != nil {
 		return err
@@ -150,7 +154,9 @@ func (r *run) startProxy() error {
 		if err != nil {
 			return err
 		}
-		r.clients = append(r.clients, newGenerator(r, c, net.JoinHostPort(ProxyName, port)))
+		g := newGenerator(r, c, net.JoinHostPort(ProxyName, port))
+		g.tls = r.sc.Settings.Listeners[to].TLS != nil
+		r.clients = append(r.clients, g)
 	}
 	return nil
 }

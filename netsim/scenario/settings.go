@@ -59,6 +59,7 @@ func (sc *Scenario) replaced() []string {
 			out = append(out, "the listener "+address+" is port "+port+" of the machine "+ProxyName)
 		}
 	}
+	out = append(out, replacedFiles(sc.Settings)...)
 	out = append(out, sc.used...)
 	for i := range sc.DNS {
 		out = append(out, "the name "+sc.DNS[i].Name+" is "+strings.Join(sc.DNS[i].Addresses, ", "))
