@@ -70,6 +70,11 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 		return exitUsage
 	}
 	if o.check != "" {
+		// Making the server opens nothing, but it reads the files of certificates.
+		if _, err := proxy.New(proxy.Config{Settings: settings}); err != nil {
+			fmt.Fprintf(stderr, "wavepool: %v\n", err)
+			return exitUsage
+		}
 		fmt.Fprintf(stdout, "%s: no mistakes\n", o.check)
 		return exitOK
 	}

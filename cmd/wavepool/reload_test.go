@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -70,6 +71,11 @@ func TestCheckTellsTheMistakesOfAFileAndStartsNothing(t *testing.T) {
 	code, _, stderr := once(t, "-check", file)
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "wavepool.yaml:3: upstreams.web.backends[0].address")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil,
+		strings.Replace(reloadable, "health:", "tls: {ca: /nowhere/ca.pem}, health:", 1), "10.0.0.1:80", "30s"), 0o644))
+	code, _, stderr = once(t, "-check", file)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "upstream web: certs: certificate authorities: open /nowhere/ca.pem")
 	code, _, stderr = once(t, "-check", file, "-config", file)
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "leave -config out")

@@ -39,12 +39,16 @@ func wrk(ctx context.Context, w workload, port int, d time.Duration) (r result, 
 	if w.close {
 		args = append(args, "-H", "Connection: close")
 	}
+	scheme := "http"
+	if w.mode == secure {
+		scheme = "https"
+	}
 	program, err := lookup("wrk")
 	if err != nil {
 		return r, 0, 0, err
 	}
 	// wrk knows whole seconds only: what is shorter is ended from outside, with the report.
-	cmd := exec.Command(program, append(args, fmt.Sprintf("http://127.0.0.1:%d%s", port, w.path))...)
+	cmd := exec.Command(program, append(args, fmt.Sprintf("%s://127.0.0.1:%d%s", scheme, port, w.path))...)
 	var text strings.Builder
 	cmd.Stdout, cmd.Stderr = &text, &text
 	if err := cmd.Start(); err != nil {

@@ -16,9 +16,9 @@ import (
 // peer is one proxy.
 type peer struct {
 	name string
-	tcp  bool // it can pass TCP on without looking into it
+	can  []mode // what it can be measured in
 	// command returns what starts it: it listens on the port and passes on to the backend.
-	command func(b *bench, port, backend int, tcp bool) ([]string, error)
+	command func(b *bench, port, backend int, m mode) ([]string, error)
 }
 
 const (
@@ -28,13 +28,13 @@ const (
 )
 
 var peers = []peer{
-	{ours, true, (*bench).wavepoolCommand},
-	{haproxy, true, (*bench).haproxyCommand},
-	{nginxName, false, (*bench).nginxCommand},
-	{"relay", true, self("relay")},
-	{"fasthttp", false, self("fasthttp")},
-	{"net/http", false, self("reverseproxy")},
-	{"direct", true, nil}, // no proxy: what the generator and the backend take by themselves
+	{ours, []mode{plain, tcp, secure}, (*bench).wavepoolCommand},
+	{haproxy, []mode{plain, tcp, secure}, (*bench).haproxyCommand},
+	{nginxName, []mode{plain, secure}, (*bench).nginxCommand},
+	{"relay", []mode{plain, tcp}, self("relay")},
+	{"fasthttp", []mode{plain}, self("fasthttp")},
+	{"net/http", []mode{plain}, self("reverseproxy")},
+	{"direct", []mode{plain, tcp}, nil}, // no proxy: what the generator and the backend take by themselves
 }
 
 func peerNames() []string {
@@ -46,8 +46,8 @@ func peerNames() []string {
 }
 
 // self runs one of our own servers, in a process of its own.
-func self(kind string) func(b *bench, port, backend int, tcp bool) ([]string, error) {
-	return func(_ *bench, port, backend int, tcp bool) ([]string, error) {
+func self(kind string) func(b *bench, port, backend int, m mode) ([]string, error) {
+	return func(_ *bench, port, backend int, _ mode) ([]string, error) {
 		exe, err := os.Executable()
 		return []string{exe, "serve", kind, fmt.Sprint(port), fmt.Sprint(backend)}, err
 	}
@@ -58,10 +58,13 @@ func (b *bench) write(name, text string) (string, error) {
 	return file, os.WriteFile(file, []byte(text), 0o644)
 }
 
-func (b *bench) wavepoolCommand(port, backend int, tcp bool) ([]string, error) {
+func (b *bench) wavepoolCommand(port, backend int, m mode) ([]string, error) {
 	listener := `protocol: http, idle_timeout: 60s, routes: [{match: {path_prefix: /}, upstream: web}]`
-	if tcp {
+	switch m {
+	case tcp:
 		listener = `protocol: tcp, upstream: web`
+	case secure:
+		listener += fmt.Sprintf(`, tls: {certificates: [{cert: %s}]}`, b.certificate)
 	}
 	file, err := b.write(fmt.Sprintf("wavepool-%d.yaml", port), fmt.Sprintf(`
 listeners:
@@ -76,10 +79,13 @@ admin: {address: "off"}
 	return []string{b.wavepoolProgram, "-config", file}, err
 }
 
-func (b *bench) haproxyCommand(port, backend int, tcp bool) ([]string, error) {
-	mode := "mode http\n  option forwardfor\n  option http-keep-alive\n  http-reuse always"
-	if tcp {
-		mode = "mode tcp"
+func (b *bench) haproxyCommand(port, backend int, m mode) ([]string, error) {
+	how, bind := "mode http\n  option forwardfor\n  option http-keep-alive\n  http-reuse always", ""
+	switch m {
+	case tcp:
+		how = "mode tcp"
+	case secure:
+		bind = " ssl crt " + b.certificate
 	}
 	file, err := b.write(fmt.Sprintf("haproxy-%d.cfg", port), fmt.Sprintf(`
 global
@@ -93,12 +99,12 @@ defaults
   timeout server 60s
   option splice-auto
 frontend front
-  bind 127.0.0.1:%d
+  bind 127.0.0.1:%d%s
   maxconn %d
   default_backend web
 backend web
   server one 127.0.0.1:%d check inter 5s
-`, haproxyConnections(), mode, port, haproxyConnections(), backend))
+`, haproxyConnections(), how, port, bind, haproxyConnections(), backend))
 	program, lerr := lookup("haproxy")
 	if err == nil {
 		err = lerr
@@ -116,16 +122,20 @@ func haproxyConnections() int {
 	return int(min(30_000, (limit.Max-1000)/2))
 }
 
-func (b *bench) nginxCommand(port, backend int, _ bool) ([]string, error) {
+func (b *bench) nginxCommand(port, backend int, m mode) ([]string, error) {
+	listen := ""
+	if m == secure {
+		listen = fmt.Sprintf(" ssl; ssl_certificate %[1]s; ssl_certificate_key %[1]s", b.certificate)
+	}
 	return b.nginx(fmt.Sprintf("nginx-%d", port), 2, fmt.Sprintf(`
   upstream web { server 127.0.0.1:%d; keepalive 1000; keepalive_requests 1000000000; }
   server {
-    listen 127.0.0.1:%d;
+    listen 127.0.0.1:%d%s;
     location / {
       proxy_pass http://web; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     }
-  }`, backend, port))
+  }`, backend, port, listen))
 }
 
 // nginx writes a configuration with the http section given and returns the command.

@@ -22,6 +22,15 @@ const (
 	idleMemory             // memory for each idle client connection
 )
 
+// mode is what a proxy does with connections.
+type mode int
+
+const (
+	plain  mode = iota // HTTP/1.1 in clear text
+	tcp                // bytes both ways
+	secure             // HTTP/1.1 over TLS on the clients' side
+)
+
 // workload is one table.
 type workload struct {
 	name  string
@@ -30,7 +39,7 @@ type workload struct {
 	conns int
 	path  string
 	close bool // a connection for each request
-	tcp   bool
+	mode  mode
 	cpu   float64 // promised: at most so many times HAProxy's processor time; 0: nothing was promised
 	speed float64 // promised: at least so many times HAProxy's throughput
 	p99   float64 // promised: at most so many times HAProxy's 99th percentile
@@ -42,8 +51,10 @@ var workloads = []workload{
 	{name: "small1000", about: "GET of 200 bytes, 1,000 connections", conns: 1000, path: "/small", cpu: 1, speed: 1, p99: 1},
 	{name: "connect", about: "GET of 200 bytes, a connection each, 32 at a time", conns: 32, path: "/small", close: true, cpu: 1.1},
 	{name: "large", kind: gigabytes, about: "GET of 1 MB, 8 connections", conns: 8, path: "/large", cpu: 1},
-	{name: "tcp-large", kind: gigabytes, about: "TCP mode, GET of 1 MB, 8 connections", conns: 8, path: "/large", tcp: true, cpu: 1},
-	{name: "tcp-small", about: "TCP mode, GET of 200 bytes, 8 connections", conns: 8, path: "/small", tcp: true},
+	{name: "tcp-large", kind: gigabytes, about: "TCP mode, GET of 1 MB, 8 connections", conns: 8, path: "/large", mode: tcp, cpu: 1},
+	{name: "tcp-small", about: "TCP mode, GET of 200 bytes, 8 connections", conns: 8, path: "/small", mode: tcp},
+	{name: "tls8", about: "TLS, GET of 200 bytes, 8 connections", conns: 8, path: "/small", mode: secure, cpu: 1.3},
+	{name: "tls64", about: "TLS, GET of 200 bytes, 64 connections", conns: 64, path: "/small", mode: secure, cpu: 1.3},
 	{name: "latency", kind: latency, about: "GET of 200 bytes, 1,000 each second at an even rate", path: "/small"},
 	{name: "idle", kind: idleMemory, about: "idle client connections after one request each", path: "/small"},
 }
@@ -71,6 +82,7 @@ type bench struct {
 	dir             string
 	wavepoolProgram string
 	backendPort     int
+	certificate     string // a PEM file with a certificate and its key
 	running         []*process
 }
 
@@ -91,6 +103,9 @@ func (b *bench) prepare(ctx context.Context) error {
 		return err
 	}
 	if _, err := b.write("large", strings.Repeat("0123456789abcdef", largeBytes/16)); err != nil {
+		return err
+	}
+	if err := b.makeCertificate(); err != nil {
 		return err
 	}
 	b.backendPort = freePort()
@@ -132,7 +147,7 @@ func (b *bench) measure(ctx context.Context, w workload, peers []peer) ([][]resu
 			continue
 		}
 		places[i].port = freePort()
-		command, err := p.command(b, places[i].port, b.backendPort, w.tcp)
+		command, err := p.command(b, places[i].port, b.backendPort, w.mode)
 		if err != nil {
 			return nil, err
 		}
@@ -174,7 +189,7 @@ func (b *bench) measure(ctx context.Context, w workload, peers []peer) ([][]resu
 // able leaves out the proxies that have no part in a workload.
 func (b *bench) able(w workload, peers []peer) []peer {
 	return slices.DeleteFunc(slices.Clone(peers), func(p peer) bool {
-		return w.tcp && !p.tcp || w.kind == idleMemory && (p.command == nil ||
+		return !slices.Contains(p.can, w.mode) || w.kind == idleMemory && (p.command == nil ||
 			p.name == haproxy && haproxyConnections() <= b.settings.idle)
 	})
 }
