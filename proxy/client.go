@@ -2,23 +2,26 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/wavepool/wavepool/proxy/certs"
+	"github.com/wavepool/wavepool/proxy/http2"
 	"github.com/wavepool/wavepool/proxy/socket"
 )
 
 // client is one client connection, whatever it speaks.
 type client struct {
-	l      *listener
-	s      *Server
-	nc     net.Conn
-	worker int
-	ip     string
-	front  *certs.Front // the connection speaks TLS
+	l        *listener
+	s        *Server
+	nc       net.Conn
+	worker   int
+	ip       string
+	isStream bool         // it is a stream of an HTTP/2 connection, and not a connection of its own
+	front    *certs.Front // the connection speaks TLS
 	// serverName is the name that a TLS client has asked for, if any; covered the last authority that was found to be
 	// covered by it.
 	serverName string
@@ -88,6 +91,11 @@ func (c *client) run() {
 		c.end()
 		return
 	}
+	if tc, ok := c.nc.(*tls.Conn); ok && !c.l.tcp && http2.IsHTTP2(tc) {
+		c.l.h2.ServeConn(c.nc, c)
+		c.end()
+		return
+	}
 	if !c.l.tcp {
 		h := &httpConn{client: c}
 		h.start()
@@ -105,8 +113,10 @@ func (c *client) end() {
 	c.s.mu.Lock()
 	c.s.conns.remove(c)
 	c.s.mu.Unlock()
-	c.s.counters.open.Add(-1)
-	c.release()
+	if !c.isStream {
+		c.s.counters.open.Add(-1)
+		c.release()
+	}
 }
 
 // release gives back what newClient and the accept loop took.

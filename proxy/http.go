@@ -96,6 +96,10 @@ func (c *httpConn) serve(ready bool) {
 			}
 		}
 		ready = false
+		if c.greeting && c.isHTTP2() {
+			c.serveHTTP2()
+			return
+		}
 		if !c.request() {
 			c.finished()
 			return

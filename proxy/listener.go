@@ -12,6 +12,7 @@ import (
 	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/http1"
+	"github.com/wavepool/wavepool/proxy/http2"
 )
 
 // listener is one address with its accept loops.
@@ -23,6 +24,7 @@ type listener struct {
 	tcp     bool                 // it passes connections on as they are
 	plan    atomic.Pointer[plan] // what holds for whatever comes next
 	taken   atomic.Int64         // places: one for each open connection, and for each that may come next
+	h2      *http2.Front         // serves its HTTP/2 connections; nil for TCP
 	closing atomic.Bool          // it takes nothing new any more, while the server goes on
 
 	accepting sync.WaitGroup // accept loops
@@ -70,6 +72,9 @@ func (s *Server) newListener(ctx context.Context, cfg *config.Listener) (*listen
 
 // start begins the accept loops. Each is started by AfterFunc so that their order is fixed.
 func (l *listener) start() {
+	if !l.tcp {
+		l.h2 = l.s.newHTTP2(l, l.plan.Load().cfg)
+	}
 	for w := range l.workers {
 		l.accepting.Add(1)
 		l.s.clk.AfterFunc(0, func() {
@@ -101,6 +106,20 @@ func (l *listener) accept(worker int) {
 		l.s.log.Warn("accept failed", "listener", l.name, "error", err, "pause", pause)
 		l.s.clk.Sleep(pause)
 		pause = min(2*pause, maxAcceptPause)
+	}
+}
+
+// goAway tells the clients of HTTP/2 connections that there will be no new streams.
+func (l *listener) goAway() {
+	if l.h2 != nil {
+		l.h2.GoAway()
+	}
+}
+
+// end is the end of a listener whose connections have ended.
+func (l *listener) end() {
+	if l.h2 != nil {
+		l.h2.Close()
 	}
 }
 

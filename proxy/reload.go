@@ -201,6 +201,7 @@ func (s *Server) retireListener(l *listener, within time.Duration) {
 	rest := apart(s.clk)
 	_ = l.ln.Close()
 	rest()
+	l.goAway()
 	s.eachConn(func(c *client) {
 		if c.l == l {
 			c.wakeIfIdle()
@@ -209,6 +210,7 @@ func (s *Server) retireListener(l *listener, within time.Duration) {
 	s.background(within, func() {
 		l.accepting.Wait()
 		l.serving.Wait()
+		l.end()
 		s.mu.Lock()
 		s.listeners = slices.DeleteFunc(s.listeners, func(x *listener) bool { return x == l })
 		s.mu.Unlock()

@@ -241,8 +241,11 @@ func (s *Server) Close() {
 	s.eachConn((*client).abort)
 	s.serving.Wait()
 	s.mu.Lock()
-	groups := slices.Clone(s.upstreams)
+	groups, listeners := slices.Clone(s.upstreams), slices.Clone(s.listeners)
 	s.mu.Unlock()
+	for _, l := range listeners {
+		l.end()
+	}
 	for _, g := range groups {
 		g.up.Close()
 	}
@@ -265,6 +268,9 @@ func (s *Server) stopAccepting() {
 	}
 	for _, l := range listeners {
 		l.accepting.Wait()
+	}
+	for _, l := range listeners {
+		l.goAway()
 	}
 	s.eachConn((*client).wakeIfIdle)
 }

@@ -12,7 +12,7 @@ import (
 func TestASmuggledRequestIsRefusedAndTheBackendNeverSeesAByte(t *testing.T) {
 	var cases []conversation
 	for name, bytes := range smuggled {
-		cases = append(cases, conversation{promise: name, talk: func(c *talk) {
+		cases = append(cases, conversation{promise: name, tune: withoutHTTP2, talk: func(c *talk) {
 			client := c.client().send(bytes)
 			m := client.answer()
 			require.Contains(c.t, []string{"400", "501", "505"}, m.start[:3])

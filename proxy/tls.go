@@ -44,7 +44,9 @@ func (s *Server) newFronts(all []config.Listener) ([]*certs.Front, error) {
 			set.ClientAuth = t.ClientAuth
 		}
 		if all[i].Protocol == config.ProtocolHTTP {
-			set.NextProtos = []string{"http/1.1"}
+			if set.NextProtos = []string{"http/1.1"}; all[i].HTTP2 != config.SwitchOff {
+				set.NextProtos = []string{"h2", "http/1.1"}
+			}
 		}
 		for _, c := range t.Certificates {
 			set.Certificates = append(set.Certificates, pairOf(c))

@@ -57,6 +57,13 @@ type Listener struct {
 	// TLS makes the listener speak TLS; nil is cleartext. Key tls.
 	TLS *ListenerTLS
 
+	// HTTP2 offers HTTP/2 to clients: by ALPN over TLS, and in clear text to those that begin with its preface (RFC 9113
+	// section 3.3). HTTP only. Key http2, on or off, default on.
+	HTTP2 Switch
+	// MaxStreams bounds the streams that an HTTP/2 client may have open on one connection. HTTP only. Key max_streams,
+	// default 100, from 1 to 10000.
+	MaxStreams int
+
 	// MaxConnections is the greatest number of client connections at one time; more wait in the system's backlog. Key
 	// max_connections, default 100000, from 1 to 10000000, or Off.
 	MaxConnections int

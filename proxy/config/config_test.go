@@ -29,6 +29,11 @@ func full() *Config {
 	check := defaultHTTPCheck()
 	check.Host = "www.example.com"
 	c.Upstreams[0].Health.Active.HTTP = &check
+	front, back := defaultListenerTLS(), defaultUpstreamTLS()
+	front.Certificates, front.ClientCA = []Certificate{{Cert: "site.pem", Key: "site.key"}}, "clients.pem"
+	front.ClientAuth = ClientAuthRequire
+	back.Certificate = Certificate{Cert: "us.pem", Key: "us.key"}
+	c.Listeners[0].TLS, c.Upstreams[0].TLS = &front, &back
 	return c
 }
 
@@ -65,8 +70,10 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 drain_timeout: 1m
 admin: {address: "[::1]:0"}
 listeners:
-  - {address: "127.0.0.1:0", workers: 2, max_connections: 7, head_timeout: 1s, idle_timeout: 2s, max_head_bytes: 2048,
+  - {address: "127.0.0.1:0", workers: 2, http2: off, max_streams: 9, max_connections: 7, head_timeout: 1s, idle_timeout: 2s, max_head_bytes: 2048,
      max_fields: 3, max_target_bytes: 1KiB, max_request_body: 1MiB,
+     tls: {certificates: [{cert: a, key: b}], min_version: TLSv1.3, client_auth: request, client_ca: c,
+           handshake_timeout: 3s, session_tickets: off, reload_every: 4s},
      routes: [{match: {host: a.example, path_prefix: /a}, upstream: web}, {upstream: web}]}
   - {address: ":5432", protocol: tcp, upstream: web}
 upstreams:
@@ -80,6 +87,7 @@ upstreams:
       passive: {consecutive_5xx: 6, consecutive_failures: 7, base_ejection_time: 8s, max_ejection_percent: 9}
     retry: {attempts: 3, budget_percent: 4}
     queue: {max_waiting: 5, timeout: 6s}
+    tls: {server_name: d, ca: e, verify: on, cert: f, key: g, min_version: TLSv1.3, reload_every: off}
     response_timeout: 7s
     tunnel_idle_timeout: 8s
 `)
@@ -88,6 +96,9 @@ upstreams:
 		Admin:        Admin{Address: "[::1]:0"},
 		Listeners: []Listener{
 			{Address: "127.0.0.1:0", Protocol: "http", Workers: 2, MaxConnections: 7, HeadTimeout: time.Second,
+				HTTP2: SwitchOff, MaxStreams: 9, TLS: &ListenerTLS{Certificates: []Certificate{{Cert: "a", Key: "b"}},
+					MinVersion: TLS13, ClientAuth: ClientAuthRequest, ClientCA: "c", HandshakeTimeout: 3 * time.Second,
+					Tickets: SwitchOff, ReloadEvery: 4 * time.Second},
 				IdleTimeout: 2 * time.Second, MaxHeadBytes: 2048, MaxFields: 3, MaxTargetBytes: 1024,
 				MaxRequestBody: 1 << 20, Routes: []Route{
 					{Match: Match{Host: "a.example", PathPrefix: "/a"}, Upstream: "web"},
@@ -107,6 +118,8 @@ upstreams:
 					HTTP: &HTTPCheck{Path: "/up", Host: "h.example:81", Status: StatusRange{204, 204}}},
 				Passive: Passive{Consecutive5xx: 6, ConsecutiveFailures: 7, BaseEjectionTime: 8 * time.Second,
 					MaxEjectionPercent: 9}},
+			TLS: &UpstreamTLS{ServerName: "d", CA: "e", Verify: SwitchOn, Certificate: Certificate{Cert: "f", Key: "g"},
+				MinVersion: TLS13, ReloadEvery: Off},
 			Retry: Retry{Attempts: 3, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second},
 			ResponseTimeout: 7 * time.Second, TunnelIdleTimeout: 8 * time.Second,
 		}},

@@ -22,6 +22,8 @@ func DefaultListener(address string) Listener {
 		Address:        address,
 		Protocol:       ProtocolHTTP,
 		Workers:        4,
+		HTTP2:          SwitchOn,
+		MaxStreams:     100,
 		MaxConnections: 100_000,
 		HeadTimeout:    10 * time.Second,
 		IdleTimeout:    60 * time.Second,
@@ -141,6 +143,8 @@ func (l *Listener) fill() {
 	d := DefaultListener("")
 	fill(&l.Protocol, d.Protocol)
 	fill(&l.Workers, d.Workers)
+	fill(&l.HTTP2, d.HTTP2)
+	fill(&l.MaxStreams, d.MaxStreams)
 	fill(&l.MaxConnections, d.MaxConnections)
 	fill(&l.HeadTimeout, d.HeadTimeout)
 	fill(&l.IdleTimeout, d.IdleTimeout)

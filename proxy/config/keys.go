@@ -26,7 +26,7 @@ func (c *Config) form() form.Form {
 }
 
 // httpOnly are the keys of a listener that mean nothing to a TCP listener.
-var httpOnly = []string{"routes", "head_timeout", "idle_timeout", "max_head_bytes", "max_fields", "max_target_bytes",
+var httpOnly = []string{"routes", "http2", "max_streams", "head_timeout", "idle_timeout", "max_head_bytes", "max_fields", "max_target_bytes",
 	"max_request_body"}
 
 func (l *Listener) form() form.Form {
@@ -40,6 +40,8 @@ func (l *Listener) form() form.Form {
 		{Key: "routes", Value: l.http(form.List(&l.Routes, 1000,
 			func() Route { return Route{Match: Match{PathPrefix: "/"}} },
 			func(r *Route) form.Form { return r.form() }))},
+		{Key: "http2", Value: l.http(form.OneOf((*string)(&l.HTTP2), string(SwitchOn), string(SwitchOff)))},
+		{Key: "max_streams", Value: l.http(form.Int(&l.MaxStreams, 1, 10_000))},
 		{Key: "head_timeout", Value: l.http(form.Duration(&l.HeadTimeout, tick, time.Hour))},
 		{Key: "idle_timeout", Value: l.http(form.Duration(&l.IdleTimeout, tick, day))},
 		{Key: "max_head_bytes", Value: l.http(form.Size(&l.MaxHeadBytes, 1<<10, 1<<20))},

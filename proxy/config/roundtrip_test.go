@@ -112,6 +112,8 @@ func drawListener(t *rapid.T, i int, names []string) Listener {
 		l.Upstream = rapid.SampledFrom(names).Draw(t, "upstream")
 		return l
 	}
+	l.HTTP2 = rapid.SampledFrom([]Switch{SwitchOn, SwitchOff}).Draw(t, "http2")
+	l.MaxStreams = drawInt(t, "streams", 1, 10_000, false)
 	l.HeadTimeout = drawDuration(t, "head", tick, time.Hour, false)
 	l.IdleTimeout = drawDuration(t, "idle", tick, day, false)
 	l.MaxHeadBytes = drawInt(t, "head bytes", 1<<10, 1<<20, false)

@@ -1,0 +1,9 @@
+// Package http2 lets HTTP/2 meet what speaks HTTP/1.1: each stream of a connection becomes an HTTP/1.1 connection of its own,
+// in memory, that carries one request. Whoever serves or makes those needs no second set of rules for routes, limits,
+// retries and timeouts, and what reaches it goes through the same strict parser as any bytes from a stranger, so that there is
+// no second place where a name or a length could be understood differently.
+//
+// [Front] is the clients' side. The frames, HPACK and flow control of RFC 9113 are net/http's server; so are its guards
+// against floods. What is refused beyond that is in request.go: a stream is reset, or answered 400, whose fields HTTP/1.1
+// could not carry as they are.
+package http2

@@ -1,0 +1,92 @@
+package proxy
+
+import (
+	"bytes"
+	"net"
+	"time"
+
+	"github.com/wavepool/wavepool/proxy/config"
+	"github.com/wavepool/wavepool/proxy/http2"
+)
+
+// preface is how a client begins HTTP/2 in clear text without having asked (RFC 9113 section 3.4). No request of HTTP/1.1
+// begins so.
+var preface = []byte("PRI * HTTP/2.0\r\n")
+
+// newHTTP2 makes what serves the HTTP/2 connections of a listener. Each of their streams is a client connection with one
+// request.
+func (s *Server) newHTTP2(l *listener, cfg *config.Listener) *http2.Front {
+	return http2.NewFront(http2.FrontConfig{
+		Clock: s.clk, MaxStreams: cfg.MaxStreams, MaxHeadBytes: cfg.MaxHeadBytes, IdleTimeout: cfg.IdleTimeout,
+		WriteTimeout: stallTimeout,
+		Serve:        func(stream net.Conn, conn any) { l.serveStream(stream, conn.(*client)) },
+		Refused: func(status int, _ any) {
+			s.counters.requests.Add(1)
+			f := FailBadRequest
+			if status == FailMethod.Status() {
+				f = FailMethod
+			}
+			s.fail(l, f, "a stream that HTTP/1.1 could not carry")
+		},
+	})
+}
+
+// isHTTP2 says whether the connection begins with the preface, of which all or a part has been read.
+func (c *httpConn) isHTTP2() bool {
+	if c.isStream || c.l.plan.Load().cfg.HTTP2 == config.SwitchOff || c.front != nil {
+		return false
+	}
+	got := c.reader.Peek() // nothing, where the wait for the first bytes has not read them
+	for len(got) < len(preface) && bytes.HasPrefix(preface, got) {
+		if c.reader.Fill() != nil {
+			return false
+		}
+		got = c.reader.Peek()
+	}
+	return bytes.HasPrefix(got, preface)
+}
+
+// serveHTTP2 hands a connection in clear text over, with what has been read of it.
+func (c *httpConn) serveHTTP2() {
+	read := bytes.Clone(c.reader.Peek())
+	c.reader.Reset(nil)
+	c.giveBackWork()
+	_ = c.nc.SetReadDeadline(time.Time{})
+	if !c.cutOff() {
+		c.l.h2.ServeConn(&replayed{Conn: c.nc, before: read}, c.client)
+	}
+	c.end()
+}
+
+// replayed is a connection of which the first bytes have been read before.
+type replayed struct {
+	net.Conn
+	before []byte
+}
+
+// Read implements net.Conn.
+func (c *replayed) Read(p []byte) (int, error) {
+	if len(c.before) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.before)
+	c.before = c.before[n:]
+	return n, nil
+}
+
+// serveStream serves one stream of a client's connection as a connection of its own.
+func (l *listener) serveStream(nc net.Conn, of *client) {
+	s := l.s
+	c := newClient(l, nc, of.worker)
+	c.isStream, c.front, c.serverName = true, of.front, of.serverName
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.conns.push(c)
+	s.serving.Add(1)
+	l.serving.Add(1)
+	s.mu.Unlock()
+	(&httpConn{client: c}).start()
+}
