@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -75,6 +76,9 @@ type Result struct {
 	// End is how it ended, and Err the error behind EndA and EndB.
 	End End
 	Err error
+	// Unsent are the bytes that were read from A when not one had been delivered to B: whoever finds another B begins
+	// with them. It is empty when AToB is not zero.
+	Unsent []byte
 }
 
 // tunnel is one run.
@@ -107,6 +111,9 @@ func Run(cfg Config, a, b net.Conn) Result {
 	res := Result{AToB: t.copy(there, cfg.FromA)}
 	res.BToA = <-backEnds
 	res.End, res.Err = t.end, t.err
+	if res.AToB == 0 {
+		res.Unsent = there.unsent
+	}
 	return res
 }
 
@@ -119,6 +126,7 @@ type way struct {
 	readBy         time.Time // the deadlines that are set; zero: none
 	writeBy        time.Time
 	held           chunk
+	unsent         []byte // what was read and of which nothing could be delivered, at the first try
 }
 
 // chunk is a buffer that is borrowed while there are bytes in it.
@@ -190,11 +198,19 @@ func (w *way) add(n int64) {
 	}
 }
 
+// keep notes what could not be delivered, if nothing has been.
+func (w *way) keep(p []byte) {
+	if w.sent == 0 {
+		w.unsent = bytes.Clone(p)
+	}
+}
+
 // deliver writes bytes that are here already.
 func (t *tunnel) deliver(w *way, p []byte) bool {
 	n, err := w.dst.Write(p)
 	w.add(int64(n))
 	if err != nil {
+		w.keep(p)
 		t.fail(w.dstEnd, err)
 	}
 	return err == nil
@@ -228,6 +244,9 @@ func (t *tunnel) pass(w *way) (srcErr, dstErr error) {
 		n, dstErr = w.dst.Write(w.held.buf[:w.held.n])
 	}
 	w.add(int64(n))
+	if dstErr != nil {
+		w.keep(w.held.buf[:w.held.n])
+	}
 	w.held.n = 0
 	w.held.ReleaseBuffer()
 	return srcErr, dstErr
