@@ -66,7 +66,7 @@ func (c *client) carry(to *target, a *upstream.Attempt, said []byte, mayFresh bo
 	}
 	res := tunnel.Run(tunnel.Config{
 		Clock: c.s.clk, Idle: max(to.settings.TunnelIdleTimeout, 0), Stop: c.cutOff,
-		AToB: &c.s.counters.bytesIn, BToA: &c.s.counters.bytesOut, FromA: said,
+		AToB: &c.s.counters.bytesIn, BToA: &c.s.counters.bytesOut, FromA: said, Trial: a.Conn.Reused(),
 	}, c.nc, backend)
 	c.letGo()
 	unused := res.AToB == 0 && res.BToA == 0
