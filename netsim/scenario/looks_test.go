@@ -59,7 +59,7 @@ func stats(n uint64) *proxy.Stats {
 		wait.Observe(time.Duration(k+1) * 10 * time.Millisecond)
 	}
 	return &proxy.Stats{Repeated: 5 * n, Upstreams: []upstream.Stats{{Name: "u", Begun: 9 * n, Retries: 6 * n, Waits: 7 * n,
-		Wait: wait.Snapshot(),
+		Wait:     wait.Snapshot(),
 		Backends: []upstream.BackendStats{backend("a", 1), backend("b", 3)}}}}
 }
 
