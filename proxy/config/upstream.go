@@ -55,7 +55,8 @@ type Pool struct {
 	// MaxConnections bounds the connections to one backend. Key max_connections, default 50, from 1 to 100000.
 	MaxConnections int
 	// MinIdle is how many idle connections are kept ready at one backend. Key min_idle, default 0, from 0 to
-	// MaxConnections.
+	// MaxConnections. A client of a TCP listener takes one of them for itself, and the next one is dialled at once; where the
+	// server ends connections on which nothing is said (a mail server after half a minute), IdleTimeout should be shorter.
 	MinIdle int
 	// IdleTimeout retires a connection that nobody has used for so long. Key idle_timeout, default 30s, from 1ms to
 	// 24h, or Off.
