@@ -18,6 +18,7 @@ func Handler(s *proxy.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", index)
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, StatusOf(s)) })
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { writeMetrics(w, s) })
 	mux.HandleFunc("GET /events", func(w http.ResponseWriter, _ *http.Request) { writeEvents(w, s.Events()) })
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) { ready(w, s) })
 	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) { writeConfig(w, s) })
@@ -33,6 +34,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprint(w, "wavepool\n\n"+
 		"/status        everything counted, as JSON\n"+
+		"/metrics       waits in the queue, for Prometheus\n"+
 		"/events        the last events, oldest first\n"+
 		"/ready         200 while requests are served\n"+
 		"/config        the configuration in force, as YAML\n"+
