@@ -100,7 +100,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.settings.Store(settings)
 	for i := range settings.Upstreams {
-		g, err := s.newGroup(&settings.Upstreams[i])
+		g, err := s.newGroup(settings, &settings.Upstreams[i])
 		if err != nil {
 			return nil, err
 		}
