@@ -17,7 +17,7 @@ func newClock(s *Sim) clock.Clock {
 
 // simClock is the real clock of a bubble, which the bubble makes virtual, with one addition: every one-shot
 // wake-up is nudged to a nanosecond that nothing else has. Reset of a timer that it gave out cannot be
-// nudged; law 2 bans it.
+// nudged; its methods panic.
 type simClock struct {
 	clock.Clock
 	s *Sim
@@ -104,8 +104,8 @@ func (c *simClock) WithDeadline(parent context.Context, t time.Time) (context.Co
 	}
 }
 
-const tickerBan = "netsim: the simulated clock has no Ticker and no Tick: their wake-ups cannot be given " +
-	"unique instants (law 2 of the design); loop over fresh timers instead"
+const tickerBan = "netsim: the simulated clock has no Ticker and no Tick. A run repeats itself only because each wake-up has a " +
+	"nanosecond of its own, and those of a ticker cannot be moved apart; make a fresh Timer (or AfterFunc, or Sleep) for each round instead"
 
 // Tick panics: see the text of the panic.
 func (c *simClock) Tick(time.Duration) <-chan time.Time { panic(tickerBan) }

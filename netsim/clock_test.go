@@ -99,7 +99,7 @@ func TestTickersPanicAndNameTheLaw(t *testing.T) {
 	Test(t, Config{}, func(s *Sim) {
 		require.PanicsWithValue(t, tickerBan, func() { s.Clock().Tick(time.Second) })
 		require.PanicsWithValue(t, tickerBan, func() { s.Clock().Ticker(time.Second) })
-		require.Contains(t, tickerBan, "law 2")
+		require.Contains(t, tickerBan, "a fresh Timer")
 	})
 }
 

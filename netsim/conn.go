@@ -187,6 +187,14 @@ func (c *Conn) Peek(p []byte) (int, error) {
 	return 0, nil
 }
 
+// PeerEnded says whether the peer's FIN has arrived or the connection is broken, also while bytes that came before are
+// still to be read. It takes nothing and never waits.
+func (c *Conn) PeerEnded() bool {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	return c.closed || c.in.fin || c.dead
+}
+
 // WaitReadable waits until Read would not: nil when there are bytes, an EOF or an error to be read,
 // net.ErrClosed after Close, os.ErrDeadlineExceeded after the read deadline. It takes nothing.
 func (c *Conn) WaitReadable() error {

@@ -1,6 +1,9 @@
 package netsim
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Link describes one direction of a path between two hosts. The zero value is a perfect link without delay.
 type Link struct {
@@ -41,17 +44,26 @@ const (
 )
 
 func (l Link) check() {
-	if l.Latency < 0 || l.Jitter < 0 || l.Bandwidth < 0 || l.Queue < 0 || !(l.Loss >= 0 && l.Loss <= 1) {
-		panic("netsim: a Link needs Latency, Jitter, Bandwidth and Queue of 0 or more, and Loss from 0 to 1")
-	}
-	if l.Jitter > 0 && l.Delay != (Delay{}) {
-		panic("netsim: a Link has Jitter or Delay, not both")
-	}
-	if l.Sharing > ShareByLink {
-		panic("netsim: a Link's Sharing is OwnBandwidth, ShareByHosts or ShareByLink")
-	}
-	if l.Bandwidth == 0 && (l.Queue > 0 || l.Sharing != OwnBandwidth) {
-		panic("netsim: a Link with Queue or Sharing needs Bandwidth")
+	wrong := func(format string, args ...any) { panic("netsim: Link." + fmt.Sprintf(format, args...)) }
+	switch {
+	case l.Latency < 0:
+		wrong("Latency is 0 or more, not %v", l.Latency)
+	case l.Jitter < 0:
+		wrong("Jitter is 0 or more, not %v", l.Jitter)
+	case !(l.Loss >= 0 && l.Loss <= 1):
+		wrong("Loss is a probability from 0 to 1, not %v", l.Loss)
+	case l.Bandwidth < 0:
+		wrong("Bandwidth is 0 (no limit) or more, not %d", l.Bandwidth)
+	case l.Queue < 0:
+		wrong("Queue is 0 or more, not %d", l.Queue)
+	case l.Jitter > 0 && l.Delay != (Delay{}):
+		wrong("Jitter (%v) and Link.Delay are both set; one of them says how latency varies", l.Jitter)
+	case l.Sharing > ShareByLink:
+		wrong("Sharing is OwnBandwidth, ShareByHosts or ShareByLink, not %d", l.Sharing)
+	case l.Bandwidth == 0 && l.Queue > 0:
+		wrong("Queue (%d) needs a Bandwidth", l.Queue)
+	case l.Bandwidth == 0 && l.Sharing != OwnBandwidth:
+		wrong("Sharing needs a Bandwidth to share")
 	}
 }
 

@@ -1,6 +1,7 @@
 package netsim
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -60,14 +61,22 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	for _, d := range []time.Duration{c.Latency, c.Jitter, c.RTO, c.MaxRTO, c.UserTimeout, c.CrashGrace, c.StuckAfter} {
-		if d < 0 {
-			panic("netsim: negative duration in Config")
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{{"Latency", c.Latency}, {"Jitter", c.Jitter}, {"RTO", c.RTO}, {"MaxRTO", c.MaxRTO}, {"UserTimeout", c.UserTimeout},
+		{"CrashGrace", c.CrashGrace}, {"StuckAfter", c.StuckAfter}} {
+		if f.value < 0 {
+			panic(fmt.Sprintf("netsim: Config.%s is 0 (its default) or more, not %v", f.name, f.value))
 		}
 	}
-	for _, n := range []int{c.SendBuffer, c.RecvBuffer, c.Backlog, c.Retries, c.SYNRetries, c.LastEvents} {
-		if n < 0 {
-			panic("netsim: negative number in Config")
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"SendBuffer", c.SendBuffer}, {"RecvBuffer", c.RecvBuffer}, {"Backlog", c.Backlog}, {"Retries", c.Retries},
+		{"SYNRetries", c.SYNRetries}, {"LastEvents", c.LastEvents}} {
+		if f.value < 0 {
+			panic(fmt.Sprintf("netsim: Config.%s is 0 (its default) or more, not %d", f.name, f.value))
 		}
 	}
 	setDefault(&c.SendBuffer, 64<<10)

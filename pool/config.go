@@ -75,6 +75,10 @@ type Config struct {
 	// Validate looks at an idle connection before it is lent: nil means good, anything else retires it. It must not
 	// block. Default: [Peek], where the connection offers it, and otherwise nothing.
 	Validate func(net.Conn) error
+	// Greets says that the peer may speak first, as mail servers and databases do: bytes on an idle connection are its
+	// greeting to whoever borrows it next, and no reason to retire it. Its end behind such bytes still is one, where it can
+	// be seen (Linux, and connections with PeerEnded() bool). Default false: bytes that nobody asked for retire it.
+	Greets bool
 	// Ping, if set, asks the peer whether an idle connection still works, before it is lent: say, a PING of Redis, or SELECT 1.
 	// It runs in a goroutine of the pool while those who want a connection wait in line, or are lent another one. The
 	// context and the connection's deadline end at PingTimeout; after an error, a panic, or when it has not returned by then,

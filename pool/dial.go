@@ -174,6 +174,7 @@ func (p *Pool) adopt(run *dialRun, nc net.Conn) *link {
 	k.loan.link = k
 	k.shard = int32(int(p.lastID) % len(p.shards))
 	k.look.init(nc)
+	k.look.through = p.cfg.Greets
 	k.at, p.conns = len(p.conns), append(p.conns, k)
 	if p.cfg.LeakAfter > 0 {
 		k.loan.places = new(places)

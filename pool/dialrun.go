@@ -27,6 +27,9 @@ type dialRun struct {
 	begun  time.Duration
 	limit  time.Duration // how long it may take; 0: for as long as it likes
 
+	keepAlive   net.KeepAliveConfig // what its connection gets, as the settings were when it began
+	userTimeout time.Duration
+
 	// Pool.lock guards these. The dial is over when its end is accounted for: by its own goroutine, or by the timer that
 	// has given it up.
 	over  bool
@@ -80,7 +83,7 @@ func (p *Pool) callDialer(ctx context.Context, run *dialRun) (nc net.Conn, err e
 		err = errNilConn
 	}
 	if err == nil {
-		if err = tune(nc, p.cfg.KeepAlive, p.cfg.UserTimeout); err != nil {
+		if err = tune(nc, run.keepAlive, run.userTimeout); err != nil {
 			_ = nc.Close()
 		}
 	}
@@ -95,7 +98,7 @@ func (p *Pool) enter(run *dialRun) bool {
 	if p.closed || run.left {
 		return false
 	}
-	run.gen = p.gen
+	run.gen, run.keepAlive, run.userTimeout = p.gen, p.cfg.KeepAlive, p.cfg.UserTimeout
 	p.dials = append(p.dials, run)
 	if run.limit > 0 {
 		p.running++

@@ -111,6 +111,15 @@ func (s *HistogramSnapshot) Add(o *HistogramSnapshot) {
 	}
 }
 
+// Sub takes away what an earlier snapshot of the same durations held: what is left was observed since.
+func (s *HistogramSnapshot) Sub(o *HistogramSnapshot) {
+	s.Count -= o.Count
+	s.Sum -= o.Sum
+	for i, n := range o.counts {
+		s.counts[i] -= n
+	}
+}
+
 // bucketOf is the bucket of a duration that is not negative.
 func bucketOf(d time.Duration) int {
 	u := uint64(d) >> histogramStep

@@ -59,6 +59,33 @@ func TestConnectionPoolPeekOnARealSocket(t *testing.T) {
 	})
 }
 
+func TestConnectionPoolALookAtARealSocketSeesTheEndBehindAGreeting(t *testing.T) {
+	greeted := func(t *testing.T) (*looker, net.Conn, *net.TCPConn) {
+		c, s := tcpPair(t)
+		_, err := s.Write([]byte("220 hello\r\n"))
+		require.NoError(t, err)
+		require.ErrorIs(t, eventually(t, c), ErrUnexpectedData)
+		l := &looker{through: true}
+		l.init(c)
+		require.NoError(t, l.look(), "a greeting is no reason to doubt")
+		return l, c, s
+	}
+	t.Run("FIN", func(t *testing.T) {
+		l, c, s := greeted(t)
+		require.NoError(t, s.CloseWrite())
+		require.Eventually(t, func() bool { return l.look() == io.EOF }, time.Minute, time.Millisecond)
+		got, err := io.ReadAll(c)
+		require.NoError(t, err)
+		require.Equal(t, "220 hello\r\n", string(got), "the looks took nothing")
+	})
+	t.Run("RST", func(t *testing.T) {
+		l, _, s := greeted(t)
+		require.NoError(t, s.SetLinger(0))
+		require.NoError(t, s.Close())
+		require.Eventually(t, func() bool { return l.look() != nil }, time.Minute, time.Millisecond)
+	})
+}
+
 func TestConnectionPoolALookAtARealSocketAllocatesNothing(t *testing.T) {
 	c, _ := tcpPair(t)
 	var l looker

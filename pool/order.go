@@ -28,6 +28,9 @@ func (o Order) String() string {
 	return "unknown"
 }
 
+// Orders returns the closed list, the default first.
+func Orders() []Order { return []Order{OrderRecent, OrderFIFO} }
+
 const (
 	// rotateEvery is how many lends of idle connections make a turn of the rotation.
 	rotateEvery = 16

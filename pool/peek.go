@@ -14,6 +14,13 @@ type Peeker interface {
 	Peek(p []byte) (n int, err error)
 }
 
+// EndTeller is what a connection may offer beside Peek: PeerEnded says whether the peer has ended its stream, or the
+// connection is broken, also while bytes that came before are still unread. Simulated connections implement it; for TCP
+// sockets on Linux the pool has its own.
+type EndTeller interface {
+	PeerEnded() bool
+}
+
 // ErrUnexpectedData is what Peek answers for a connection that holds bytes nobody asked for.
 var ErrUnexpectedData = errors.New("pool: unexpected data on an idle connection")
 
@@ -34,7 +41,8 @@ type looker struct {
 	buf    [1]byte
 	n      int
 	err    error
-	// through says that another protocol lies between the connection and its user: bytes on it are not unexpected.
+	// through says that bytes on the connection are not unexpected: another protocol lies between it and its user, or the
+	// peer speaks first.
 	through bool
 }
 
@@ -68,10 +76,25 @@ func (l *looker) look() error {
 	default:
 		return nil
 	}
-	if l.err == nil && l.n > 0 && !l.through {
+	if l.err != nil || l.n == 0 {
+		return l.err
+	}
+	if !l.through {
 		return ErrUnexpectedData
 	}
-	return l.err
+	if l.ended() { // the bytes hide it from a peek
+		return io.EOF
+	}
+	return nil
+}
+
+// ended says whether the peer's end is known to stand behind bytes that are unread.
+func (l *looker) ended() bool {
+	if l.raw != nil {
+		return endedBehindData(l.raw)
+	}
+	e, ok := l.peeker.(EndTeller)
+	return ok && e.PeerEnded()
 }
 
 // recv peeks at the socket.

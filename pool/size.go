@@ -34,6 +34,9 @@ func (p Predict) String() string {
 	return "unknown"
 }
 
+// Predicts returns the closed list, the default first.
+func Predicts() []Predict { return []Predict{PredictOff, PredictReactive, PredictHolt} }
+
 const (
 	defaultTrimEvery    = 5 * time.Second
 	defaultPredictEvery = time.Second

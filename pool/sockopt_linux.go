@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"encoding/binary"
 	"math"
 	"net"
 	"os"
@@ -32,4 +33,24 @@ func setUserTimeout(nc net.Conn, d time.Duration) error {
 		return err
 	}
 	return set
+}
+
+// tcpEstablished is TCP_ESTABLISHED of linux/tcp_states.h, the state of a connection that neither side has ended.
+const tcpEstablished = 1
+
+// endedBehindData asks the kernel for the state of a connection on which bytes are unread: those hide the peer's FIN, and
+// its RST, from MSG_PEEK. What is no TCP socket is taken to go on.
+func endedBehindData(raw syscall.RawConn) bool {
+	ended := false
+	_ = raw.Control(func(fd uintptr) {
+		// The first four bytes of struct tcp_info are enough, and the first of these is tcpi_state.
+		info, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_INFO)
+		if err != nil {
+			return
+		}
+		var head [4]byte
+		binary.NativeEndian.PutUint32(head[:], uint32(info))
+		ended = head[0] != tcpEstablished
+	})
+	return ended
 }

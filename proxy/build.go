@@ -6,7 +6,6 @@ import (
 
 	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/health/probe"
-	"github.com/wavepool/wavepool/pool"
 	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/upstream"
@@ -24,13 +23,13 @@ type group struct {
 }
 
 // newGroup turns the plain settings of a group into the running thing.
-func (s *Server) newGroup(c *config.Upstream) (*group, error) {
+func (s *Server) newGroup(settings *config.Config, c *config.Upstream) (*group, error) {
 	g := &group{name: c.Name, tls: c.TLS}
 	var err error
 	if g.back, err = s.newBack(c); err != nil {
 		return nil, err
 	}
-	uc, err := s.upstreamConfig(c, g)
+	uc, err := s.upstreamConfig(settings, c, g)
 	if err != nil {
 		return nil, err
 	}
@@ -40,15 +39,10 @@ func (s *Server) newGroup(c *config.Upstream) (*group, error) {
 }
 
 // upstreamConfig translates the settings of a group. A prober that would be made as before stays the same one.
-func (s *Server) upstreamConfig(c *config.Upstream, g *group) (upstream.Config, error) {
+func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *group) (upstream.Config, error) {
 	uc := upstream.Config{
 		Name: c.Name, Strategy: c.Strategy,
-		Pool: pool.Config{
-			MaxConnections: c.Pool.MaxConnections, MinIdle: c.Pool.MinIdle, IdleTimeout: c.Pool.IdleTimeout,
-			MaxLifetime: c.Pool.MaxLifetime, DialTimeout: c.Pool.ConnectTimeout,
-			ValidateAfter: c.Pool.ValidateAfter, LifetimeSpread: spread(c.Pool.LifetimeJitterPercent),
-			Shards: s.shards,
-		},
+		Pool: s.poolConfig(&c.Pool, tunnelsOnly(settings, c.Name)),
 		Health: health.Config{Passive: health.Passive{
 			Consecutive5xx: c.Health.Passive.Consecutive5xx, ConsecutiveFailures: c.Health.Passive.ConsecutiveFailures,
 			BaseEjectionTime: c.Health.Passive.BaseEjectionTime, MaxEjectionPercent: c.Health.Passive.MaxEjectionPercent,
@@ -80,6 +74,26 @@ func (s *Server) upstreamConfig(c *config.Upstream, g *group) (upstream.Config, 
 	return uc, nil
 }
 
+// tunnelsOnly says whether the clients of an upstream are those of TCP listeners alone. Then its backends may greet before
+// they are asked: a connection made ready beforehand is good with unread bytes on it. Where HTTP listeners share the
+// upstream, its backends speak HTTP, and a byte that no request has asked for would be taken for the next answer.
+func tunnelsOnly(settings *config.Config, name string) bool {
+	tunnels := false
+	for i := range settings.Listeners {
+		l := &settings.Listeners[i]
+		if l.Protocol == config.ProtocolTCP {
+			tunnels = tunnels || l.Upstream == name
+			continue
+		}
+		for j := range l.Routes {
+			if l.Routes[j].Upstream == name {
+				return false
+			}
+		}
+	}
+	return tunnels
+}
+
 func (s *Server) newProber(a *config.Active, back *certs.Back) (probe.Prober, error) {
 	dialer := s.cfg.Dialer
 	if back != nil {
@@ -101,12 +115,4 @@ func shardsFor(settings *config.Config) int {
 		n = max(n, settings.Listeners[i].Workers)
 	}
 	return n
-}
-
-// spread turns the percentage of the settings into the pool's share, which is below one.
-func spread(percent int) float64 {
-	if percent == config.Off {
-		return -1
-	}
-	return min(float64(percent)/100, 0.99)
 }

@@ -19,6 +19,11 @@
 // repeated on the next backend, when it is idempotent and the upstream's policy and budget allow it. After the first
 // byte of an answer has been passed on nothing is repeated.
 //
+// A client of a TCP listener gets a connection of its own, which nobody has used before: one that was made ready
+// beforehand (min_idle, predict), or a dial. As long as no byte has gone either way it may go elsewhere, by the rules for
+// requests; from then on it ends with its backend. Where only TCP listeners lead to an upstream, the peer may speak first, so
+// that unread bytes on a connection that is ready are a greeting; where HTTP listeners share it, they retire it.
+//
 // # Operations
 //
 // Operations happen one after the other, and each as a whole: what may fail does so before anything changes. What the

@@ -40,7 +40,7 @@ func (s *Server) Reload(cfg *config.Config) (changes []string, err error) {
 		return nil, err
 	}
 	for i, line := range changes {
-		if strings.HasPrefix(line, "admin.") || workersChange.MatchString(line) {
+		if strings.HasPrefix(line, "admin.") || restartOnly.MatchString(line) {
 			changes[i] += " (takes a restart)"
 		}
 	}
@@ -56,8 +56,8 @@ func (s *Server) Reload(cfg *config.Config) (changes []string, err error) {
 	return changes, nil
 }
 
-// workersChange is a change of what an open listener keeps.
-var workersChange = regexp.MustCompile(`^listeners\[[^\]]*\]\.workers: `)
+// restartOnly is a change of what an open listener, or a pool at work, keeps.
+var restartOnly = regexp.MustCompile(`^listeners\[[^\]]*\]\.workers: |^upstreams\..*\.pool\.leak_after: `)
 
 // reload is what has been made ready for other settings.
 type reload struct {
@@ -87,7 +87,7 @@ func (s *Server) prepare(next *config.Config) (*reload, error) {
 		return nil, err
 	}
 	for i := range next.Upstreams {
-		if err := s.prepareGroup(r, &next.Upstreams[i]); err != nil {
+		if err := s.prepareGroup(r, next, &next.Upstreams[i]); err != nil {
 			r.giveUp()
 			return nil, err
 		}
@@ -105,16 +105,16 @@ func (s *Server) prepare(next *config.Config) (*reload, error) {
 }
 
 // prepareGroup makes a new upstream, or sees whether the one that is there would accept its new settings.
-func (s *Server) prepareGroup(r *reload, c *config.Upstream) error {
+func (s *Server) prepareGroup(r *reload, next *config.Config, c *config.Upstream) error {
 	g := s.groupNamed(c.Name)
 	if g == nil || !g.sameIdentity(c) {
-		g, err := s.newGroup(c)
+		g, err := s.newGroup(next, c)
 		if err == nil {
 			r.groups, r.configs, r.fresh = append(r.groups, g), append(r.configs, upstream.Config{}), append(r.fresh, g)
 		}
 		return err
 	}
-	uc, err := s.upstreamConfig(c, g)
+	uc, err := s.upstreamConfig(next, c, g)
 	if err == nil {
 		err = g.up.Check(uc)
 	}
@@ -275,6 +275,7 @@ func (s *Server) anyConn(has func(*client) bool) bool {
 // addUp adds the counters of an upstream that has ended, whose backends are at rest.
 func addUp(sum, st *upstream.Stats) {
 	sum.Begun, sum.Waits = sum.Begun+st.Begun, sum.Waits+st.Waits
+	sum.Wait.Add(&st.Wait)
 	sum.Retries, sum.OverBudget = sum.Retries+st.Retries, sum.OverBudget+st.OverBudget
 	sum.Removed.Merge(&st.Removed)
 	for i := range st.Backends {

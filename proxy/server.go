@@ -109,7 +109,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	for i := range settings.Upstreams {
-		g, err := s.newGroup(&settings.Upstreams[i])
+		g, err := s.newGroup(settings, &settings.Upstreams[i])
 		if err != nil {
 			return nil, err
 		}

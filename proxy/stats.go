@@ -44,7 +44,7 @@ type Stats struct {
 	// Upstreams are in the order of the configuration, and behind them those that a reload has taken out of it and whose
 	// last requests are not over.
 	Upstreams []upstream.Stats
-	// Retired has the sums of what upstreams have counted that a reload took away, in Begun, Waits, Retries, OverBudget
+	// Retired has the sums of what upstreams have counted that a reload took away, in Begun, Waits, Wait, Retries, OverBudget
 	// and Removed. Totals over all upstreams go on to hold with it.
 	Retired upstream.Stats
 }

@@ -1,6 +1,10 @@
 package proxy
 
 import (
+	"errors"
+	"os"
+	"time"
+
 	"github.com/wavepool/wavepool/pool"
 	"github.com/wavepool/wavepool/proxy/tunnel"
 	"github.com/wavepool/wavepool/proxy/upstream"
@@ -18,40 +22,80 @@ func (c *client) target() *target {
 }
 
 // serveTCP carries one connection of a TCP listener. It counts as one request.
+//
+// As long as no byte has gone to a backend or come from it, another one is as good: a dial that fails goes to the next
+// backend (upstream.Begin does that), and so does a connection that breaks before its first byte, under the rules for
+// requests: on a fresh connection where it had lain ready, and else by attempts and budget. What the client has said so far
+// goes with it. From the first byte on the connection ends with its backend.
 func (c *client) serveTCP() {
-	s := c.s
 	to := c.target()
 	defer c.using.Store(nil)
-	s.counters.requests.Add(1)
+	c.s.counters.requests.Add(1)
 	a := upstream.Attempt{Shard: c.worker}
-	if err := to.up.Begin(c.lifetime(), &a); err != nil {
-		f := c.beginFailure(err)
-		s.fail(c.l, f, err.Error())
-		return
+	err := to.up.BeginUnused(c.lifetime(), &a)
+	var said []byte
+	for fresh := 0; ; {
+		if err != nil {
+			c.s.fail(c.l, c.beginFailure(err), err.Error())
+			return
+		}
+		var how next
+		switch how, said = c.carry(to, &a, said, fresh < maxFresh); how {
+		case again:
+			err = to.up.BeginUnused(c.lifetime(), &a)
+		case afresh:
+			fresh++
+			c.s.counters.repeated.Add(1)
+			err = to.up.BeginFresh(c.lifetime(), &a)
+		default:
+			return
+		}
 	}
+}
+
+// carry runs the tunnel of one attempt, which begins with what the client has said before. It ends the attempt, and counts
+// the request unless it says that there is to be another one.
+func (c *client) carry(to *target, a *upstream.Attempt, said []byte, mayFresh bool) (next, []byte) {
+	up := to.up
+	finish := func(o upstream.Outcome, why pool.Reason) { up.Finish(a, up.Now(), o, false, why) }
 	backend := a.Conn.NetConn()
 	if !c.hold(backend) {
-		to.up.Finish(&a, to.up.Now(), upstream.OutcomeClientGone, false, pool.ReasonAborted)
-		s.fail(c.l, FailShutdown, "")
-		return
+		finish(upstream.OutcomeClientGone, pool.ReasonAborted)
+		c.s.fail(c.l, FailShutdown, "")
+		return hangUp, nil
 	}
-	cfg := tunnel.Config{
-		Clock: s.clk, Idle: max(to.settings.TunnelIdleTimeout, 0), Stop: c.cutOff,
-		AToB: &s.counters.bytesIn, BToA: &s.counters.bytesOut,
-	}
-	res := tunnel.Run(cfg, c.nc, backend)
+	res := tunnel.Run(tunnel.Config{
+		Clock: c.s.clk, Idle: max(to.settings.TunnelIdleTimeout, 0), Stop: c.cutOff,
+		AToB: &c.s.counters.bytesIn, BToA: &c.s.counters.bytesOut, FromA: said, Trial: a.Conn.Reused(),
+	}, c.nc, backend)
 	c.letGo()
+	unused := res.AToB == 0 && res.BToA == 0
 	switch {
 	case c.cutOff():
-		to.up.Finish(&a, to.up.Now(), upstream.OutcomeClientGone, false, pool.ReasonAborted)
-		s.fail(c.l, FailShutdown, "")
+		finish(upstream.OutcomeClientGone, pool.ReasonAborted)
+		c.s.fail(c.l, FailShutdown, "")
+	case res.End == tunnel.EndB && unused && !errors.Is(res.Err, os.ErrDeadlineExceeded):
+		how := hangUp
+		if a.Conn.Reused() && mayFresh { // it had lain ready, and died there
+			how = afresh
+			finish(upstream.OutcomeStale, pool.ReasonBroken)
+		} else if finish(upstream.OutcomeReset, pool.ReasonBroken); up.MayRetry(a) {
+			how = again
+		}
+		if how == hangUp {
+			c.s.fail(c.l, FailReset, res.Err.Error())
+			return how, nil
+		}
+		_ = c.nc.SetDeadline(time.Time{}) // the tunnel has left one; who is cut off meanwhile is noticed by hold
+		return how, res.Unsent
 	case res.End == tunnel.EndB && res.BToA == 0:
 		// A backend that cannot be spoken to at all; one that resets later may have its reasons.
-		to.up.Finish(&a, to.up.Now(), upstream.OutcomeReset, false, pool.ReasonBroken)
-		s.fail(c.l, FailReset, res.Err.Error())
+		finish(upstream.OutcomeReset, pool.ReasonBroken)
+		c.s.fail(c.l, FailReset, res.Err.Error())
 	default:
-		to.up.Finish(&a, to.up.Now(), upstream.OutcomeAnswered, false, pool.ReasonNotReusable)
-		s.counters.answered.Add(1)
-		s.counters.answeredByClass[0].Add(1)
+		finish(upstream.OutcomeAnswered, pool.ReasonNotReusable)
+		c.s.counters.answered.Add(1)
+		c.s.counters.answeredByClass[0].Add(1)
 	}
+	return hangUp, nil
 }

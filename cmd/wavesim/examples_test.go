@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,9 +11,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/wavepool/wavepool/netsim/scenario"
 )
 
 // example reads the documents of a file of testdata/examples.
@@ -122,4 +126,35 @@ func TestTheMatrixExampleSharesAWholeSweep(t *testing.T) {
 			return strings.ReplaceAll(command, "${{ matrix.shard }}", fmt.Sprint(shards[i]))
 		})
 	demandWhole(t, all, find("merge", "merge"))
+}
+
+// The README tells of a question and its answer; whoever follows it must come to the same end.
+func TestTheStoryOfTheReadmeEndsWell(t *testing.T) {
+	failover := func(config string) float64 {
+		sc, err := scenario.Load(filepath.Join("..", "..", "testdata", "examples", "silent-backend.yaml"))
+		require.NoError(t, err)
+		require.NoError(t, sc.UseConfig(filepath.Join("..", "..", "testdata", config)))
+		v, err := scenario.Execute(sc, scenario.Options{})
+		require.NoError(t, err)
+		require.Empty(t, v.BrokeOff)
+		raw, err := json.Marshal(v)
+		require.NoError(t, err)
+		var told struct {
+			Expectations []struct {
+				Expect, Value string
+				OK            bool
+			}
+		}
+		require.NoError(t, json.Unmarshal(raw, &told))
+		for _, e := range told.Expectations {
+			if took, err := time.ParseDuration(strings.ReplaceAll(e.Value, " ", "")); err == nil && strings.HasPrefix(e.Expect, "time_to_failover") {
+				return took.Seconds()
+			}
+		}
+		t.Fatalf("no time to failover: %s", raw)
+		return 0
+	}
+	now, next := failover("configs/three-backends.yaml"), failover("examples/quicker.yaml")
+	require.LessOrEqual(t, next, 2.0, "as hoped for")
+	require.LessOrEqual(t, next, now)
 }

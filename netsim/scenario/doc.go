@@ -100,6 +100,10 @@
 //     was seen by looks at random instants, ten in a second (fewer when the run is longer than a quarter of an hour),
 //     so that a peak between two looks is missed.
 //   - queue_waits: attempts that found no idle connection and waited in an upstream's queue, for a dial or for room.
+//   - queue_wait_p50, queue_wait_p99, queue_wait_max: for how long those were in an upstream's queue that left it,
+//     with a connection or without, of all upstreams together. The proxy counts waits in buckets, so that a figure is up to an
+//     eighth too much. A request that finds an idle connection has not waited and does not count; they are
+//     0 where nobody waited.
 //   - load_spread: how uneven the load is. A backend's share of the answers of its upstream is compared with its fair
 //     share, which is that of its weight; load_spread is the greatest difference of any backend, in percent of the
 //     fair share: 10% when one of two equal backends gave 55 answers of 100, 100% when one gave none. Few requests are

@@ -15,6 +15,7 @@ import (
 type tally struct {
 	attempts, retries, repeated, waits uint64
 	dials, dialFailures, lends, reuses uint64
+	wait                               pool.HistogramSnapshot
 	backends                           []backendTally
 }
 
@@ -47,6 +48,7 @@ func (t *tally) addUpstream(u *upstream.Stats) {
 	t.attempts += u.Begun
 	t.retries += u.Retries
 	t.waits += u.Waits
+	t.wait.Add(&u.Wait)
 	t.addPool(&u.Removed.Pool)
 }
 
@@ -56,6 +58,9 @@ func (t *tally) addPool(p *pool.Stats) {
 	t.lends += p.Lends
 	t.reuses += p.Reuses
 }
+
+// queueWait is what the share q of those who left the queue waited at most, in seconds; 0 where nobody did.
+func (t *tally) queueWait(q float64) float64 { return t.wait.Quantile(q).Seconds() }
 
 // find is the tally of one backend; the zero value where there is none.
 func (t *tally) find(b *backendTally) (out backendTally) {
@@ -72,6 +77,8 @@ func (t *tally) add(from, to *tally) {
 	t.retries += to.retries - from.retries
 	t.repeated += to.repeated - from.repeated
 	t.waits += to.waits - from.waits
+	t.wait.Add(&to.wait)
+	t.wait.Sub(&from.wait)
 	t.dials += to.dials - from.dials
 	t.dialFailures += to.dialFailures - from.dialFailures
 	t.lends += to.lends - from.lends

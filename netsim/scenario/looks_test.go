@@ -54,7 +54,12 @@ func stats(n uint64) *proxy.Stats {
 		b.Outcomes[upstream.OutcomeAnswered], b.Outcomes[upstream.OutcomeAnswered5xx] = k*n, n
 		return b
 	}
+	var wait pool.Histogram
+	for k := range n { // the k-th wait is 10 ms longer than the one before
+		wait.Observe(time.Duration(k+1) * 10 * time.Millisecond)
+	}
 	return &proxy.Stats{Repeated: 5 * n, Upstreams: []upstream.Stats{{Name: "u", Begun: 9 * n, Retries: 6 * n, Waits: 7 * n,
+		Wait:     wait.Snapshot(),
 		Backends: []upstream.BackendStats{backend("a", 1), backend("b", 3)}}}}
 }
 
@@ -67,6 +72,12 @@ func TestAWindowCountsWhatTheProxyDidBetweenItsEdges(t *testing.T) {
 	end := tallyOf(stats(20))
 	got := m.between([]span{{0, 2 * s}, {3 * s, 5 * s}}, 10*s, &end)
 	want := tallyOf(stats(4))
+	require.EqualValues(t, 4, got.wait.Count)
+	require.Equal(t, (1+2+4+5)*10*time.Millisecond, got.wait.Sum)
+	require.InEpsilon(t, 0.02, got.queueWait(0.5), 0.125)
+	require.InEpsilon(t, 0.05, got.queueWait(1), 0.125)
+	require.Zero(t, (&tally{}).queueWait(1), "nobody waited")
+	want.wait = got.wait
 	require.Equal(t, want, got, "2 and 5 - 3")
 	require.EqualValues(t, 36, got.attempts)
 	require.EqualValues(t, 32, got.dials)
@@ -77,7 +88,10 @@ func TestAWindowCountsWhatTheProxyDidBetweenItsEdges(t *testing.T) {
 	require.Equal(t, backendTally{"u", "b", 1, 16}, got.backends[1])
 	require.InDelta(t, 0.75, (&outcome{tally: got}).reuse(), 1e-12)
 	require.InDelta(t, 3.6, (&outcome{requests: 10, tally: got}).amplification(), 1e-12)
-	require.Equal(t, tallyOf(stats(20-5)), m.between([]span{{5 * s, 10 * s}}, 10*s, &end), "the last answers belong to the end")
+	got, want = m.between([]span{{5 * s, 10 * s}}, 10*s, &end), tallyOf(stats(20-5))
+	require.EqualValues(t, 15, got.wait.Count)
+	want.wait = got.wait
+	require.Equal(t, want, got, "the last answers belong to the end")
 	require.Equal(t, tallyOf(stats(20)), m.between([]span{{0, 10 * s}}, 10*s, &end))
 }
 

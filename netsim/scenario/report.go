@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// WriteReport writes the verdict as one HTML page that needs nothing else: what ran, each expectation, pictures of the run
+// WriteReport writes the verdict as one HTML page that needs nothing else: what ran and what was replaced for it, each expectation, pictures of the run
 // over time with the faults as bands behind them, each expectation that failed in words with the events around its worst moment, and the timeline.
 func (v *Verdict) WriteReport(w io.Writer) error {
 	page := reportPage{V: v, OK: v.OK(), About: v.about, Explained: v.explain(),
@@ -70,6 +70,8 @@ table{border-collapse:collapse}td,th{padding:2px 18px 2px 0;text-align:left;vert
 <h1>{{.V.Name}}<span class="badge {{if .OK}}ok{{else}}fail{{end}}">{{if .OK}}holds{{else}}fails{{end}}</span></h1>
 <p>{{.About}}</p>
 <p class="soft">seed {{.V.Seed}}{{if not .V.BrokeOff}} &middot; {{.Virtual}} simulated &middot; {{.V.Events}} events &middot; trace {{.V.TraceHash}}{{end}}</p>
+{{with .V.Replaced}}<div class="box"><b>Not as in production</b><p>In place of what the configuration says, this run had:</p>
+<ul>{{range .}}<li>{{.}}</li>{{end}}</ul></div>{{end}}
 {{with .V.BrokeOff}}<div class="box"><b>The run broke off</b><p>{{.}}</p></div>{{else}}
 {{with .Explained}}<h2>What failed</h2>{{range .}}<div class="box">{{range $i, $text := .Said}}<p>{{if $i}}{{$text}}{{else}}<b>{{$text}}</b>{{end}}</p>{{end}}
 {{with .Moments}}<table>{{range .}}<tr><td class="n soft">{{index . 0}}</td><td>{{index . 1}}</td></tr>{{end}}</table>{{end}}</div>{{end}}{{end}}{{end}}

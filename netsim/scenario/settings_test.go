@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"encoding/json"
+	"html/template"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -74,6 +75,11 @@ func TestAProductionConfigurationRunsUnchangedAndTheVerdictListsWhatWasReplaced(
 	raw, err := json.Marshal(v)
 	require.NoError(t, err)
 	require.Contains(t, string(raw), `"replaced":["the operators' page at 127.0.0.1:9901 is off"`)
+	shown := page(t, v)
+	for _, text := range v.Replaced {
+		require.Contains(t, shown, "<li>"+template.HTMLEscapeString(text)+"</li>")
+	}
+	require.NotContains(t, page(t, failing(t)), "Not as in production", "nothing was replaced")
 
 	sc, err := loadOver(t, production)
 	require.NoError(t, err)

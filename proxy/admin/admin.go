@@ -18,6 +18,7 @@ func Handler(s *proxy.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", index)
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, StatusOf(s)) })
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) { writeMetrics(w, s) })
 	mux.HandleFunc("GET /events", func(w http.ResponseWriter, _ *http.Request) { writeEvents(w, s.Events()) })
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) { ready(w, s) })
 	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) { writeConfig(w, s) })
@@ -33,6 +34,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprint(w, "wavepool\n\n"+
 		"/status        everything counted, as JSON\n"+
+		"/metrics       waits in the queue, for Prometheus\n"+
 		"/events        the last events, oldest first\n"+
 		"/ready         200 while requests are served\n"+
 		"/config        the configuration in force, as YAML\n"+
@@ -71,6 +73,8 @@ type UpstreamStatus struct {
 	Begun    uint64 `json:"attempts"`
 	InFlight int    `json:"in_flight"`
 	Waiting  int    `json:"waiting"`
+	// QueueWait is how long those were in the queue that have left it.
+	QueueWait WaitStatus `json:"queue_wait"`
 	// Retries counts retries made, OverBudget those that only the budget forbade.
 	Retries    uint64 `json:"retries"`
 	OverBudget uint64 `json:"retries_over_budget"`
@@ -81,6 +85,17 @@ type UpstreamStatus struct {
 	// Removed counts the backends that are gone, RemovedAttempts the attempts that ended there.
 	Removed         int    `json:"removed_backends"`
 	RemovedAttempts uint64 `json:"removed_backends_attempts"`
+}
+
+// WaitStatus is a distribution of waits. Its quantiles are up to an eighth too much.
+type WaitStatus struct {
+	// Count is the number of waits, Sum their sum in seconds.
+	Count uint64  `json:"count"`
+	Sum   float64 `json:"sum_seconds"`
+	// P50, P99 and Max are quantiles, in seconds; 0 where there was no wait.
+	P50 float64 `json:"p50_seconds"`
+	P99 float64 `json:"p99_seconds"`
+	Max float64 `json:"max_seconds"`
 }
 
 // BackendStatus is one backend with its pool.
@@ -150,6 +165,9 @@ func upstreamStatus(u *upstream.Stats) UpstreamStatus {
 		Name: u.Name, Strategy: u.Strategy, Begun: u.Begun, InFlight: u.InFlight, Waiting: u.Waiting,
 		Retries: u.Retries, OverBudget: u.OverBudget, Available: u.Available,
 	}
+	w := &u.Wait
+	out.QueueWait = WaitStatus{Count: w.Count, Sum: w.Sum.Seconds(), P50: w.Quantile(0.5).Seconds(),
+		P99: w.Quantile(0.99).Seconds(), Max: w.Quantile(1).Seconds()}
 	out.Removed = u.Removed.Backends
 	for _, n := range u.Removed.Outcomes {
 		out.RemovedAttempts += n

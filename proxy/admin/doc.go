@@ -5,6 +5,7 @@
 //
 //	/              what there is, as text
 //	/status        the server's whole snapshot, as JSON
+//	/metrics       how long requests wait in the queues, as a histogram in the text format of Prometheus
 //	/events        the last events of every room, oldest first, as text
 //	/ready         200 while the server takes requests and some backend is up, 503 otherwise
 //	/config        the configuration in force, as YAML

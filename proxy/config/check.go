@@ -174,16 +174,37 @@ func (u *Upstream) check(r *form.Report, path string) {
 		}
 		seen[address] = i
 	}
-	least, most := form.Join(path, "pool.min_idle"), form.Join(path, "pool.max_connections")
-	if u.Pool.MinIdle > u.Pool.MaxConnections && !r.Failed(least, most) {
-		r.Fail(least, "is more than max_connections (%d > %d)", u.Pool.MinIdle, u.Pool.MaxConnections)
-	}
 	u.TLS.check(r, form.Join(path, "tls"))
+	u.Pool.check(r, form.Join(path, "pool"))
 	if a := u.Health.Active; a != nil {
 		timeout, interval := form.Join(path, "health.active.timeout"), form.Join(path, "health.active.interval")
 		if a.Timeout > a.Interval && !r.Failed(timeout, interval) {
 			r.Fail(timeout, "is more than interval (%s > %s)",
 				form.FormatDuration(a.Timeout), form.FormatDuration(a.Interval))
 		}
+	}
+}
+
+// check finds the settings of a pool that contradict each other.
+func (p *Pool) check(r *form.Report, path string) {
+	least, most, idle := form.Join(path, "min_idle"), form.Join(path, "max_connections"), form.Join(path, "max_idle")
+	if p.MinIdle > p.MaxConnections && !r.Failed(least, most) {
+		r.Fail(least, "is more than max_connections (%d > %d)", p.MinIdle, p.MaxConnections)
+	}
+	if p.MaxIdle > p.MaxConnections && !r.Failed(idle, most) {
+		r.Fail(idle, "is more than max_connections (%d > %d); off bounds idle connections by that alone",
+			p.MaxIdle, p.MaxConnections)
+	}
+	if p.MaxIdle > 0 && p.MinIdle > p.MaxIdle && !r.Failed(least, idle, most) {
+		r.Fail(least, "is more than max_idle (%d > %d)", p.MinIdle, p.MaxIdle)
+	}
+	low, high := form.Join(path, "min_connect_timeout"), form.Join(path, "connect_timeout")
+	if p.MinConnectTimeout > p.ConnectTimeout && !r.Failed(low, high) {
+		r.Fail(low, "is more than connect_timeout (%s > %s)",
+			form.FormatDuration(p.MinConnectTimeout), form.FormatDuration(p.ConnectTimeout))
+	}
+	if every := form.Join(path, "predict_every"); p.Predict == PredictOff && r.Given(every) &&
+		!r.Failed(every, form.Join(path, "predict")) {
+		r.Fail(every, "means nothing while predict is off")
 	}
 }

@@ -34,6 +34,8 @@ func full() *Config {
 	front.ClientAuth = ClientAuthRequire
 	back.Certificate = Certificate{Cert: "us.pem", Key: "us.key"}
 	c.Listeners[0].TLS, c.Upstreams[0].TLS = &front, &back
+	probes := defaultKeepAlive()
+	c.Upstreams[0].Pool.KeepAlive, c.Upstreams[0].Pool.Predict = &probes, PredictHolt
 	return c
 }
 
@@ -81,7 +83,9 @@ upstreams:
     strategy: random
     backends: [{address: "[2001:db8::1]:80", weight: 9}]
     pool: {max_connections: 8, min_idle: 7, idle_timeout: 1s, max_lifetime: 2s, lifetime_jitter_percent: 3,
-           validate_after: 4ms, connect_timeout: 5ms}
+           validate_after: 4ms, connect_timeout: 5ms, min_connect_timeout: 3ms, max_dials: 9, max_idle: 7, max_uses: 10,
+           order: fifo, trim_every: 6s, predict: holt, predict_every: 7s, tcp_user_timeout: 8s, leak_after: 9s,
+           keep_alive: {idle: 10s, interval: 11s, count: 12}}
     health:
       active: {interval: 3s, timeout: 2s, rise: 4, fall: 5, http: {path: /up, host: "h.example:81", status: 204}}
       passive: {consecutive_5xx: 6, consecutive_failures: 7, base_ejection_time: 8s, max_ejection_percent: 9}
@@ -112,7 +116,11 @@ upstreams:
 		Upstreams: []Upstream{{
 			Name: "web", Strategy: "random", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9}},
 			Pool: Pool{MaxConnections: 8, MinIdle: 7, IdleTimeout: time.Second, MaxLifetime: 2 * time.Second,
-				LifetimeJitterPercent: 3, ValidateAfter: 4 * time.Millisecond, ConnectTimeout: 5 * time.Millisecond},
+				LifetimeJitterPercent: 3, ValidateAfter: 4 * time.Millisecond, ConnectTimeout: 5 * time.Millisecond,
+				MinConnectTimeout: 3 * time.Millisecond, MaxDials: 9, MaxIdle: 7, MaxUses: 10, Order: OrderFIFO,
+				TrimEvery: 6 * time.Second, Predict: PredictHolt, PredictEvery: 7 * time.Second,
+				TCPUserTimeout: 8 * time.Second, LeakAfter: 9 * time.Second,
+				KeepAlive: &KeepAlive{Idle: 10 * time.Second, Interval: 11 * time.Second, Count: 12}},
 			Health: Health{
 				Active: &Active{Interval: 3 * time.Second, Timeout: 2 * time.Second, Rise: 4, Fall: 5,
 					HTTP: &HTTPCheck{Path: "/up", Host: "h.example:81", Status: StatusRange{204, 204}}},

@@ -47,6 +47,12 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 			LifetimeJitterPercent: 10,
 			ValidateAfter:         100 * time.Millisecond,
 			ConnectTimeout:        5 * time.Second,
+			MinConnectTimeout:     1500 * time.Millisecond,
+			MaxDials:              16,
+			Order:                 OrderRecent,
+			TrimEvery:             5 * time.Second,
+			Predict:               PredictOff,
+			PredictEvery:          time.Second,
 		},
 		Health: Health{
 			Active: &active,
@@ -75,6 +81,11 @@ func DefaultActive() Active {
 
 func defaultHTTPCheck() HTTPCheck {
 	return HTTPCheck{Path: "/", Status: StatusRange{Low: 200, High: 399}}
+}
+
+// defaultKeepAlive is what a *net.Dialer sets: a section of the file changes only what it names.
+func defaultKeepAlive() KeepAlive {
+	return KeepAlive{Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 9}
 }
 
 // WithDefaults returns a copy of c, sharing nothing with it, in which every field that means its default by being zero
@@ -128,6 +139,9 @@ func (c *Config) settle(r *form.Report) {
 		if u.Health.Active != nil && !r.Given(form.Join("upstreams", u.Name)+".health.active.timeout") {
 			u.Health.Active.Timeout = min(u.Health.Active.Timeout, u.Health.Active.Interval)
 		}
+		if !r.Given(form.Join("upstreams", u.Name) + ".pool.min_connect_timeout") {
+			u.Pool.MinConnectTimeout = min(u.Pool.MinConnectTimeout, u.Pool.ConnectTimeout)
+		}
 	}
 }
 
@@ -176,6 +190,19 @@ func (u *Upstream) fill() {
 	fill(&p.LifetimeJitterPercent, d.Pool.LifetimeJitterPercent)
 	fill(&p.ValidateAfter, d.Pool.ValidateAfter)
 	fill(&p.ConnectTimeout, d.Pool.ConnectTimeout)
+	fill(&p.MinConnectTimeout, min(d.Pool.MinConnectTimeout, p.ConnectTimeout))
+	fill(&p.MaxDials, d.Pool.MaxDials)
+	fill(&p.Order, d.Pool.Order)
+	fill(&p.TrimEvery, d.Pool.TrimEvery)
+	fill(&p.Predict, d.Pool.Predict)
+	fill(&p.PredictEvery, d.Pool.PredictEvery)
+	if p.KeepAlive != nil {
+		k, def := *p.KeepAlive, defaultKeepAlive()
+		fill(&k.Idle, def.Idle)
+		fill(&k.Interval, def.Interval)
+		fill(&k.Count, def.Count)
+		p.KeepAlive = &k
+	}
 
 	h := &u.Health.Passive
 	fill(&h.Consecutive5xx, d.Health.Passive.Consecutive5xx)

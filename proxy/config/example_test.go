@@ -77,6 +77,15 @@ func ExampleConfig_Marshal() {
 	//       lifetime_jitter_percent: 10
 	//       validate_after: 100ms
 	//       connect_timeout: 5s
+	//       min_connect_timeout: 1.5s
+	//       max_dials: 16
+	//       max_idle: off
+	//       max_uses: off
+	//       order: recent
+	//       trim_every: 5s
+	//       predict: off
+	//       tcp_user_timeout: off
+	//       leak_after: off
 	//     health:
 	//       active: off
 	//       passive:

@@ -96,6 +96,23 @@ func (p *Pool) form() form.Form {
 		{Key: "lifetime_jitter_percent", Value: form.IntOrOff(&p.LifetimeJitterPercent, 1, 99, Off)},
 		{Key: "validate_after", Value: form.DurationOrOff(&p.ValidateAfter, 1, day, Off)},
 		{Key: "connect_timeout", Value: form.Duration(&p.ConnectTimeout, tick, 10*time.Minute)},
+		{Key: "min_connect_timeout", Value: form.DurationOrOff(&p.MinConnectTimeout, tick, 10*time.Minute, Off)},
+		{Key: "max_dials", Value: form.Int(&p.MaxDials, 1, 100_000)},
+		{Key: "max_idle", Value: form.IntOrOff(&p.MaxIdle, 1, 100_000, 0)},
+		{Key: "max_uses", Value: form.IntOrOff(&p.MaxUses, 1, 1_000_000_000, 0)},
+		{Key: "order", Value: form.OneOf(&p.Order, OrderRecent, OrderFIFO)},
+		{Key: "trim_every", Value: form.DurationOrOff(&p.TrimEvery, tick, day, Off)},
+		{Key: "predict", Value: form.OneOf(&p.Predict, PredictOff, PredictReactive, PredictHolt)},
+		{Key: "predict_every", Value: p.predicting(form.Duration(&p.PredictEvery, 10*tick, time.Hour))},
+		{Key: "keep_alive", Value: form.Optional(&p.KeepAlive, defaultKeepAlive, func(k *KeepAlive) form.Form {
+			return form.Form{
+				{Key: "idle", Value: form.DurationOrOff(&k.Idle, time.Second, 9*time.Hour, Off)},
+				{Key: "interval", Value: form.Duration(&k.Interval, time.Second, 9*time.Hour)},
+				{Key: "count", Value: form.Int(&k.Count, 1, 127)},
+			}
+		})},
+		{Key: "tcp_user_timeout", Value: form.DurationOrOff(&p.TCPUserTimeout, tick, day, 0)},
+		{Key: "leak_after", Value: form.DurationOrOff(&p.LeakAfter, tick, 7*day, 0)},
 	}
 }
 

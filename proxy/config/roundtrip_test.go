@@ -150,6 +150,27 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 		LifetimeJitterPercent: drawInt(t, "jitter", 1, 99, true),
 		ValidateAfter:         drawDuration(t, "validate", 1, day, true),
 		ConnectTimeout:        drawDuration(t, "connect", tick, 10*time.Minute, false),
+		MaxDials:              drawInt(t, "dials", 1, 100_000, false),
+		MaxUses:               drawInt(t, "uses", 0, 1_000_000_000, false),
+		Order:                 rapid.SampledFrom([]string{OrderRecent, OrderFIFO}).Draw(t, "order"),
+		TrimEvery:             drawDuration(t, "trim", tick, day, true),
+		Predict:               rapid.SampledFrom([]string{PredictOff, PredictReactive, PredictHolt}).Draw(t, "predict"),
+		PredictEvery:          time.Second,
+	}
+	u.Pool.MinConnectTimeout = drawDuration(t, "least connect", tick, u.Pool.ConnectTimeout, true)
+	if u.Pool.Predict != PredictOff {
+		u.Pool.PredictEvery = drawDuration(t, "predict every", 10*tick, time.Hour, false)
+	}
+	if rapid.Bool().Draw(t, "bounded idle") {
+		u.Pool.MaxIdle = drawInt(t, "max idle", max(u.Pool.MinIdle, 1), most, false)
+	}
+	if rapid.Bool().Draw(t, "keep-alive") {
+		u.Pool.KeepAlive = &KeepAlive{drawDuration(t, "silence", time.Second, 9*time.Hour, true),
+			drawDuration(t, "between", time.Second, 9*time.Hour, false), drawInt(t, "probes", 1, 127, false)}
+	}
+	if rapid.Bool().Draw(t, "sharp") {
+		u.Pool.TCPUserTimeout = drawDuration(t, "user timeout", tick, day, false)
+		u.Pool.LeakAfter = drawDuration(t, "leak", tick, 7*day, false)
 	}
 	u.Health.Passive = Passive{drawInt(t, "5xx", 1, 10_000, true), drawInt(t, "failures", 1, 10_000, true),
 		drawDuration(t, "ejection", tick, day, false), drawInt(t, "percent", 1, 100, false)}

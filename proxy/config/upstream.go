@@ -57,7 +57,8 @@ type Pool struct {
 	// MaxConnections bounds the connections to one backend. Key max_connections, default 50, from 1 to 100000.
 	MaxConnections int
 	// MinIdle is how many idle connections are kept ready at one backend. Key min_idle, default 0, from 0 to
-	// MaxConnections.
+	// MaxConnections. A client of a TCP listener takes one of them for itself, and the next one is dialled at once; where the
+	// server ends connections on which nothing is said (a mail server after half a minute), IdleTimeout should be shorter.
 	MinIdle int
 	// IdleTimeout retires a connection that nobody has used for so long. Key idle_timeout, default 30s, from 1ms to
 	// 24h, or Off.
@@ -74,6 +75,64 @@ type Pool struct {
 	ValidateAfter time.Duration
 	// ConnectTimeout bounds one dial. Key connect_timeout, default 5s, from 1ms to 10m.
 	ConnectTimeout time.Duration
+	// MinConnectTimeout is the least to which the limit of a dial comes down: the limit follows the last dials, as three
+	// times the longest of 64, and never exceeds ConnectTimeout. Key min_connect_timeout, default 1500ms (or ConnectTimeout
+	// when that is less), which survives one lost SYN, from 1ms to ConnectTimeout, or Off: the limit is ConnectTimeout.
+	MinConnectTimeout time.Duration
+	// MaxDials bounds the dials to one backend that are under way. Key max_dials, default 16, from 1 to 100000;
+	// MaxConnections bounds them too.
+	MaxDials int
+	// MaxIdle bounds the idle connections to one backend; one that comes back beyond it is closed. Key max_idle, default
+	// off, which is 0 here: only MaxConnections bounds them. Else from 1 to MaxConnections, and not below MinIdle.
+	MaxIdle int
+	// MaxUses retires a connection that comes back from so many requests. Key max_uses, default off, which is 0 here:
+	// no limit. Else from 1 to 1000000000. A tunnel uses a connection once in any case.
+	MaxUses int
+	// Order says which idle connection is used next. Key order, default OrderRecent, or OrderFIFO.
+	Order string
+	// TrimEvery is the interval of the steps in which idle connections that the demand of the last seconds did not need
+	// are closed, half of them at a time. Key trim_every, default 5s, from 1ms to 24h, or Off: only IdleTimeout ends them.
+	TrimEvery time.Duration
+	// Predict says how connections are made ready for the demand to come, beyond MinIdle. Key predict, default
+	// PredictOff, or PredictReactive, PredictHolt.
+	Predict string
+	// PredictEvery is the interval of which Predict takes the peak of demand. Key predict_every, default 1s, from 10ms to
+	// 1h. A file may give it only where Predict is not off.
+	PredictEvery time.Duration
+	// KeepAlive are the TCP keep-alive probes on connections to the backend; nil leaves them as the system's dialer sets
+	// them: the first after 15 s of silence, then one every 15 s, nine in all. Key keep_alive.
+	KeepAlive *KeepAlive
+	// TCPUserTimeout is for how long sent bytes may stay unacknowledged until the connection is broken (RFC 5482; on
+	// Linux). Key tcp_user_timeout, default off, which is 0 here: the system's own, about a quarter of an hour. Else from 1ms
+	// to 24h.
+	TCPUserTimeout time.Duration
+	// LeakAfter is how long a connection may be lent to one request before an event tells of it, once. It costs about a
+	// microsecond for each request. Key leak_after, default off, which is 0 here; else from 1ms to 168h. A reload cannot
+	// change it.
+	LeakAfter time.Duration
+}
+
+// The orders in which a pool uses its idle connections.
+const (
+	OrderRecent = "recent" // the one that came back last, and now and then an older one that is still needed
+	OrderFIFO   = "fifo"   // the one that has been idle longest: even use, and a pool that never shrinks
+)
+
+// The ways in which a pool makes connections ready for the demand to come.
+const (
+	PredictOff      = "off"      // it dials when somebody waits
+	PredictReactive = "reactive" // a fifth more than the last peak of demand
+	PredictHolt     = "holt"     // a tenth more than what the trend of the peaks forecasts
+)
+
+// KeepAlive are TCP keep-alive probes. The kernel counts in whole seconds; a part of one is a whole one.
+type KeepAlive struct {
+	// Idle is the silence after which the first probe is sent. Key idle, default 15s, from 1s to 9h, or Off: no probes.
+	Idle time.Duration
+	// Interval is the time between two probes that are not answered. Key interval, default 15s, from 1s to 9h.
+	Interval time.Duration
+	// Count is how many probes go unanswered before the connection is broken. Key count, default 9, from 1 to 127.
+	Count int
 }
 
 // Health says what counts as evidence against a backend and what follows from it.

@@ -32,6 +32,21 @@ func (v httpValue) Node() *yaml.Node {
 	return v.Value.Node()
 }
 
+// predicting binds a key that is written only where the pool predicts anything.
+func (p *Pool) predicting(v form.Value) form.Value { return predictValue{v, p} }
+
+type predictValue struct {
+	form.Value
+	p *Pool
+}
+
+func (v predictValue) Node() *yaml.Node {
+	if v.p.Predict == PredictOff {
+		return nil
+	}
+	return v.Value.Node()
+}
+
 // adminAddress is an address that may be off, which is the empty string in Go.
 type adminAddress struct{ p *string }
 

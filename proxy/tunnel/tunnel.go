@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -37,6 +38,9 @@ type Config struct {
 	// FromA and FromB are bytes that were read from the connections before the tunnel began and are still to be
 	// delivered to the other side. They are not kept beyond Run.
 	FromA, FromB []byte
+	// Trial says that B was made ready some time ago and may be dead. Then an end of its stream before a byte has gone
+	// either way is not passed on: the tunnel ends with EndB and io.EOF, and A can still be given another B.
+	Trial bool
 }
 
 // End says how a tunnel ended. The list is closed.
@@ -75,12 +79,16 @@ type Result struct {
 	// End is how it ended, and Err the error behind EndA and EndB.
 	End End
 	Err error
+	// Unsent are the bytes that were read from A when not one had been delivered to B: whoever finds another B begins
+	// with them. It is empty when AToB is not zero.
+	Unsent []byte
 }
 
 // tunnel is one run.
 type tunnel struct {
 	cfg  Config
 	a, b net.Conn
+	used atomic.Bool  // a byte has been delivered
 	last atomic.Int64 // the instant at which a byte last arrived, in nanoseconds since start
 	from time.Time
 
@@ -107,6 +115,9 @@ func Run(cfg Config, a, b net.Conn) Result {
 	res := Result{AToB: t.copy(there, cfg.FromA)}
 	res.BToA = <-backEnds
 	res.End, res.Err = t.end, t.err
+	if res.AToB == 0 {
+		res.Unsent = there.unsent
+	}
 	return res
 }
 
@@ -119,6 +130,7 @@ type way struct {
 	readBy         time.Time // the deadlines that are set; zero: none
 	writeBy        time.Time
 	held           chunk
+	unsent         []byte // what was read and of which nothing could be delivered, at the first try
 }
 
 // chunk is a buffer that is borrowed while there are bytes in it.
@@ -163,13 +175,17 @@ func (t *tunnel) copy(w *way, first []byte) int64 {
 		} else {
 			srcErr, dstErr = t.pass(w)
 		}
-		w.add(n)
+		t.add(w, n)
 		switch {
 		case dstErr != nil:
 			t.fail(w.dstEnd, dstErr)
 			return w.sent
 		case srcErr == nil:
 		case srcErr == io.EOF:
+			if t.cfg.Trial && w.srcEnd == EndB && !t.used.Load() {
+				t.fail(EndB, io.EOF)
+				return w.sent
+			}
 			t.closeWrite(w.dst.NetConn())
 			return w.sent
 		case errors.Is(srcErr, errIdle):
@@ -183,18 +199,29 @@ func (t *tunnel) copy(w *way, first []byte) int64 {
 }
 
 // add counts bytes that were delivered.
-func (w *way) add(n int64) {
+func (t *tunnel) add(w *way, n int64) {
+	if w.sent == 0 && n > 0 {
+		t.used.Store(true)
+	}
 	w.sent += n
 	if w.count != nil && n > 0 {
 		w.count.Add(uint64(n))
 	}
 }
 
+// keep notes what could not be delivered, if nothing has been.
+func (w *way) keep(p []byte) {
+	if w.sent == 0 {
+		w.unsent = bytes.Clone(p)
+	}
+}
+
 // deliver writes bytes that are here already.
 func (t *tunnel) deliver(w *way, p []byte) bool {
 	n, err := w.dst.Write(p)
-	w.add(int64(n))
+	t.add(w, int64(n))
 	if err != nil {
+		w.keep(p)
 		t.fail(w.dstEnd, err)
 	}
 	return err == nil
@@ -223,14 +250,32 @@ func (t *tunnel) pass(w *way) (srcErr, dstErr error) {
 		}
 	}
 	t.last.Store(int64(t.cfg.Clock.Since(t.from)))
-	n := 0
-	if dstErr = t.armWrite(w, t.from.Add(time.Duration(t.last.Load()))); dstErr == nil {
-		n, dstErr = w.dst.Write(w.held.buf[:w.held.n])
-	}
-	w.add(int64(n))
+	dstErr = t.write(w, w.held.buf[:w.held.n])
 	w.held.n = 0
 	w.held.ReleaseBuffer()
 	return srcErr, dstErr
+}
+
+// write delivers bytes that have just come. A peer that takes some of them all the time has the time it needs.
+func (t *tunnel) write(w *way, p []byte) error {
+	now := t.from.Add(time.Duration(t.last.Load()))
+	for {
+		err := t.armWrite(w, now)
+		n := 0
+		if err == nil {
+			n, err = w.dst.Write(p)
+		}
+		t.add(w, int64(n))
+		p = p[n:]
+		if err == nil {
+			return nil
+		}
+		if now = t.cfg.Clock.Now(); !t.late(err) || !t.stirs(w.dst) {
+			w.keep(p)
+			return err
+		}
+		w.writeBy = time.Time{}
+	}
 }
 
 // splice carries what comes next past our memory. A quiet direction holds no pipe.
@@ -291,14 +336,30 @@ func (t *tunnel) ended() error {
 // quiet judges a read that gave no byte: nil when it is to go on, because the deadline was an early one or the other
 // direction was busy.
 func (t *tunnel) quiet(w *way, err error) error {
-	if t.cfg.Idle <= 0 || !errors.Is(err, os.ErrDeadlineExceeded) || t.over() || t.stopped() {
+	if !t.late(err) {
 		return err
 	}
-	if t.cfg.Clock.Since(t.from)-time.Duration(t.last.Load()) >= t.cfg.Idle {
+	if t.cfg.Clock.Since(t.from)-time.Duration(t.last.Load()) >= t.cfg.Idle && !t.stirs(w.src) && !t.stirs(w.dst) {
 		return errIdle
 	}
 	w.readBy = time.Time{}
 	return nil
+}
+
+// late says whether an error is a deadline of the tunnel's own, and nobody wants it to end for another reason.
+func (t *tunnel) late(err error) bool {
+	return t.cfg.Idle > 0 && errors.Is(err, os.ErrDeadlineExceeded) && !t.over() && !t.stopped()
+}
+
+// stirs asks the kernel whether data has moved on a connection within the idle time, which we may not have noticed: a
+// buffer of ours, or a pipe, is on its way to a peer that takes it slowly. If so, the tunnel counts as busy then.
+func (t *tunnel) stirs(c *socket.Conn) bool {
+	ago, known := c.Moved()
+	if !known || ago >= t.cfg.Idle {
+		return false
+	}
+	t.last.Store(max(t.last.Load(), int64(t.cfg.Clock.Since(t.from)-ago)))
+	return true
 }
 
 // armWrite gives the peer at least the idle time, from now on, to take bytes, and at most twice that.

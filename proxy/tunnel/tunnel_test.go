@@ -150,6 +150,90 @@ func TestATunnelIsEndedFromOutsideByADeadlineInThePast(t *testing.T) {
 	})
 }
 
+// slowly reads everything, 4 KiB at a time with a pause before each, and returns how much it was.
+func slowly(nc net.Conn, pause time.Duration) (n int) {
+	buf := make([]byte, 4<<10)
+	for {
+		<-time.After(pause)
+		k, err := nc.Read(buf)
+		if n += k; err != nil {
+			return n
+		}
+	}
+}
+
+// What waits in the kernel moves on while no call of ours returns: the other direction, where nothing is said, must not take
+// that for silence.
+func TestAPeerThatTakesBytesSlowlyIsNotIdle(t *testing.T) {
+	client, a := tcpPair(t)
+	b, server := tcpPair(t)
+	for _, c := range []*net.TCPConn{b, server} { // so that little can hide in the kernel
+		require.NoError(t, c.SetWriteBuffer(16<<10))
+		require.NoError(t, c.SetReadBuffer(16<<10))
+	}
+	const idle, n = 500 * time.Millisecond, 10 * spliceAfter
+	done := make(chan Result, 1)
+	go func() { done <- Run(Config{Idle: idle}, a, b) }()
+	begin := time.Now()
+	go func() {
+		_, _ = client.Write(make([]byte, n))
+		_ = client.CloseWrite()
+	}()
+	got := make(chan int, 1)
+	go func() { got <- slowly(server, 10*time.Millisecond) }()
+	require.Eventually(t, func() bool { return len(done) > 0 || len(got) > 0 }, time.Minute, time.Millisecond)
+	if len(got) == 0 {
+		t.Fatalf("the tunnel ended: %+v", <-done)
+	}
+	require.Equal(t, n, <-got)
+	require.Greater(t, time.Since(begin), 3*idle, "it was not slow: the test shows nothing")
+	_ = server.Close()
+	require.Equal(t, Result{AToB: int64(n), End: EndBothClosed}, <-done)
+}
+
+// stuck takes nothing: its writes fail with an error.
+type stuck struct {
+	net.Conn
+	err error
+}
+
+func (s stuck) Write([]byte) (int, error) { return 0, s.err }
+
+func TestBytesThatFoundADeadPeerAreHandedBack(t *testing.T) {
+	for name, first := range map[string]string{"that were read before": "hello", "that came in the tunnel": ""} {
+		t.Run(name, func(t *testing.T) {
+			client, a := net.Pipe()
+			b, server := net.Pipe()
+			done := make(chan Result, 1)
+			go func() { done <- Run(Config{FromA: []byte(first)}, a, stuck{b, io.ErrClosedPipe}) }()
+			if first == "" {
+				_, err := client.Write([]byte("hello"))
+				require.NoError(t, err)
+			}
+			require.Equal(t, Result{End: EndB, Err: io.ErrClosedPipe, Unsent: []byte("hello")}, <-done)
+			for _, c := range []net.Conn{client, a, b, server} {
+				_ = c.Close()
+			}
+		})
+	}
+}
+
+func TestOnTrialThePeersEndBeforeAnyByteIsNotPassedOn(t *testing.T) {
+	l := start(t, Config{Trial: true})
+	require.NoError(t, l.server.Close())
+	require.Equal(t, Result{End: EndB, Err: io.EOF}, <-l.done)
+
+	l = start(t, Config{Trial: true})
+	_, err := l.server.Write([]byte("bye"))
+	require.NoError(t, err)
+	require.NoError(t, l.server.Close())
+	got, err := io.ReadAll(l.client)
+	require.NoError(t, err)
+	require.Equal(t, "bye", string(got))
+	require.NoError(t, l.client.Close())
+	require.Equal(t, EndBothClosed, (<-l.done).End)
+}
+
 func TestEndsHaveWords(t *testing.T) {
 	for e := EndBothClosed; e <= EndB; e++ {
 		require.NotEqual(t, "unknown", e.String())

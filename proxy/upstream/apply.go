@@ -3,6 +3,7 @@ package upstream
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"reflect"
 	"slices"
 	"time"
@@ -95,15 +96,21 @@ func sameCheck(a, b Check) bool {
 
 // limits are what can change in a pool at work.
 type limits struct {
-	connections, minIdle, maxIdle int
-	idle, life, dial, validate    time.Duration
-	spread                        float64
+	connections, minIdle, maxIdle, uses, dials int
+	idle, life, dial, leastDial, validate      time.Duration
+	trim, every, user                          time.Duration
+	spread                                     float64
+	greets                                     bool
+	order                                      pool.Order
+	predict                                    pool.Predict
+	keepAlive                                  net.KeepAliveConfig
 }
 
 func limitsOf(p *pool.Config) limits {
 	return limits{
-		p.MaxConnections, p.MinIdle, p.MaxIdle, p.IdleTimeout, p.MaxLifetime, p.DialTimeout, p.ValidateAfter,
-		p.LifetimeSpread,
+		p.MaxConnections, p.MinIdle, p.MaxIdle, p.MaxUses, p.MaxDials,
+		p.IdleTimeout, p.MaxLifetime, p.DialTimeout, p.MinDialTimeout, p.ValidateAfter,
+		p.TrimEvery, p.PredictEvery, p.UserTimeout, p.LifetimeSpread, p.Greets, p.Order, p.Predict, p.KeepAlive,
 	}
 }
 

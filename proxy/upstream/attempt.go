@@ -170,6 +170,29 @@ func (u *Upstream) BeginFresh(ctx context.Context, a *Attempt) error {
 	return u.Begin(ctx, a)
 }
 
+// BeginUnused is Begin for a tunnel, which nobody can repeat once a byte has gone: its connection has carried nothing of
+// anybody's before. One that was made ready beforehand will do, and the pool makes another one ready at once; one that came
+// back from an earlier request gives way to a fresh dial.
+func (u *Upstream) BeginUnused(ctx context.Context, a *Attempt) error {
+	err := u.Begin(ctx, a)
+	for err == nil && a.Conn.Uses() > 1 {
+		c, b := a.Conn, a.on
+		a.Conn = pool.Conn{}
+		u.mu.Lock()
+		u.inFlight--
+		u.stats.begun--
+		u.doneLocked(b.index, lb.Abandoned, 0)
+		u.mu.Unlock()
+		c.Discard(pool.ReasonNotReusable)
+		err = u.BeginFresh(ctx, a)
+	}
+	if err == nil {
+		// A tunnel keeps its connection for long: what took its place in the pool is missed at once, not at its end.
+		a.on.pool.Warm()
+	}
+	return err
+}
+
 // freshFailed accounts for a fresh dial that gave nothing.
 func (u *Upstream) freshFailed(a *Attempt, b *backend, err error) {
 	o := OutcomeClientGone

@@ -131,7 +131,10 @@ func TestConnectionPoolManagerQueueTimeoutIsExact(t *testing.T) {
 		w := start(t, u, &Attempt{})
 		require.ErrorIs(t, w.end(), ErrQueueTimeout)
 		require.Equal(t, 300*time.Millisecond, w.at.Sub(begun))
-		require.Zero(t, u.Stats().Waiting)
+		s := u.Stats()
+		require.Zero(t, s.Waiting)
+		require.EqualValues(t, s.Waits, s.Wait.Count, "one waited for its dial, and one in vain")
+		require.Equal(t, dialTime+300*time.Millisecond, s.Wait.Sum)
 		answered(u, a)
 	})
 	inBubble(t, 1, Config{QueueTimeout: -1}, func(t *testing.T, u *Upstream, f *fakeNet) {

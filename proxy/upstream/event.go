@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/wavepool/wavepool/health"
@@ -28,6 +29,7 @@ const (
 	KindDialled       = "dialled"
 	KindDialFailed    = "dial_failed"
 	KindRetired       = "retired"
+	KindLeaked        = "leaked" // a connection has been lent for longer than pool.Config.LeakAfter
 	KindUp            = "backend_up"
 	KindDown          = "backend_down"
 	KindAttemptFailed = "attempt_failed"
@@ -38,7 +40,7 @@ const (
 
 // EventKinds returns the closed list of kinds.
 func EventKinds() []string {
-	return []string{KindDialled, KindDialFailed, KindRetired, KindUp, KindDown, KindAttemptFailed, KindOperation, KindGone}
+	return []string{KindDialled, KindDialFailed, KindRetired, KindLeaked, KindUp, KindDown, KindAttemptFailed, KindOperation, KindGone}
 }
 
 // tell gives the observer an event of a backend.
@@ -58,6 +60,8 @@ func (u *Upstream) poolEvent(b *backend, e pool.Event) {
 		out.Reason, out.Detail = OutcomeConnectFailed.String(), e.Err.Error()
 	case pool.EventRetired:
 		out.Reason = e.Reason.String()
+	case pool.EventLeaked:
+		out.Detail = "conn " + strconv.FormatUint(e.Conn, 10)
 	}
 	u.tell(b, out)
 }

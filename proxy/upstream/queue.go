@@ -160,7 +160,9 @@ func (u *Upstream) wait(ctx context.Context, a *Attempt, pick int) error {
 	limit := u.cfg.QueueTimeout
 	u.mu.Unlock()
 	u.place(w)
-	return u.park(w, limit)
+	err := u.park(w, limit)
+	u.waits.Observe(u.Now().Sub(a.since))
+	return err
 }
 
 // park waits for the grant, the time limit or the end of the context.

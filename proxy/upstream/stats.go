@@ -74,6 +74,8 @@ type Stats struct {
 	// Waiting is the length of the queue; Waits counts the requests that were ever in it.
 	Waiting int
 	Waits   uint64
+	// Wait is how long those were in the queue that have left it, whether they got a connection or gave up.
+	Wait pool.HistogramSnapshot
 	// Retries counts the repetitions that the policy allowed; OverBudget those that only the budget forbade.
 	Retries, OverBudget uint64
 	// Available is the number of backends that health admits.
@@ -91,6 +93,7 @@ func (u *Upstream) Stats() Stats {
 		Name: u.cfg.Name, Strategy: u.cfg.Strategy, Begun: u.stats.begun, InFlight: u.inFlight,
 		Waiting: len(u.queue.line), Waits: u.stats.waits, Retries: u.stats.retries, OverBudget: u.stats.overBudget,
 		Available: u.judge.AvailableCount(), Backends: make([]BackendStats, len(u.members)), Removed: u.removed,
+		Wait: u.waits.Snapshot(),
 	}
 	members := slices.Clone(u.members)
 	for i, b := range members {

@@ -24,6 +24,7 @@ type Upstream struct {
 	backends []*backend   // by index; nil where one was removed. Under mu, as members
 	members  []*backend   // in the order of the configuration, and behind them those that are leaving
 	waiting  atomic.Int32 // requests in the queue, for a look without the lock
+	waits    pool.Histogram
 
 	mu       sync.Mutex
 	picker   lb.Picker
