@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ type client struct {
 	nc     net.Conn
 	worker int
 	ip     string
+	source netip.Addr             // counted in l.sources; the invalid address: not counted
 	sock   socket.Conn            // nc's bytes
 	idle   atomic.Bool            // it waits for a request: a drain may close it
 	using  atomic.Pointer[target] // where its request goes; see httpConn.route
@@ -102,6 +104,7 @@ func (c *client) end() {
 // release gives back what newClient and the accept loop took.
 func (c *client) release() {
 	c.l.taken.Add(-1)
+	c.forgetSource()
 }
 
 // wakeIfIdle ends the wait for a next request, so that a draining server sees it.

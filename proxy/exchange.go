@@ -92,6 +92,7 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 		return c.failed(up, b, upstream.OutcomeClientGone, pool.ReasonAborted, FailShutdown)
 	}
 	defer c.letGo()
+	c.addressBackend()
 	written, werr := c.send(b)
 	err := c.readHead(b)
 	if err == nil && c.resp.Status == 101 {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"time"
@@ -39,10 +40,12 @@ type httpConn struct {
 	reader http1.Reader
 	inHead bool // a head is being read: see headSource
 
-	readBy   time.Time // the read deadline set on the client's connection, if it is known
-	writeBy  time.Time // the write deadline set on it
-	recent   time.Time // an instant of the present request, for what need not be exact; at first, when it was accepted
-	greeting bool      // nothing has been read on the connection yet
+	readBy   time.Time  // the read deadline set on the client's connection, if it is known
+	writeBy  time.Time  // the write deadline set on it
+	recent   time.Time  // an instant of the present request, for what need not be exact; at first, when it was accepted
+	greeting bool       // nothing has been read on the connection yet
+	served   int        // heads read
+	ids      *rand.Rand // draws the identities of its requests; nil before the first one
 }
 
 // work is the memory that serving requests takes.
@@ -63,6 +66,12 @@ type work struct {
 	fresh    int     // repetitions on fresh connections so far
 	plan     *plan   // what holds for the present request
 	to       *target // where it goes
+	last     bool    // it is the connection's last: see max_requests_per_connection
+
+	judgedBy  *plan // by which isTrusted holds
+	isTrusted bool
+	id        []byte // the request's identity, if it has one
+	idText    [32]byte
 }
 
 // works lends it. What it holds influences nothing: each request sets all of it.
@@ -244,6 +253,7 @@ func (c *httpConn) request() bool {
 	c.out = (*c.outp)[:0]
 	c.started, c.interim = false, false
 	c.whole, c.sender, c.taken, c.fresh, c.to = false, nil, 0, 0, nil
+	c.last, c.id = false, nil
 	defer c.over()
 	c.inHead = true
 	err := c.reader.ReadRequest(&c.req, &c.plan.limits)
@@ -252,6 +262,11 @@ func (c *httpConn) request() bool {
 		return c.badHead(err)
 	}
 	c.s.counters.requests.Add(1)
+	c.served++
+	if limit := c.plan.cfg.MaxRequestsPerConnection; limit > 0 && c.served >= limit {
+		c.last = true
+		c.s.counters.worn.Add(1)
+	}
 	c.body.Start(&c.reader, c.req.Framing, c.req.ContentLength, &c.plan.limits)
 	if f, ok := c.admit(); !ok {
 		return c.refuse(f, f.Status(), "")
@@ -308,6 +323,8 @@ func (c *httpConn) admit() (Failure, bool) {
 		return FailMethod, false
 	case c.plan.cfg.MaxRequestBody > 0 && c.req.ContentLength > c.plan.cfg.MaxRequestBody:
 		return FailTooLarge, false
+	case c.looping():
+		return FailLoop, false
 	}
 	c.route()
 	switch {
@@ -341,6 +358,7 @@ func (c *httpConn) build() bool {
 	if len(c.req.Authority) == 0 {
 		f.Host = []byte(c.to.settings.Backends[0].Address) // HTTP/1.0 may lack one; HTTP/1.1, which we speak, may not
 	}
+	c.addPolicy(&f)
 	if c.upgrading() {
 		f.Upgrade = c.req.Upgrade
 	}
@@ -397,7 +415,7 @@ func (c *httpConn) refuse(f Failure, status int, detail string) bool {
 	if status == 0 || c.started {
 		return false
 	}
-	keep := c.req.KeepAlive && c.body.Done() && f != FailBadRequest && !c.l.draining()
+	keep := c.req.KeepAlive && !c.last && c.body.Done() && f != FailBadRequest && !c.l.draining()
 	if detail == "" {
 		detail = f.String()
 	}

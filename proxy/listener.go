@@ -22,6 +22,7 @@ type listener struct {
 	tcp     bool                 // it passes connections on as they are
 	plan    atomic.Pointer[plan] // what holds for whatever comes next
 	taken   atomic.Int64         // places: one for each open connection, and for each that may come next
+	sources sources              // open connections by where they come from
 	closing atomic.Bool          // it takes nothing new any more, while the server goes on
 
 	accepting sync.WaitGroup // accept loops
@@ -33,13 +34,14 @@ type listener struct {
 type plan struct {
 	cfg    *config.Listener
 	limits http1.Limits
+	edge   edge
 	table  table
 	tcp    *target // where a TCP listener's connections go
 }
 
 // newPlan makes the plan of one listener.
 func newPlan(cfg *config.Listener, targets map[string]*target) *plan {
-	p := &plan{cfg: cfg, limits: http1.Limits{
+	p := &plan{cfg: cfg, edge: newEdge(cfg), limits: http1.Limits{
 		MaxHeadBytes: cfg.MaxHeadBytes, MaxFields: cfg.MaxFields, MaxTargetBytes: cfg.MaxTargetBytes,
 	}}
 	if cfg.Protocol == config.ProtocolTCP {
@@ -124,6 +126,11 @@ func (l *listener) takePlace() bool {
 func (l *listener) serve(nc net.Conn, worker int) {
 	s := l.s
 	c := newClient(l, nc, worker)
+	if !l.welcome(c) {
+		c.release()
+		_ = nc.Close()
+		return
+	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

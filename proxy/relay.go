@@ -21,7 +21,7 @@ func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
 	status := c.resp.Status
 	c.letSenderEnd()
 	b.body.Start(&b.reader, c.resp.Framing, c.resp.ContentLength, &answerLimits)
-	keep := c.req.KeepAlive && c.sent() && !c.l.draining()
+	keep := c.req.KeepAlive && !c.last && c.sent() && !c.l.draining()
 	f := http1.ForwardResponse{Framing: c.resp.Framing, ContentLength: c.resp.ContentLength, Via: via}
 	if f.Framing == http1.Chunked || f.Framing == http1.UntilClose {
 		f.Framing = http1.Chunked

@@ -12,6 +12,9 @@ import (
 type target struct {
 	up       *upstream.Upstream
 	settings *config.Upstream
+
+	host          []byte // what its backends get as Host; nil: the client's
+	hostOfBackend bool   // each backend gets its own, and host stands where that goes
 }
 
 // route is one row of a listener's table.

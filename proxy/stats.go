@@ -15,6 +15,7 @@ type counters struct {
 	repeated           atomic.Uint64
 	bytesIn, bytesOut  atomic.Uint64
 	acceptErrors       atomic.Uint64
+	refused, worn      atomic.Uint64
 	answeredByClass    [6]atomic.Uint64
 }
 
@@ -24,6 +25,9 @@ type Stats struct {
 	Accepted, Open int64
 	// AcceptErrors counts failures to accept, such as for want of file descriptors.
 	AcceptErrors uint64
+	// Refused counts the connections that were closed at once because their source had as many as max_connections_per_source
+	// allows; they are not among those accepted. WornOut counts those that max_requests_per_connection ended.
+	Refused, WornOut uint64
 	// Requests counts the requests of which a byte arrived, and the connections of TCP listeners. When nothing is
 	// under way it is Answered plus the sum of Failed; in between, InFlight makes up the difference.
 	Requests, Answered uint64
@@ -59,6 +63,7 @@ func (s *Server) Stats() Stats {
 	c := &s.counters
 	out := Stats{
 		Accepted: c.accepted.Load(), Open: c.open.Load(), AcceptErrors: c.acceptErrors.Load(),
+		Refused: c.refused.Load(), WornOut: c.worn.Load(),
 		Answered: c.answered.Load(), Repeated: c.repeated.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 	}

@@ -47,6 +47,10 @@ type Status struct {
 	Accepted     int64  `json:"connections_accepted"`
 	Open         int64  `json:"connections_open"`
 	AcceptErrors uint64 `json:"accept_errors"`
+	// Refused counts connections closed at once for max_connections_per_source; WornOut those that
+	// max_requests_per_connection ended.
+	Refused uint64 `json:"connections_refused"`
+	WornOut uint64 `json:"connections_worn_out"`
 	// Requests = InFlight + Answered + the sum of Failed, up to what changed while they were read.
 	Requests uint64 `json:"requests"`
 	InFlight int64  `json:"in_flight"`
@@ -133,6 +137,7 @@ func StatusOf(s *proxy.Server) Status {
 	st := s.Stats()
 	out := Status{
 		Draining: s.Draining(), Accepted: st.Accepted, Open: st.Open, AcceptErrors: st.AcceptErrors,
+		Refused: st.Refused, WornOut: st.WornOut,
 		Requests: st.Requests, InFlight: st.InFlight, Answered: st.Answered, Repeated: st.Repeated,
 		BytesIn: st.BytesIn, BytesOut: st.BytesOut, Failed: map[string]uint64{},
 	}
