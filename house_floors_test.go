@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"netsim":            nil,
 	"proxy/http1":       nil,
 	"proxy/socket":      nil,
+	"proxy/accesslog":   nil,
 	"proxy/tunnel":      {"proxy/socket"},
 	"proxy/config/form": nil,
 	"proxy/config":      {"proxy/config/form"},
@@ -38,7 +39,7 @@ var mayImport = map[string][]string{
 }
 
 var belowProxy = []string{"pool", "lb", "health", "health/probe", "proxy/http1", "proxy/tunnel", "proxy/config/form",
-	"proxy/config", "proxy/upstream", "proxy/http2", "proxy/socket"}
+	"proxy/config", "proxy/upstream", "proxy/http2", "proxy/socket", "proxy/accesslog"}
 
 func withProxy(more ...string) []string {
 	return slices.Concat(belowProxy, []string{"proxy", "proxy/admin"}, more)

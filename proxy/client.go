@@ -18,6 +18,8 @@ type client struct {
 	nc     net.Conn
 	worker int
 	ip     string
+	peer   string                 // its address and port, for the access log
+	line   *logLine               // of the request under way; nil when there is no access log
 	source netip.Addr             // counted in l.sources; the invalid address: not counted
 	sock   socket.Conn            // nc's bytes
 	idle   atomic.Bool            // it waits for a request: a drain may close it

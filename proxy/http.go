@@ -255,6 +255,7 @@ func (c *httpConn) request() bool {
 	c.whole, c.sender, c.taken, c.fresh, c.to = false, nil, 0, 0, nil
 	c.last, c.id = false, nil
 	defer c.over()
+	c.beginLine("http")
 	c.inHead = true
 	err := c.reader.ReadRequest(&c.req, &c.plan.limits)
 	c.inHead = false
@@ -280,6 +281,7 @@ func (c *httpConn) request() bool {
 // over ends what the request had of its own.
 func (c *httpConn) over() {
 	c.using.Store(nil)
+	c.lineOver()
 	c.giveBackOut()
 }
 
@@ -307,11 +309,11 @@ func (c *httpConn) badHead(err error) bool {
 	c.req.Reset()
 	switch {
 	case c.cutOff():
-		c.s.fail(c.l, FailShutdown, "")
+		c.fail(FailShutdown, "")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return c.refuse(FailHeadTimeout, FailHeadTimeout.Status(), "")
 	default:
-		c.s.fail(c.l, FailClientGone, err.Error())
+		c.fail(FailClientGone, err.Error())
 	}
 	return false
 }
@@ -411,7 +413,7 @@ func appendRun(dst, run []byte, chunked bool) []byte {
 // is only so when the whole request has been read.
 func (c *httpConn) refuse(f Failure, status int, detail string) bool {
 	c.recent = c.s.now()
-	c.s.fail(c.l, f, detail)
+	c.fail(f, detail)
 	if status == 0 || c.started {
 		return false
 	}
@@ -431,10 +433,12 @@ func (c *httpConn) refuse(f Failure, status int, detail string) bool {
 	out := c.out[:0]
 	if string(c.req.Method) == "HEAD" {
 		out = http1.AppendSimpleHead(out, status, len(text), !keep, extra...)
+		text = ""
 	} else {
 		out = http1.AppendSimpleResponse(out, status, text, !keep, extra...)
 	}
 	c.out = out
+	c.logAnswer(status, len(out)-len(text), len(text))
 	if c.writeClient(out) != nil {
 		return false
 	}
@@ -472,6 +476,7 @@ func (c *httpConn) armWrite() error {
 // linger says farewell to a client that may still be sending: closing at once would reset the connection, and with it
 // the answer that is on its way (RFC 9112 section 9.6).
 func (c *httpConn) linger() {
+	c.lineOver()
 	half, ok := c.nc.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return

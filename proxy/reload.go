@@ -3,11 +3,13 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/wavepool/wavepool/proxy/accesslog"
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
@@ -64,6 +66,8 @@ type reload struct {
 	fresh     []*group
 	listeners []*listener
 	began     []*listener
+	access    *accesslog.Log // in place of the one in force
+	newLog    bool           // there is another one, or none
 }
 
 // prepare does everything that may fail, and changes nothing.
@@ -86,6 +90,12 @@ func (s *Server) prepare(next *config.Config) (*reload, error) {
 		}
 	}
 	var err error
+	if r.newLog = !reflect.DeepEqual(s.Settings().AccessLog, next.AccessLog); r.newLog {
+		if r.access, err = s.openLog(next.AccessLog); err != nil {
+			r.giveUp()
+			return nil, err
+		}
+	}
 	if r.listeners, err = s.openListeners(context.Background(), next.Listeners, have); err != nil {
 		r.giveUp()
 		return nil, err
@@ -121,6 +131,9 @@ func (r *reload) giveUp() {
 	for _, g := range r.fresh {
 		g.up.Close()
 	}
+	if r.access != nil {
+		r.access.Close()
+	}
 }
 
 // commit puts the settings in force. New upstreams are there before a request can be sent to them, and those that are gone
@@ -153,6 +166,9 @@ func (s *Server) commit(next *config.Config, r *reload) {
 	}
 	s.mu.Unlock()
 	s.publish(next)
+	if r.newLog {
+		s.changeLog(r.access)
+	}
 	for i, g := range r.groups {
 		if slices.Contains(r.fresh, g) {
 			continue

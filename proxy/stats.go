@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/wavepool/wavepool/proxy/accesslog"
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
@@ -41,6 +42,8 @@ type Stats struct {
 	Class [6]uint64
 	// BytesIn and BytesOut count body and tunnel bytes from and to clients.
 	BytesIn, BytesOut uint64
+	// AccessLog counts the lines of the access log.
+	AccessLog accesslog.Stats
 	// Upstreams are in the order of the configuration, and behind them those that a reload has taken out of it and whose
 	// last requests are not over.
 	Upstreams []upstream.Stats
@@ -66,6 +69,15 @@ func (s *Server) Stats() Stats {
 		Refused: c.refused.Load(), WornOut: c.worn.Load(),
 		Answered: c.answered.Load(), Repeated: c.repeated.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
+	}
+	out.AccessLog = accesslog.Stats{
+		Written: s.logged.written.Load(), Dropped: s.logged.dropped.Load(), Errors: s.logged.errors.Load(),
+	}
+	if log := s.access.Load(); log != nil {
+		st := log.Stats()
+		out.AccessLog.Written += st.Written
+		out.AccessLog.Dropped += st.Dropped
+		out.AccessLog.Errors += st.Errors
 	}
 	for i := range out.Failed {
 		out.Failed[i] = c.failed[i].Load()

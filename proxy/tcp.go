@@ -22,17 +22,21 @@ func (c *client) serveTCP() {
 	s := c.s
 	to := c.target()
 	defer c.using.Store(nil)
+	if c.beginLine("tcp"); c.line != nil {
+		c.line.Upstream = to.settings.Name
+		defer c.endLine()
+	}
 	s.counters.requests.Add(1)
 	a := upstream.Attempt{Shard: c.worker}
 	if err := to.up.Begin(c.lifetime(), &a); err != nil {
-		f := c.beginFailure(err)
-		s.fail(c.l, f, err.Error())
+		c.logNoAttempt(err)
+		c.fail(c.beginFailure(err), err.Error())
 		return
 	}
 	backend := a.Conn.NetConn()
 	if !c.hold(backend) {
-		to.up.Finish(&a, to.up.Now(), upstream.OutcomeClientGone, false, pool.ReasonAborted)
-		s.fail(c.l, FailShutdown, "")
+		c.finishTCP(to.up, &a, upstream.OutcomeClientGone, false, pool.ReasonAborted)
+		c.fail(FailShutdown, "")
 		return
 	}
 	cfg := tunnel.Config{
@@ -41,17 +45,26 @@ func (c *client) serveTCP() {
 	}
 	res := tunnel.Run(cfg, c.nc, backend)
 	c.letGo()
+	c.logTunnel(res.AToB, res.BToA)
 	switch {
 	case c.cutOff():
-		to.up.Finish(&a, to.up.Now(), upstream.OutcomeClientGone, false, pool.ReasonAborted)
-		s.fail(c.l, FailShutdown, "")
+		c.finishTCP(to.up, &a, upstream.OutcomeClientGone, false, pool.ReasonAborted)
+		c.fail(FailShutdown, "")
 	case res.End == tunnel.EndB && res.BToA == 0:
 		// A backend that cannot be spoken to at all; one that resets later may have its reasons.
-		to.up.Finish(&a, to.up.Now(), upstream.OutcomeReset, false, pool.ReasonBroken)
-		s.fail(c.l, FailReset, res.Err.Error())
+		c.finishTCP(to.up, &a, upstream.OutcomeReset, false, pool.ReasonBroken)
+		c.fail(FailReset, res.Err.Error())
 	default:
-		to.up.Finish(&a, to.up.Now(), upstream.OutcomeAnswered, false, pool.ReasonNotReusable)
+		c.finishTCP(to.up, &a, upstream.OutcomeAnswered, false, pool.ReasonNotReusable)
+		c.logOutcome(upstream.OutcomeAnswered.String())
 		s.counters.answered.Add(1)
 		s.counters.answeredByClass[0].Add(1)
 	}
+}
+
+// finishTCP ends the attempt of a TCP listener's connection.
+func (c *client) finishTCP(up *upstream.Upstream, a *upstream.Attempt, o upstream.Outcome, keep bool, why pool.Reason) {
+	now := up.Now()
+	c.logAttempt(a, now, o)
+	up.Finish(a, now, o, keep, why)
 }

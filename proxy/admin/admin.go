@@ -62,6 +62,11 @@ type Status struct {
 	// BytesIn and BytesOut count body and tunnel bytes from and to clients.
 	BytesIn  uint64 `json:"bytes_in"`
 	BytesOut uint64 `json:"bytes_out"`
+	// LogWritten counts the lines of the access log that are in its file, LogDropped those that found no room or whose write
+	// failed, LogErrors the writes that failed.
+	LogWritten uint64 `json:"access_log_written"`
+	LogDropped uint64 `json:"access_log_dropped"`
+	LogErrors  uint64 `json:"access_log_errors"`
 	// Upstreams are in the order of the configuration.
 	Upstreams []UpstreamStatus `json:"upstreams"`
 }
@@ -137,6 +142,7 @@ func StatusOf(s *proxy.Server) Status {
 	st := s.Stats()
 	out := Status{
 		Draining: s.Draining(), Accepted: st.Accepted, Open: st.Open, AcceptErrors: st.AcceptErrors,
+		LogWritten: st.AccessLog.Written, LogDropped: st.AccessLog.Dropped, LogErrors: st.AccessLog.Errors,
 		Refused: st.Refused, WornOut: st.WornOut,
 		Requests: st.Requests, InFlight: st.InFlight, Answered: st.Answered, Repeated: st.Repeated,
 		BytesIn: st.BytesIn, BytesOut: st.BytesOut, Failed: map[string]uint64{},
