@@ -330,7 +330,7 @@ func (c *httpConn) admit() (Failure, bool) {
 	}
 	c.route()
 	switch {
-	case c.plan.table.ambiguous(c.req.Path):
+	case c.plan.table.ambiguous(c.req.Authority, c.req.Path, c.to, c.out):
 		return FailBadRequest, false
 	case c.to == nil:
 		return FailNoRoute, false
