@@ -269,6 +269,9 @@ func (c *httpConn) request() bool {
 		c.s.counters.worn.Add(1)
 	}
 	c.body.Start(&c.reader, c.req.Framing, c.req.ContentLength, &c.plan.limits)
+	if c.req.MaxForwards() == 0 {
+		return c.answerOptions()
+	}
 	if f, ok := c.admit(); !ok {
 		return c.refuse(f, f.Status(), "")
 	}
@@ -428,7 +431,7 @@ func (c *httpConn) refuse(f Failure, status int, detail string) bool {
 		extra = append(extra, http1.Field{Name: []byte("Retry-After"), Value: []byte("1")})
 	case 405:
 		extra = append(extra, http1.Field{Name: []byte("Allow"),
-			Value: []byte("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")})
+			Value: []byte(allowed)})
 	}
 	out := c.out[:0]
 	if string(c.req.Method) == "HEAD" {

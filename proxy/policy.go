@@ -155,3 +155,21 @@ func replaceAt(b []byte, from, n int, s string) []byte {
 	copy(b[from:], s)
 	return b
 }
+
+// allowed are the methods that we say we serve. Others, but for CONNECT and TRACE, are passed on nevertheless: what they
+// mean is the backends' affair.
+const allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+// answerOptions answers an OPTIONS request that must go no further: see http1.Request.MaxForwards. It reports whether the
+// connection may carry another request.
+func (c *httpConn) answerOptions() bool {
+	c.recent = c.s.now()
+	keep := c.req.KeepAlive && !c.last && c.body.Done() && !c.l.draining()
+	c.out = http1.AppendSimpleHead(c.out[:0], 200, 0, !keep, http1.Field{Name: []byte("Allow"), Value: []byte(allowed)})
+	c.logAnswer(200, len(c.out), 0)
+	if c.writeClient(c.out) != nil {
+		c.clientLeft()
+		return false
+	}
+	return c.answered(200, keep) == goOn
+}

@@ -53,7 +53,8 @@ const (
 	classForwardedElse  // X-Real-IP, other X-Forwarded-*
 	classEndToEnd       // never removed on the word of a Connection field
 	classDate
-	classVia // end to end, and a sign of loops
+	classVia         // end to end, and a sign of loops
+	classMaxForwards // how many more hops an OPTIONS request may take
 )
 
 // classOf looks a name up by its length first, so that most names cost one comparison or none.
@@ -111,6 +112,8 @@ func classMiddle(n []byte) class {
 		return classEndToEnd
 	case len(n) == 12 && foldIs(n, "content-type"):
 		return classEndToEnd
+	case len(n) == 12 && foldIs(n, "max-forwards"):
+		return classMaxForwards
 	case len(n) == 9 && foldIs(n, "forwarded"):
 		return classForwarded
 	case len(n) == 9 && foldIs(n, "x-real-ip"):

@@ -51,6 +51,8 @@ type ForwardRequest struct {
 //     carry the request's identity,
 //   - Expect of an HTTP/1.0 request, which must not be obeyed (RFC 9110 section 10.1.1).
 //
+// Max-Forwards of OPTIONS is one less than it was.
+//
 // Then our own fields follow. A client cannot remove them, nor Host, Content-Length, Authorization, Cookie
 // and the like, by naming them in Connection (CVE-2024-45410).
 func AppendRequestHead(dst []byte, req *Request, f *ForwardRequest) []byte {
@@ -68,6 +70,11 @@ func AppendRequestHead(dst []byte, req *Request, f *ForwardRequest) []byte {
 				continue
 			}
 		case classEndToEnd, classDate, classVia:
+		case classMaxForwards:
+			if n := req.MaxForwards(); n > 0 {
+				dst = appendMaxForwards(dst, n-1)
+				continue
+			}
 		case classTrailer:
 			if f.Framing != Chunked {
 				continue

@@ -1,6 +1,9 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Forwarding says which fields tell the next hop who the client is and how it reached us.
 type Forwarding uint8
@@ -198,4 +201,33 @@ func namesUs(by []byte, pseudonym string) bool {
 		by = by[:i]
 	}
 	return equalFold(by, pseudonym)
+}
+
+// MaxForwards is how many more times an OPTIONS request may be forwarded (RFC 9110 section 7.6.2): whoever gets it with 0
+// answers it. It is -1 where nothing limits that: for another method, and without one field of digits.
+func (r *Request) MaxForwards() int {
+	if len(r.Method) != 7 || string(r.Method) != "OPTIONS" {
+		return -1
+	}
+	n := -1
+	for i := range r.Fields {
+		fl := &r.Fields[i]
+		if classOf(fl.Name) != classMaxForwards {
+			continue
+		}
+		if n >= 0 || len(fl.Value) == 0 || len(fl.Value) > 9 || !all(fl.Value, charDigit) {
+			return -1
+		}
+		n = 0
+		for _, c := range fl.Value {
+			n = 10*n + int(c-'0')
+		}
+	}
+	return n
+}
+
+func appendMaxForwards(dst []byte, n int) []byte {
+	dst = append(dst, "Max-Forwards: "...)
+	dst = strconv.AppendInt(dst, int64(n), 10)
+	return append(dst, "\r\n"...)
 }

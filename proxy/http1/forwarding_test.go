@@ -119,3 +119,23 @@ func TestAParsedHeadKnowsItsLength(t *testing.T) {
 	head := lines("GET / HTTP/1.1", "Host: h", "A: "+strings.Repeat("b", 100))
 	require.Equal(t, len(head), mustParse(t, head).HeadBytes)
 }
+
+// RFC 9110 section 7.6.2.
+func TestMaxForwardsIsCountedDownForOPTIONSAlone(t *testing.T) {
+	for _, c := range []struct {
+		method, value string
+		n             int
+		want          string
+	}{
+		{"OPTIONS", "10", 10, "Max-Forwards: 9"}, {"OPTIONS", "1", 1, "Max-Forwards: 0"}, {"OPTIONS", "0", 0, "max-forwards: 0"},
+		{"OPTIONS", "999999999", 999999999, "Max-Forwards: 999999998"}, {"OPTIONS", "1000000000", -1, "max-forwards: 1000000000"},
+		{"OPTIONS", "-1", -1, "max-forwards: -1"}, {"OPTIONS", "1 0", -1, "max-forwards: 1 0"}, {"OPTIONS", "", -1, "max-forwards: "},
+		{"GET", "3", -1, "max-forwards: 3"}, {"options", "3", -1, "max-forwards: 3"},
+	} {
+		head := lines(c.method+" / HTTP/1.1", "Host: h", "max-forwards: "+c.value)
+		require.Equal(t, c.n, mustParse(t, head).MaxForwards(), "%+v", c)
+		require.Equal(t, c.want, forwarded(t, head, ForwardRequest{Forwarding: WriteNoForwarded})[2], "%+v", c)
+	}
+	require.Equal(t, -1, mustParse(t, lines("OPTIONS * HTTP/1.1", "Host: h")).MaxForwards())
+	require.Equal(t, -1, mustParse(t, lines("OPTIONS * HTTP/1.1", "Host: h", "Max-Forwards: 1", "Max-Forwards: 1")).MaxForwards())
+}
