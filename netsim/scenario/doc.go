@@ -29,9 +29,9 @@
 // for each client. The proxy is the code of production with netsim's dialer, listeners and clock; it has no
 // admin page, and each of its listeners is at the port that the configuration gives. Its ${NAME} and ${file:PATH}
 // come from proxy.env and proxy.files and never from the machine that runs the scenario, and the names of its
-// backends from dns, looked up at each dial as in production. [Verdict.Replaced] lists all that. (There are no
-// certificates and no log files yet that would have to be replaced.) Clients send for the
-// scenario's duration, and the last answers are waited for. Then the proxy drains, the clients close their
+// backends from dns, looked up at each dial as in production. [Verdict.Replaced] lists all that. An access log
+// is gathered as in production and written to nowhere. (There are no certificates yet that would have to be
+// replaced.) Clients send for the scenario's duration, and the last answers are waited for. Then the proxy drains, the clients close their
 // connections, faults that last are ended, and up to five virtual minutes are given to the backends to see the
 // ends of their connections.
 //

@@ -14,6 +14,7 @@ import (
 // production is a configuration as it runs somewhere: names, references, an address of a real machine, the operators' page.
 const production = `
 admin: {address: "127.0.0.1:9901"}
+access_log: {path: /no/such/folder/access.log}
 listeners: [{address: "192.0.2.7:8080", upstream: api}]
 upstreams:
   api:
@@ -62,6 +63,7 @@ func TestAProductionConfigurationRunsUnchangedAndTheVerdictListsWhatWasReplaced(
 	v := runOver(t)
 	require.Equal(t, []string{
 		"the operators' page at 127.0.0.1:9901 is off",
+		"the access log /no/such/folder/access.log is written to nowhere",
 		"the listener 192.0.2.7:8080 is port 8080 of the machine proxy",
 		"${API_HOST} is api.internal",
 		"${API_PORT} is not set, so its default stands",
