@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,16 +21,20 @@ import (
 
 // logFile is an access log in memory.
 type logFile struct {
-	mu     sync.Mutex
-	text   bytes.Buffer
-	opened int
-	paths  []string
+	mu    sync.Mutex
+	text  bytes.Buffer
+	paths []string
 }
+
+// unwritable is a path that cannot be opened.
+const unwritable = "/unwritable"
 
 func (f *logFile) open(path string) (io.WriteCloser, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.opened++
+	if path == unwritable {
+		return nil, syscall.EACCES
+	}
 	f.paths = append(f.paths, path)
 	return f, nil
 }
@@ -309,6 +314,12 @@ func TestTheAccessLogFollowsAReloadAndIsOpenedAnewWhenAsked(t *testing.T) {
 		reload(&config.AccessLog{Path: "two"})
 		get("/4")
 		reload(&config.AccessLog{Path: "two"})
+		_, err := c.server.Reload(changed(c.server, func(s *config.Config) {
+			s.AccessLog = &config.AccessLog{Path: unwritable}
+			s.DrainTimeout = time.Minute
+		}))
+		require.ErrorIs(c.t, err, syscall.EACCES)
+		require.Equal(c.t, 5*time.Second, c.server.Settings().DrainTimeout, "an error changes nothing")
 		get("/5")
 		reload(nil)
 		get("/6")
