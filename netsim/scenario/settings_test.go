@@ -14,7 +14,6 @@ import (
 // production is a configuration as it runs somewhere: names, references, an address of a real machine, the operators' page.
 const production = `
 admin: {address: "127.0.0.1:9901"}
-access_log: {path: /no/such/folder/access.log}
 listeners: [{address: "192.0.2.7:8080", upstream: api}]
 upstreams:
   api:
@@ -22,6 +21,7 @@ upstreams:
     response_timeout: "${file:/run/secrets/patience}"
     pool: {max_connections: "${MAX}", connect_timeout: 500ms}
     health: {active: {interval: 1s, timeout: 500ms, rise: 1, fall: 1, http: {path: /healthz}}}
+access_log: {path: /no/such/folder/access.log}
 `
 
 const overProduction = `name: over
