@@ -127,6 +127,7 @@ func (c *httpConn) logRequest() {
 	l, req := c.line, &c.req
 	l.ClientRequest = c.served
 	if len(req.Method) == 0 { // nothing could be trusted
+		l.ClientRequest++
 		return
 	}
 	l.Protocol = "HTTP/1.1"
@@ -162,6 +163,13 @@ func (c *client) logAnswer(status, head, body int) {
 func (c *client) logOutcome(word string) {
 	if l := c.line; l != nil {
 		l.Outcome, l.Total = word, c.s.clk.Since(l.Time)
+	}
+}
+
+// logDetail notes why a head could not be trusted.
+func (c *client) logDetail(word string) {
+	if c.line != nil {
+		c.line.Detail = word
 	}
 }
 

@@ -304,6 +304,7 @@ func (c *httpConn) badHead(err error) bool {
 	case errors.As(err, &parse):
 		c.s.counters.requests.Add(1)
 		c.req.Reset() // what was parsed so far means nothing
+		c.logDetail(parse.Reason)
 		return c.refuse(FailBadRequest, parse.Status, parse.Reason)
 	case !c.reader.Started():
 		return false // a quiet end between requests

@@ -49,27 +49,27 @@ func (f *logFile) Close() error { return nil }
 
 // entry is a line read back; times are seconds.
 type entry struct {
-	Time                       time.Time
-	Listener, Protocol, Client string
-	ClientRequest              int `json:"client_request"`
-	Method, Host, Path, Query  string
-	TargetBytes                int `json:"target_bytes"`
-	Status                     int
-	Outcome, Upstream, Backend string
-	Reused                     *bool
-	ConnUses                   int     `json:"conn_uses"`
-	ConnAge                    float64 `json:"conn_age"`
-	QueueWait                  float64 `json:"queue_wait"`
-	Connect                    float64
-	FirstByte                  float64 `json:"first_byte"`
-	Total                      float64
-	HeadIn                     int `json:"head_in"`
-	BodyIn                     int `json:"body_in"`
-	HeadOut                    int `json:"head_out"`
-	BodyOut                    int `json:"body_out"`
-	Retries                    int
-	RequestID                  string `json:"request_id"`
-	Attempts                   []attempted
+	Time                               time.Time
+	Listener, Protocol, Client         string
+	ClientRequest                      int `json:"client_request"`
+	Method, Host, Path, Query          string
+	TargetBytes                        int `json:"target_bytes"`
+	Status                             int
+	Outcome, Detail, Upstream, Backend string
+	Reused                             *bool
+	ConnUses                           int     `json:"conn_uses"`
+	ConnAge                            float64 `json:"conn_age"`
+	QueueWait                          float64 `json:"queue_wait"`
+	Connect                            float64
+	FirstByte                          float64 `json:"first_byte"`
+	Total                              float64
+	HeadIn                             int `json:"head_in"`
+	BodyIn                             int `json:"body_in"`
+	HeadOut                            int `json:"head_out"`
+	BodyOut                            int `json:"body_out"`
+	Retries                            int
+	RequestID                          string `json:"request_id"`
+	Attempts                           []attempted
 }
 
 type attempted struct {
@@ -193,8 +193,8 @@ func TestEveryRequestHasOneLineThatSaysWhatBecameOfIt(t *testing.T) {
 			require.Equal(c.t, "400 Bad Request", c.client().send("GET /secret\n HTTP/1.1\r\n\r\n").answer().start)
 			c.counts(0, proxy.FailBadRequest)
 			e := c.logged()[0]
-			require.Equal(c.t, []any{"http", "", "", 400, "bad_request", 0},
-				[]any{e.Protocol, e.Method, e.Path, e.Status, e.Outcome, len(e.Attempts)})
+			require.Equal(c.t, []any{"http", 1, "", "", 400, "bad_request", "bare_lf", 0},
+				[]any{e.Protocol, e.ClientRequest, e.Method, e.Path, e.Status, e.Outcome, e.Detail, len(e.Attempts)})
 		}},
 		{promise: "one whose client left", tune: logs, talk: func(c *talk) {
 			client := c.client().send(line, "Content-Length: 5\r\n\r\nab")

@@ -79,6 +79,8 @@ func (w *encoder) result(e *Entry, f Field) {
 		}
 	case Outcome:
 		word(w, f, e.Outcome, maxName)
+	case Detail:
+		word(w, f, e.Detail, maxName)
 	case Upstream:
 		word(w, f, e.Upstream, maxName)
 	case Backend:

@@ -17,7 +17,7 @@ func full() *Entry {
 		Time:     time.Date(2026, 7, 1, 12, 0, 0, 42, time.FixedZone("", 7200)),
 		Listener: ":8080", Protocol: "HTTP/1.1", Client: "192.0.2.7:4242", ClientRequest: 3,
 		Method: []byte("GET"), Host: []byte("a.test"), Path: []byte("/p"), Query: []byte("q=1"), TargetBytes: 6,
-		Status: 200, Outcome: "answered", Upstream: "web", Backend: "10.0.0.2:80",
+		Status: 200, Outcome: "answered", Detail: "d", Upstream: "web", Backend: "10.0.0.2:80",
 		HasConn: true, Reused: true, ConnAge: 90 * time.Second, ConnUses: 7,
 		QueueWait: 1500 * time.Microsecond, Connect: 250 * time.Microsecond,
 		FirstByte: 3 * time.Millisecond, Total: 3*time.Millisecond + 999*time.Nanosecond,
@@ -39,7 +39,7 @@ func encoded(e *Entry, text bool, fields ...Field) string {
 func TestALineOfJSONHasEveryFieldUnderItsName(t *testing.T) {
 	require.Equal(t, `{"time":"2026-07-01T10:00:00.000000042Z","listener":":8080","protocol":"HTTP/1.1",`+
 		`"client":"192.0.2.7:4242","client_request":3,"method":"GET","host":"a.test","path":"/p","query":"q=1","target_bytes":6,`+
-		`"status":200,"outcome":"answered","upstream":"web","backend":"10.0.0.2:80","reused":true,"conn_age":90.000000,`+
+		`"status":200,"outcome":"answered","detail":"d","upstream":"web","backend":"10.0.0.2:80","reused":true,"conn_age":90.000000,`+
 		`"conn_uses":7,"queue_wait":0.001500,"connect":0.000250,"first_byte":0.003000,"total":0.003000,"head_in":40,"body_in":0,`+
 		`"head_out":120,"body_out":1099511627776,"retries":1,"attempts":[{"backend":"10.0.0.1:80","outcome":"backend_reset",`+
 		`"duration":0.001000},{"backend":"10.0.0.2:80","outcome":"answered","duration":1.000000}],"request_id":"abc"}`+"\n",
@@ -48,7 +48,7 @@ func TestALineOfJSONHasEveryFieldUnderItsName(t *testing.T) {
 
 func TestALineOfTextHasEveryFieldUnderItsName(t *testing.T) {
 	require.Equal(t, `time=2026-07-01T10:00:00.000000042Z listener=:8080 protocol=HTTP/1.1 client=192.0.2.7:4242 `+
-		`client_request=3 method=GET host=a.test path=/p query="q=1" target_bytes=6 status=200 outcome=answered upstream=web `+
+		`client_request=3 method=GET host=a.test path=/p query="q=1" target_bytes=6 status=200 outcome=answered detail=d upstream=web `+
 		`backend=10.0.0.2:80 reused=true conn_age=90.000000 conn_uses=7 queue_wait=0.001500 connect=0.000250 `+
 		`first_byte=0.003000 total=0.003000 head_in=40 body_in=0 head_out=120 body_out=1099511627776 retries=1 `+
 		`attempts="10.0.0.1:80/backend_reset/0.001000,10.0.0.2:80/answered/1.000000" request_id=abc`+"\n",

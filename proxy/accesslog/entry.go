@@ -26,6 +26,8 @@ type Entry struct {
 	Status int
 	// Outcome is answered, or the word of a failure.
 	Outcome string
+	// Detail is the word that says more about the outcome, where there is one: why a head could not be trusted.
+	Detail string
 	// Upstream is the name of the group, Backend the address of the last attempt's backend.
 	Upstream, Backend string
 	// HasConn says that there was an attempt with a connection. Of the last one's, Reused says whether it had been used
@@ -91,6 +93,7 @@ const (
 	TargetBytes
 	Status
 	Outcome
+	Detail
 	Upstream
 	Backend
 	Reused
@@ -113,7 +116,7 @@ const (
 
 var fieldNames = [numFields]string{
 	"time", "listener", "protocol", "client", "client_request", "method", "host", "path", "query", "target_bytes",
-	"status", "outcome", "upstream", "backend", "reused", "conn_age", "conn_uses", "queue_wait", "connect", "first_byte",
+	"status", "outcome", "detail", "upstream", "backend", "reused", "conn_age", "conn_uses", "queue_wait", "connect", "first_byte",
 	"total", "head_in", "body_in", "head_out", "body_out", "retries", "attempts", "request_id",
 }
 

@@ -83,7 +83,7 @@ const (
 // caller's own.
 func AccessFields() []string {
 	return []string{"time", "listener", "protocol", "client", "client_request", "method", "host", "path", "query",
-		"target_bytes", "status", "outcome", "upstream", "backend", "reused", "conn_age", "conn_uses", "queue_wait",
+		"target_bytes", "status", "outcome", "detail", "upstream", "backend", "reused", "conn_age", "conn_uses", "queue_wait",
 		"connect", "first_byte", "total", "head_in", "body_in", "head_out", "body_out", "retries", "attempts",
 		"request_id"}
 }
