@@ -98,3 +98,23 @@ func TestAnAccessLogNeedsAPathAndKnowsItsFields(t *testing.T) {
 	require.Empty(t, log("{path: a, buffer: 64KiB}"))
 	require.Empty(t, log("{path: a, buffer: 64MiB}"))
 }
+
+func TestDiffNamesChangesOfTheEdge(t *testing.T) {
+	before := parse(t, minimal)
+	after := parse(t, strings.Replace(minimal, "upstream: web", "upstream: web, trusted_proxies: [10.0.0.0/8], request_id: X-Id", 1)+
+		"access_log: {path: a.log}\n")
+	lines, err := Diff(before, after)
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"listeners[:8080]: trusted_proxies added",
+		"listeners[:8080].request_id: X-Id instead of off",
+		"access_log: {path: a.log, format: json, buffer: 1MiB} instead of off",
+	}, lines)
+	more := parse(t, strings.Replace(minimal, "upstream: web", "upstream: web, trusted_proxies: [10.0.0.0/8, 10.9.0.1], request_id: X-Id", 1)+
+		"access_log: {path: b.log}\n")
+	lines, err = Diff(after, more)
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"listeners[:8080].trusted_proxies[1]: 10.9.0.1", "access_log.path: b.log instead of a.log",
+	}, lines)
+}
