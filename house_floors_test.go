@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"proxy/http1":       nil,
 	"proxy/certs":       nil,
 	"proxy/socket":      nil,
+	"proxy/accesslog":   nil,
 	"proxy/tunnel":      {"proxy/socket"},
 	"proxy/config/form": nil,
 	"proxy/config":      {"proxy/config/form"},
@@ -39,7 +40,7 @@ var mayImport = map[string][]string{
 }
 
 var belowProxy = []string{"pool", "lb", "health", "health/probe", "proxy/http1", "proxy/tunnel", "proxy/config/form",
-	"proxy/config", "proxy/upstream", "proxy/http2", "proxy/socket", "proxy/certs"}
+	"proxy/config", "proxy/upstream", "proxy/http2", "proxy/socket", "proxy/certs", "proxy/accesslog"}
 
 func withProxy(more ...string) []string {
 	return slices.Concat(belowProxy, []string{"proxy", "proxy/admin"}, more)

@@ -100,6 +100,9 @@ func (c Conn) Born() time.Time {
 	return k.pool.time(k.born)
 }
 
+// DialTime is how long its dial took, without Config.Setup.
+func (c Conn) DialTime() time.Duration { return c.use("DialTime").link.took }
+
 // Aux is what SetAux left with the connection, in this loan or an earlier one; nil before that. The pool never looks
 // at it.
 func (c Conn) Aux() any { return c.use("Aux").link.aux }

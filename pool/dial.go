@@ -169,7 +169,7 @@ func (p *Pool) adopt(run *dialRun, nc net.Conn) *link {
 	p.stats.Dialled++
 	p.hist.dial.observe(now - run.begun)
 	p.lastID++
-	k := &link{pool: p, nc: nc, id: p.lastID, born: now, gen: run.gen, ends: never}
+	k := &link{pool: p, nc: nc, id: p.lastID, born: now, took: now - run.begun, gen: run.gen, ends: never}
 	run.made = k
 	k.loan.link = k
 	k.shard = int32(int(p.lastID) % len(p.shards))

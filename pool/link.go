@@ -26,6 +26,7 @@ type link struct {
 	loan    loan    // of an exclusive connection
 	streams *streams
 	born    time.Duration
+	took    time.Duration // by its dial
 	ends    time.Duration // end of its share of MaxLifetime, or never
 	since   time.Duration // idle since
 	id      uint64

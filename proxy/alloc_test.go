@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wavepool/wavepool/proxy"
+	"github.com/wavepool/wavepool/proxy/config"
 )
 
 // memory is a connection over memory that was allocated beforehand. Deadlines do not end its reads.
@@ -123,14 +125,37 @@ func (n *memoryNet) DialContext(context.Context, string, string) (net.Conn, erro
 }
 
 func TestASteadyKeepAliveGETAllocatesNothing(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
+	for name, tune := range map[string]func(*config.Config){
+		"as it is by default": func(*config.Config) {},
+		"with the access log": logs,
+		"with the access log in text, few fields": func(s *config.Config) {
+			s.AccessLog = &config.AccessLog{Path: "access.log", Format: config.LogText, Fields: []string{"time", "status"}}
+		},
+		"with all that a listener may do to a head": func(s *config.Config) {
+			l := &s.Listeners[0]
+			l.Forwarded, l.RequestID, l.TrustedProxies = config.ForwardedBoth, "X-Request-ID", []string{"10.0.0.0/8", "::/0"}
+			l.MaxConnectionsPerSource, l.MaxRequestsPerConnection = 10, 1_000_000
+			s.Upstreams[0].Host = config.HostBackend
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if raceEnabled {
+				t.Skip("the race detector allocates")
+			}
+			require.Zero(t, steadyAllocs(t, tune))
+		})
 	}
+}
+
+// steadyAllocs is how many objects a small GET costs on connections that have served a few.
+func steadyAllocs(t *testing.T, tune func(*config.Config)) float64 {
 	mem := &memoryNet{accept: make(chan net.Conn, 1), dialed: make(chan *memory, 8)}
 	settings := talkSettings("127.0.0.1:0", []string{"127.0.0.1:1"})
 	settings.Upstreams[0].Pool.MaxConnections = 1
+	tune(settings)
 	server, err := proxy.New(proxy.Config{Settings: settings, Dialer: mem,
-		Listen: func(context.Context, string, string) (net.Listener, error) { return mem, nil }})
+		OpenLog: func(string) (io.WriteCloser, error) { return os.OpenFile(os.DevNull, os.O_WRONLY, 0) },
+		Listen:  func(context.Context, string, string) (net.Listener, error) { return mem, nil }})
 	require.NoError(t, err)
 	require.NoError(t, server.Start(context.Background()))
 	client, front := memoryPair()
@@ -163,5 +188,5 @@ func TestASteadyKeepAliveGETAllocatesNothing(t *testing.T) {
 	_ = client.Close()
 	server.Close()
 	require.Equal(t, uint64(2101), server.Stats().Answered)
-	require.Zero(t, allocs)
+	return allocs
 }

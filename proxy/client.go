@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,9 @@ type client struct {
 	nc       net.Conn
 	worker   int
 	ip       string
+	peer     string       // its address and port, for the access log
+	line     *logLine     // of the request under way; nil when there is no access log
+	source   netip.Addr   // counted in l.sources; the invalid address: not counted
 	isStream bool         // it is a stream of an HTTP/2 connection, and not a connection of its own
 	front    *certs.Front // the connection speaks TLS
 	// serverName is the name that a TLS client has asked for, if any; covered the last authority that was found to be
@@ -122,6 +126,7 @@ func (c *client) end() {
 // release gives back what newClient and the accept loop took.
 func (c *client) release() {
 	c.l.taken.Add(-1)
+	c.forgetSource()
 }
 
 // proto is the scheme by which the client has come.

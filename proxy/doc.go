@@ -31,6 +31,12 @@
 // its limits to its end. Who is gone from the settings, a backend, an upstream or a listener, takes nothing new, finishes
 // what it has within DrainTimeout, and is then cut off.
 //
+// # What others are told, and believed
+//
+// policy.go writes and believes forwarding fields; path.go has the one rule about paths; source.go counts the connections of
+// each source. access.go gathers a request's line while it is served, in memory of its own: without an access log a request
+// pays for one look at a pointer. The line is given to proxy/accesslog when the request has ended.
+//
 // # Accounts
 //
 // Requests in = in flight + answered + failed, each failure with one [Failure]; see [Stats].

@@ -57,6 +57,7 @@ func (c *httpConn) exchange() bool {
 	for {
 		if err != nil {
 			up.Forgo(&c.attempt)
+			c.logNoAttempt(err)
 			f := c.beginFailure(err)
 			status := f.Status()
 			if f == FailConnect && upstream.IsTimeout(err) {
@@ -92,6 +93,7 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 		return c.failed(up, b, upstream.OutcomeClientGone, pool.ReasonAborted, FailShutdown)
 	}
 	defer c.letGo()
+	c.addressBackend()
 	written, werr := c.send(b)
 	err := c.readHead(b)
 	if err == nil && c.resp.Status == 101 {
@@ -306,6 +308,8 @@ func (c *httpConn) refused(f Failure) next {
 func (c *httpConn) finish(up *upstream.Upstream, b *backend, o upstream.Outcome, keep bool, why pool.Reason) {
 	c.letGo()
 	c.recent = up.Now()
+	c.logAttempt(&c.attempt, c.recent, o)
+	c.logBody(&b.body)
 	if keep {
 		b.reader.ReleaseBuffer()
 	} else {

@@ -42,6 +42,8 @@ const (
 	FailClientGone
 	// FailShutdown: the server was stopped before the answer was complete.
 	FailShutdown
+	// FailLoop: the request has come through us as often as max_hops allows.
+	FailLoop
 
 	// NumFailures is the number of failures.
 	NumFailures = int(iota)
@@ -67,6 +69,7 @@ var failures = [NumFailures]struct {
 	FailBadAnswer:    {upstream.OutcomeBadAnswer.String(), 502},
 	FailClientGone:   {upstream.OutcomeClientGone.String(), 0},
 	FailShutdown:     {"shutdown", 503},
+	FailLoop:         {"loop_detected", 508},
 }
 
 // String returns the failure's word.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"time"
@@ -39,10 +40,12 @@ type httpConn struct {
 	reader http1.Reader
 	inHead bool // a head is being read: see headSource
 
-	readBy   time.Time // the read deadline set on the client's connection, if it is known
-	writeBy  time.Time // the write deadline set on it
-	recent   time.Time // an instant of the present request, for what need not be exact; at first, when it was accepted
-	greeting bool      // nothing has been read on the connection yet
+	readBy   time.Time  // the read deadline set on the client's connection, if it is known
+	writeBy  time.Time  // the write deadline set on it
+	recent   time.Time  // an instant of the present request, for what need not be exact; at first, when it was accepted
+	greeting bool       // nothing has been read on the connection yet
+	served   int        // heads read
+	ids      *rand.Rand // draws the identities of its requests; nil before the first one
 }
 
 // work is the memory that serving requests takes.
@@ -63,6 +66,12 @@ type work struct {
 	fresh    int     // repetitions on fresh connections so far
 	plan     *plan   // what holds for the present request
 	to       *target // where it goes
+	last     bool    // it is the connection's last: see max_requests_per_connection
+
+	judgedBy  *plan // by which isTrusted holds
+	isTrusted bool
+	id        []byte // the request's identity, if it has one
+	idText    [32]byte
 }
 
 // works lends it. What it holds influences nothing: each request sets all of it.
@@ -248,7 +257,9 @@ func (c *httpConn) request() bool {
 	c.out = (*c.outp)[:0]
 	c.started, c.interim = false, false
 	c.whole, c.sender, c.taken, c.fresh, c.to = false, nil, 0, 0, nil
+	c.last, c.id = false, nil
 	defer c.over()
+	c.beginLine("http")
 	c.inHead = true
 	err := c.reader.ReadRequest(&c.req, &c.plan.limits)
 	c.inHead = false
@@ -256,7 +267,15 @@ func (c *httpConn) request() bool {
 		return c.badHead(err)
 	}
 	c.s.counters.requests.Add(1)
+	c.served++
+	if limit := c.plan.cfg.MaxRequestsPerConnection; limit > 0 && c.served >= limit {
+		c.last = true
+		c.s.counters.worn.Add(1)
+	}
 	c.body.Start(&c.reader, c.req.Framing, c.req.ContentLength, &c.plan.limits)
+	if c.req.MaxForwards() == 0 {
+		return c.answerOptions()
+	}
 	if f, ok := c.admit(); !ok {
 		return c.refuse(f, f.Status(), "")
 	}
@@ -269,6 +288,7 @@ func (c *httpConn) request() bool {
 // over ends what the request had of its own.
 func (c *httpConn) over() {
 	c.using.Store(nil)
+	c.lineOver()
 	c.giveBackOut()
 }
 
@@ -288,6 +308,7 @@ func (c *httpConn) badHead(err error) bool {
 	case errors.As(err, &parse):
 		c.s.counters.requests.Add(1)
 		c.req.Reset() // what was parsed so far means nothing
+		c.logDetail(parse.Reason)
 		return c.refuse(FailBadRequest, parse.Status, parse.Reason)
 	case !c.reader.Started():
 		return false // a quiet end between requests
@@ -296,11 +317,11 @@ func (c *httpConn) badHead(err error) bool {
 	c.req.Reset()
 	switch {
 	case c.cutOff():
-		c.s.fail(c.l, FailShutdown, "")
+		c.fail(FailShutdown, "")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return c.refuse(FailHeadTimeout, FailHeadTimeout.Status(), "")
 	default:
-		c.s.fail(c.l, FailClientGone, err.Error())
+		c.fail(FailClientGone, err.Error())
 	}
 	return false
 }
@@ -314,10 +335,12 @@ func (c *httpConn) admit() (Failure, bool) {
 		return FailMisdirected, false
 	case c.plan.cfg.MaxRequestBody > 0 && c.req.ContentLength > c.plan.cfg.MaxRequestBody:
 		return FailTooLarge, false
+	case c.looping():
+		return FailLoop, false
 	}
 	c.route()
 	switch {
-	case c.plan.table.ambiguous(c.req.Path):
+	case c.plan.table.ambiguous(c.req.Authority, c.req.Path, c.to, c.out):
 		return FailBadRequest, false
 	case c.to == nil:
 		return FailNoRoute, false
@@ -347,6 +370,7 @@ func (c *httpConn) build() bool {
 	if len(c.req.Authority) == 0 {
 		f.Host = []byte(c.to.settings.Backends[0].Address) // HTTP/1.0 may lack one; HTTP/1.1, which we speak, may not
 	}
+	c.addPolicy(&f)
 	if c.upgrading() {
 		f.Upgrade = c.req.Upgrade
 	}
@@ -399,11 +423,11 @@ func appendRun(dst, run []byte, chunked bool) []byte {
 // is only so when the whole request has been read.
 func (c *httpConn) refuse(f Failure, status int, detail string) bool {
 	c.recent = c.s.now()
-	c.s.fail(c.l, f, detail)
+	c.fail(f, detail)
 	if status == 0 || c.started {
 		return false
 	}
-	keep := c.req.KeepAlive && c.body.Done() && f != FailBadRequest && !c.l.draining()
+	keep := c.req.KeepAlive && !c.last && c.body.Done() && f != FailBadRequest && !c.l.draining()
 	if detail == "" {
 		detail = f.String()
 	}
@@ -414,15 +438,17 @@ func (c *httpConn) refuse(f Failure, status int, detail string) bool {
 		extra = append(extra, http1.Field{Name: []byte("Retry-After"), Value: []byte("1")})
 	case 405:
 		extra = append(extra, http1.Field{Name: []byte("Allow"),
-			Value: []byte("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")})
+			Value: []byte(allowed)})
 	}
 	out := c.out[:0]
 	if string(c.req.Method) == "HEAD" {
 		out = http1.AppendSimpleHead(out, status, len(text), !keep, extra...)
+		text = ""
 	} else {
 		out = http1.AppendSimpleResponse(out, status, text, !keep, extra...)
 	}
 	c.out = out
+	c.logAnswer(status, len(out)-len(text), len(text))
 	if c.writeClient(out) != nil {
 		return false
 	}
@@ -460,6 +486,7 @@ func (c *httpConn) armWrite() error {
 // linger says farewell to a client that may still be sending: closing at once would reset the connection, and with it
 // the answer that is on its way (RFC 9112 section 9.6).
 func (c *httpConn) linger() {
+	c.lineOver()
 	half, ok := c.nc.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return

@@ -25,6 +25,7 @@ type listener struct {
 	plan    atomic.Pointer[plan] // what holds for whatever comes next
 	taken   atomic.Int64         // places: one for each open connection, and for each that may come next
 	h2      *http2.Front         // serves its HTTP/2 connections; nil for TCP
+	sources sources              // open connections by where they come from
 	closing atomic.Bool          // it takes nothing new any more, while the server goes on
 
 	accepting sync.WaitGroup // accept loops
@@ -36,6 +37,7 @@ type listener struct {
 type plan struct {
 	cfg    *config.Listener
 	limits http1.Limits
+	edge   edge
 	table  table
 	front  *certs.Front // nil: cleartext
 	tcp    *target      // where a TCP listener's connections go
@@ -43,7 +45,7 @@ type plan struct {
 
 // newPlan makes the plan of one listener.
 func newPlan(cfg *config.Listener, front *certs.Front, targets map[string]*target) *plan {
-	p := &plan{cfg: cfg, front: front, limits: http1.Limits{
+	p := &plan{cfg: cfg, front: front, edge: newEdge(cfg), limits: http1.Limits{
 		MaxHeadBytes: cfg.MaxHeadBytes, MaxFields: cfg.MaxFields, MaxTargetBytes: cfg.MaxTargetBytes,
 	}}
 	if cfg.Protocol == config.ProtocolTCP {
@@ -150,6 +152,11 @@ func (l *listener) serve(nc net.Conn, worker int) {
 	}
 	c := newClient(l, nc, worker)
 	c.front = front
+	if !l.welcome(c) {
+		c.release()
+		_ = nc.Close()
+		return
+	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

@@ -21,7 +21,7 @@ func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
 	status := c.resp.Status
 	c.letSenderEnd()
 	b.body.Start(&b.reader, c.resp.Framing, c.resp.ContentLength, &answerLimits)
-	keep := c.req.KeepAlive && c.sent() && !c.l.draining()
+	keep := c.req.KeepAlive && !c.last && c.sent() && !c.l.draining()
 	f := http1.ForwardResponse{Framing: c.resp.Framing, ContentLength: c.resp.ContentLength, Via: via}
 	if f.Framing == http1.Chunked || f.Framing == http1.UntilClose {
 		f.Framing = http1.Chunked
@@ -33,6 +33,7 @@ func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
 	chunked := f.Framing == http1.Chunked
 	c.out = http1.AppendResponseHead(c.out[:0], &c.resp, &f)
 	c.started = true
+	c.logHead(status, len(c.out))
 	c.gather(b, chunked)
 	if b.body.Done() {
 		// All of it is in our hands: the backend's connection need not wait for a slow client.
@@ -189,6 +190,7 @@ func (c *httpConn) reusable(b *backend) (bool, pool.Reason) {
 // answered counts a request that was answered in full.
 func (c *httpConn) answered(status int, keep bool) next {
 	c.s.counters.answered.Add(1)
+	c.logOutcome(upstream.OutcomeAnswered.String())
 	if class := status / 100; class < len(c.s.counters.answeredByClass) {
 		c.s.counters.answeredByClass[class].Add(1)
 	}
@@ -208,7 +210,7 @@ func (c *httpConn) clientLeft() next {
 	if c.cutOff() {
 		f = FailShutdown
 	}
-	c.s.fail(c.l, f, "")
+	c.fail(f, "")
 	return hangUp
 }
 
@@ -231,7 +233,7 @@ func (c *httpConn) brokenOff(up *upstream.Upstream, b *backend, err error) next 
 		o, why, f = upstream.OutcomeTimeout, pool.ReasonUnanswered, FailTimeout
 	}
 	c.finish(up, b, o, false, why)
-	c.s.fail(c.l, f, err.Error())
+	c.fail(f, err.Error())
 	// A close with nothing unread would be an orderly FIN, which ends a body without length in good order. Only a
 	// reset tells such a client that the answer is not whole.
 	if hard, ok := c.nc.(interface{ SetLinger(sec int) error }); ok && c.resp.Framing != http1.ContentLength {
@@ -244,6 +246,7 @@ func (c *httpConn) brokenOff(up *upstream.Upstream, b *backend, err error) next 
 func (c *httpConn) tunnel(up *upstream.Upstream, b *backend) next {
 	c.out = http1.AppendResponseHead(c.out[:0], &c.resp, &http1.ForwardResponse{Upgrade: c.resp.Upgrade, Via: via})
 	c.started = true
+	c.logHead(101, len(c.out))
 	c.recent = c.s.now()
 	if err := c.writeClient(c.out); err != nil {
 		return c.brokenOff(up, b, errClientGone)
@@ -254,11 +257,12 @@ func (c *httpConn) tunnel(up *upstream.Upstream, b *backend) next {
 	if c.cutOff() {
 		return c.brokenOff(up, b, errClientGone)
 	}
-	tunnel.Run(tunnel.Config{
+	res := tunnel.Run(tunnel.Config{
 		Clock: c.s.clk, Idle: max(c.to.settings.TunnelIdleTimeout, 0),
 		FromA: c.reader.Peek(), FromB: b.reader.Peek(), Stop: c.cutOff,
 		AToB: &c.s.counters.bytesIn, BToA: &c.s.counters.bytesOut,
 	}, c.nc, nc)
+	c.logTunnel(res.AToB, res.BToA)
 	c.finish(up, b, upstream.OutcomeAnswered, false, pool.ReasonNotReusable)
 	return c.answered(101, false)
 }

@@ -3,11 +3,13 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/wavepool/wavepool/proxy/accesslog"
 	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/upstream"
@@ -67,6 +69,8 @@ type reload struct {
 	listeners []*listener
 	began     []*listener
 	fronts    []*certs.Front
+	access    *accesslog.Log // in place of the one in force
+	newLog    bool           // there is another one, or none
 }
 
 // prepare does everything that may fail, and changes nothing.
@@ -88,6 +92,12 @@ func (s *Server) prepare(next *config.Config) (*reload, error) {
 	}
 	for i := range next.Upstreams {
 		if err := s.prepareGroup(r, next, &next.Upstreams[i]); err != nil {
+			r.giveUp()
+			return nil, err
+		}
+	}
+	if r.newLog = !reflect.DeepEqual(s.Settings().AccessLog, next.AccessLog); r.newLog {
+		if r.access, err = s.openLog(next.AccessLog); err != nil {
 			r.giveUp()
 			return nil, err
 		}
@@ -127,6 +137,9 @@ func (r *reload) giveUp() {
 	for _, g := range r.fresh {
 		g.up.Close()
 	}
+	if r.access != nil {
+		r.access.Close()
+	}
 }
 
 // commit puts the settings in force. New upstreams are there before a request can be sent to them, and those that are gone
@@ -159,6 +172,9 @@ func (s *Server) commit(next *config.Config, r *reload) {
 	}
 	s.mu.Unlock()
 	s.publish(next)
+	if r.newLog {
+		s.changeLog(r.access)
+	}
 	for i, g := range r.groups {
 		if slices.Contains(r.fresh, g) {
 			continue
@@ -184,7 +200,7 @@ func (s *Server) publish(settings *config.Config) {
 	targets := map[string]*target{}
 	for i := range settings.Upstreams {
 		u := &settings.Upstreams[i]
-		targets[u.Name] = &target{up: s.groupNamed(u.Name).up, settings: u}
+		targets[u.Name] = newTarget(s.groupNamed(u.Name), u)
 	}
 	s.mu.Lock()
 	listeners, fronts := slices.Clone(s.listeners), s.fronts

@@ -12,6 +12,9 @@ import (
 type target struct {
 	up       *upstream.Upstream
 	settings *config.Upstream
+
+	host          []byte // what its backends get as Host; nil: the client's
+	hostOfBackend bool   // each backend gets its own, and host stands where that goes
 }
 
 // route is one row of a listener's table.
@@ -43,10 +46,11 @@ func (t *table) find(authority, path []byte) *target {
 	if t.plain {
 		return t.routes[0].to
 	}
-	host := hostOf(authority)
-	if i := bytes.IndexByte(path, '?'); i >= 0 {
-		path = path[:i]
-	}
+	return t.lookUp(hostIn(authority), withoutQuery(path))
+}
+
+// lookUp is find for a host without its port and a path without its query.
+func (t *table) lookUp(host, path []byte) *target {
 	for i := range t.routes {
 		r := &t.routes[i]
 		if (r.host == "" || equalFold(host, r.host)) && hasPrefix(path, r.prefix) {
@@ -56,72 +60,19 @@ func (t *table) find(authority, path []byte) *target {
 	return nil
 }
 
-// hostOf is an authority without its port.
-func hostOf(authority []byte) []byte {
+// hostIn is an authority without its port.
+func hostIn(authority []byte) []byte {
 	if i := bytes.LastIndexByte(authority, ':'); i >= 0 && bytes.IndexByte(authority[i:], ']') < 0 {
 		return authority[:i]
 	}
 	return authority
 }
 
-// ambiguous says whether a path means one thing to the table and perhaps another to a backend that resolves its dot
-// segments. It matters only where the path decides the route.
-func (t *table) ambiguous(path []byte) bool {
-	if t.plain {
-		return false
-	}
+func withoutQuery(path []byte) []byte {
 	if i := bytes.IndexByte(path, '?'); i >= 0 {
-		path = path[:i]
+		return path[:i]
 	}
-	for len(path) > 0 {
-		seg := path
-		if i := bytes.IndexAny(path, `/\`); i >= 0 {
-			seg, path = path[:i], path[i+1:]
-		} else {
-			path = nil
-		}
-		if hidesSlash(seg) {
-			return true
-		}
-		// Some backends cut parameters off a segment before they resolve it: "..;x" is ".." to them.
-		if i := bytes.IndexByte(seg, ';'); i >= 0 {
-			seg = seg[:i]
-		}
-		if isDots(seg) {
-			return true
-		}
-	}
-	return false
-}
-
-// hidesSlash says whether a segment has an escaped slash or backslash.
-func hidesSlash(seg []byte) bool {
-	for ; len(seg) >= 3; seg = seg[1:] {
-		if seg[0] != '%' {
-			continue
-		}
-		if seg[1] == '2' && seg[2]|0x20 == 'f' || seg[1] == '5' && seg[2]|0x20 == 'c' {
-			return true
-		}
-	}
-	return false
-}
-
-// isDots says whether a segment is "." or "..", dots written plainly or escaped.
-func isDots(seg []byte) bool {
-	n := 0
-	for len(seg) > 0 {
-		switch {
-		case seg[0] == '.':
-			seg = seg[1:]
-		case len(seg) >= 3 && seg[0] == '%' && seg[1] == '2' && (seg[2] == 'e' || seg[2] == 'E'):
-			seg = seg[3:]
-		default:
-			return false
-		}
-		n++
-	}
-	return n == 1 || n == 2
+	return path
 }
 
 // equalFold compares a host with one that is in lower case already.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/benbjohnson/clock"
 
+	"github.com/wavepool/wavepool/proxy/accesslog"
 	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/socket"
@@ -38,6 +40,9 @@ type Config struct {
 	Clock clock.Clock
 	// Rand returns the random stream of a named entity. Default: streams that differ from run to run.
 	Rand func(entity string) *rand.Rand
+	// OpenLog opens the file of the access log, or what the path "stdout" stands for, to append to it. Default: the real
+	// file, made where there is none, readable by its owner and group.
+	OpenLog func(path string) (io.WriteCloser, error)
 
 	// Logger gets what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
@@ -58,6 +63,9 @@ type Server struct {
 	seq      atomic.Uint64
 	draining atomic.Bool
 	turn     turn // of the operations, one after the other
+
+	access atomic.Pointer[accesslog.Log]                    // nil: there is none
+	logged struct{ written, dropped, errors atomic.Uint64 } // by those that a reload has replaced
 
 	mu        sync.Mutex
 	started   bool
@@ -96,6 +104,9 @@ func New(cfg Config) (*Server, error) {
 			return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) // real: no seed was asked for
 		}
 	}
+	if cfg.OpenLog == nil {
+		cfg.OpenLog = openFile
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -132,10 +143,18 @@ func (s *Server) Start(ctx context.Context) error {
 		return errors.New("proxy: the server has been started before")
 	}
 	settings := s.Settings()
-	listeners, err := s.openListeners(ctx, settings.Listeners, nil)
+	access, err := s.openLog(settings.AccessLog)
 	if err != nil {
 		return err
 	}
+	listeners, err := s.openListeners(ctx, settings.Listeners, nil)
+	if err != nil {
+		if access != nil {
+			access.Close()
+		}
+		return err
+	}
+	s.access.Store(access)
 	s.mu.Lock()
 	s.listeners = listeners
 	groups := s.upstreams
@@ -250,6 +269,7 @@ func (s *Server) Close() {
 		g.up.Close()
 	}
 	s.work.Wait()
+	s.changeLog(nil)
 }
 
 // stopAccepting closes the listeners and wakes the connections that are idle.

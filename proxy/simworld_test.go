@@ -228,14 +228,14 @@ func (b *simBackend) serve(nc net.Conn) {
 			}
 			size += len(run)
 		}
+		nonce := string(req.Get("X-Nonce"))
+		b.mu.Lock()
+		b.seen[nonce]++ // when it is here: work on it goes on after its connection has died, and nobody knows of it then
+		last := b.closeAfter > 0 && n >= b.closeAfter
+		b.mu.Unlock()
 		if b.service > 0 {
 			b.w.clk.Sleep(b.service)
 		}
-		nonce := string(req.Get("X-Nonce"))
-		b.mu.Lock()
-		b.seen[nonce]++
-		last := b.closeAfter > 0 && n >= b.closeAfter
-		b.mu.Unlock()
 		if _, err := nc.Write(answerTo(&req, nonce, size, last)); err != nil || last {
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/wavepool/wavepool/proxy/accesslog"
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
@@ -15,6 +16,7 @@ type counters struct {
 	repeated           atomic.Uint64
 	bytesIn, bytesOut  atomic.Uint64
 	acceptErrors       atomic.Uint64
+	refused, worn      atomic.Uint64
 
 	handshakes, handshakesFailed atomic.Uint64
 	answeredByClass              [6]atomic.Uint64
@@ -28,6 +30,9 @@ type Stats struct {
 	AcceptErrors uint64
 	// Handshakes and HandshakesFailed count the TLS handshakes of clients.
 	Handshakes, HandshakesFailed uint64
+	// Refused counts the connections that were closed at once because their source had as many as max_connections_per_source
+	// allows; they are not among those accepted. WornOut counts those that max_requests_per_connection ended.
+	Refused, WornOut uint64
 	// Requests counts the requests of which a byte arrived, and the connections of TCP listeners. When nothing is
 	// under way it is Answered plus the sum of Failed; in between, InFlight makes up the difference.
 	Requests, Answered uint64
@@ -41,6 +46,8 @@ type Stats struct {
 	Class [6]uint64
 	// BytesIn and BytesOut count body and tunnel bytes from and to clients.
 	BytesIn, BytesOut uint64
+	// AccessLog counts the lines of the access log.
+	AccessLog accesslog.Stats
 	// Upstreams are in the order of the configuration, and behind them those that a reload has taken out of it and whose
 	// last requests are not over.
 	Upstreams []upstream.Stats
@@ -64,8 +71,18 @@ func (s *Server) Stats() Stats {
 	out := Stats{
 		Accepted: c.accepted.Load(), Open: c.open.Load(), AcceptErrors: c.acceptErrors.Load(),
 		Handshakes: c.handshakes.Load(), HandshakesFailed: c.handshakesFailed.Load(),
+		Refused: c.refused.Load(), WornOut: c.worn.Load(),
 		Answered: c.answered.Load(), Repeated: c.repeated.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
+	}
+	out.AccessLog = accesslog.Stats{
+		Written: s.logged.written.Load(), Dropped: s.logged.dropped.Load(), Errors: s.logged.errors.Load(),
+	}
+	if log := s.access.Load(); log != nil {
+		st := log.Stats()
+		out.AccessLog.Written += st.Written
+		out.AccessLog.Dropped += st.Dropped
+		out.AccessLog.Errors += st.Errors
 	}
 	for i := range out.Failed {
 		out.Failed[i] = c.failed[i].Load()

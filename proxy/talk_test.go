@@ -50,6 +50,7 @@ type talk struct {
 	peers    []*peer
 	quiet    time.Duration
 	asides   sync.WaitGroup
+	log      *logFile // what the access log holds
 
 	counted  bool
 	careless bool
@@ -129,6 +130,8 @@ func (cv *conversation) run(t *testing.T, st *start) {
 		addrs = append(addrs, o.addr)
 	}
 	st.doors.Settings = talkSettings(st.front, addrs)
+	c.log = &logFile{}
+	st.doors.OpenLog = c.log.open
 	if c.sim == nil {
 		// Goroutines that run truly at once may dial one connection more than they need, which no script expects.
 		st.doors.Settings.Upstreams[0].Pool.MaxConnections = 1

@@ -30,13 +30,18 @@ func (c *client) target() *target {
 func (c *client) serveTCP() {
 	to := c.target()
 	defer c.using.Store(nil)
+	if c.beginLine("tcp"); c.line != nil {
+		c.line.Upstream = to.settings.Name
+		defer c.endLine()
+	}
 	c.s.counters.requests.Add(1)
 	a := upstream.Attempt{Shard: c.worker}
 	err := to.up.BeginUnused(c.lifetime(), &a)
 	var said []byte
 	for fresh := 0; ; {
 		if err != nil {
-			c.s.fail(c.l, c.beginFailure(err), err.Error())
+			c.logNoAttempt(err)
+			c.fail(c.beginFailure(err), err.Error())
 			return
 		}
 		var how next
@@ -57,11 +62,15 @@ func (c *client) serveTCP() {
 // the request unless it says that there is to be another one.
 func (c *client) carry(to *target, a *upstream.Attempt, said []byte, mayFresh bool) (next, []byte) {
 	up := to.up
-	finish := func(o upstream.Outcome, why pool.Reason) { up.Finish(a, up.Now(), o, false, why) }
+	finish := func(o upstream.Outcome, why pool.Reason) {
+		now := up.Now()
+		c.logAttempt(a, now, o)
+		up.Finish(a, now, o, false, why)
+	}
 	backend := a.Conn.NetConn()
 	if !c.hold(backend) {
 		finish(upstream.OutcomeClientGone, pool.ReasonAborted)
-		c.s.fail(c.l, FailShutdown, "")
+		c.fail(FailShutdown, "")
 		return hangUp, nil
 	}
 	res := tunnel.Run(tunnel.Config{
@@ -69,11 +78,12 @@ func (c *client) carry(to *target, a *upstream.Attempt, said []byte, mayFresh bo
 		AToB: &c.s.counters.bytesIn, BToA: &c.s.counters.bytesOut, FromA: said, Trial: a.Conn.Reused(),
 	}, c.nc, backend)
 	c.letGo()
+	c.logTunnel(res.AToB, res.BToA)
 	unused := res.AToB == 0 && res.BToA == 0
 	switch {
 	case c.cutOff():
 		finish(upstream.OutcomeClientGone, pool.ReasonAborted)
-		c.s.fail(c.l, FailShutdown, "")
+		c.fail(FailShutdown, "")
 	case res.End == tunnel.EndB && unused && !errors.Is(res.Err, os.ErrDeadlineExceeded):
 		how := hangUp
 		if a.Conn.Reused() && mayFresh { // it had lain ready, and died there
@@ -83,7 +93,7 @@ func (c *client) carry(to *target, a *upstream.Attempt, said []byte, mayFresh bo
 			how = again
 		}
 		if how == hangUp {
-			c.s.fail(c.l, FailReset, res.Err.Error())
+			c.fail(FailReset, res.Err.Error())
 			return how, nil
 		}
 		_ = c.nc.SetDeadline(time.Time{}) // the tunnel has left one; who is cut off meanwhile is noticed by hold
@@ -91,9 +101,10 @@ func (c *client) carry(to *target, a *upstream.Attempt, said []byte, mayFresh bo
 	case res.End == tunnel.EndB && res.BToA == 0:
 		// A backend that cannot be spoken to at all; one that resets later may have its reasons.
 		finish(upstream.OutcomeReset, pool.ReasonBroken)
-		c.s.fail(c.l, FailReset, res.Err.Error())
+		c.fail(FailReset, res.Err.Error())
 	default:
 		finish(upstream.OutcomeAnswered, pool.ReasonNotReusable)
+		c.logOutcome(upstream.OutcomeAnswered.String())
 		c.s.counters.answered.Add(1)
 		c.s.counters.answeredByClass[0].Add(1)
 	}

@@ -173,7 +173,7 @@ func (c *httpConn) misdirected() bool {
 	if c.front == nil || c.serverName == "" || len(c.req.Authority) == 0 || bytes.Equal(c.req.Authority, c.covered) {
 		return false
 	}
-	if host := hostOf(c.req.Authority); !c.front.Covers(c.serverName, string(bytes.Trim(host, "[]"))) {
+	if host := hostIn(c.req.Authority); !c.front.Covers(c.serverName, string(bytes.Trim(host, "[]"))) {
 		return true
 	}
 	c.covered = append(c.covered[:0], c.req.Authority...)

@@ -32,7 +32,8 @@ flags (one dash or two):
 
 const usageEnd = `
 signals: SIGTERM and SIGINT drain (no new connections, requests under way end); a second one stops at once. SIGHUP reads
-the -config file again: what changed is logged, and a file with mistakes changes nothing.
+the -config file again: what changed is logged, and a file with mistakes changes nothing. SIGHUP and SIGUSR1 open the
+access log anew, for logrotate.
 exit codes: 0 stopped in order, 1 could not start or drain, 2 bad flags or configuration.
 `
 
@@ -46,6 +47,7 @@ type options struct {
 	maxConnections, workers     int
 	idleTimeout, healthInterval time.Duration
 	healthPath, admin           string
+	accessLog                   string
 	debug, version              bool
 	check                       string
 
@@ -86,6 +88,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	fs.StringVar(&o.healthPath, "health-path", "", "check with GET on this `path` instead of a TCP connect")
 	fs.IntVar(&o.workers, "workers", 4, "accept loops, each with its own shard in every pool")
 	fs.StringVar(&o.admin, "admin", "127.0.0.1:9901", "`address` of the operators' page, or off")
+	fs.StringVar(&o.accessLog, "access-log", "", "`file` for a line of JSON for each request, or stdout, or off")
 	fs.BoolVar(&o.debug, "debug", false, "log every event")
 	fs.StringVar(&o.check, "check", "", "look for mistakes in this YAML `file`, and exit")
 	fs.BoolVar(&o.version, "version", false, "print the version and exit")
@@ -159,7 +162,23 @@ func (o *options) settings() (*config.Config, error) {
 			c.Admin.Address = ""
 		}
 	}
+	if o.set["access-log"] {
+		o.overrideLog(c)
+	}
 	return c, nil
+}
+
+// overrideLog applies -access-log; format and fields stay those of the file.
+func (o *options) overrideLog(c *config.Config) {
+	if o.accessLog == "off" {
+		c.AccessLog = nil
+		return
+	}
+	if c.AccessLog == nil {
+		log := config.DefaultAccessLog()
+		c.AccessLog = &log
+	}
+	c.AccessLog.Path = o.accessLog
 }
 
 // overrideListener applies the flags to the first listener.
@@ -190,8 +209,10 @@ func (o *options) overrideListener(l *config.Listener) error {
 				l.Upstream = l.Routes[0].Upstream
 			}
 			// What only HTTP has must not be there for TCP.
+			perSource := l.MaxConnectionsPerSource
 			*l = config.Listener{Address: l.Address, Protocol: o.mode, Workers: l.Workers, Upstream: l.Upstream,
 				MaxConnections: l.MaxConnections}
+			l.MaxConnectionsPerSource = perSource
 		case config.ProtocolHTTP:
 			l.Protocol = o.mode
 		default:

@@ -56,7 +56,7 @@ func TestAFileAloneIsTakenAsItIs(t *testing.T) {
 func TestFlagsOverrideTheFile(t *testing.T) {
 	c := made(t, true, "-port", "7001", "-backend", "b1:1,b2:2", "--backend", "b3:3", "-strategy", "least-connections",
 		"-max-connections", "11", "-idle-timeout", "12s", "-health-interval", "200ms", "-health-path", "/up",
-		"-workers", "5", "-admin", "off")
+		"-workers", "5", "-admin", "off", "-access-log", "stdout")
 	require.Equal(t, "127.0.0.1:7001", c.Listeners[0].Address, "the file's host is kept")
 	require.Equal(t, 5, c.Listeners[0].Workers)
 	u := c.Upstreams[0]
@@ -69,6 +69,8 @@ func TestFlagsOverrideTheFile(t *testing.T) {
 	require.Equal(t, 200*time.Millisecond, u.Health.Active.Timeout, "a check ends before the next begins")
 	require.Equal(t, "/up", u.Health.Active.HTTP.Path)
 	require.Empty(t, c.Admin.Address)
+	require.Equal(t, &config.AccessLog{Path: config.LogStdout, Format: config.LogJSON, Buffer: 1 << 20}, c.AccessLog)
+	require.Nil(t, made(t, true, "-access-log", "off").AccessLog)
 
 	c = made(t, true, "-listen", "[::1]:7002", "-port", "1", "-mode", "tcp")
 	require.Equal(t, "[::1]:7002", c.Listeners[0].Address)

@@ -29,7 +29,7 @@ const (
 
 func main() {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, signals))
 }
 
@@ -113,8 +113,11 @@ func serve(o *options, settings *config.Config, log *slog.Logger, stderr io.Writ
 	defer report.close()
 
 	got := <-signals
-	for ; got == syscall.SIGHUP; got = <-signals {
-		reload(o, s, log)
+	for ; !ends(got); got = <-signals {
+		if got == syscall.SIGHUP {
+			reload(o, s, log)
+		}
+		reopen(s, log)
 	}
 	log.Info("draining", "signal", got.String(), "limit", s.Settings().DrainTimeout.String(),
 		"open", s.Stats().Open, "hint", "send the signal again to stop at once")
@@ -124,7 +127,7 @@ func serve(o *options, settings *config.Config, log *slog.Logger, stderr io.Writ
 		for {
 			select {
 			case again := <-signals:
-				if again != syscall.SIGHUP { // there is nothing left to be reloaded
+				if ends(again) { // there is nothing left to be reloaded
 					cancel()
 					return
 				}
@@ -140,6 +143,9 @@ func serve(o *options, settings *config.Config, log *slog.Logger, stderr io.Writ
 	log.Info("stopped", "requests", s.Stats().Requests, "failed", totalFailed(s))
 	return exitOK
 }
+
+// ends says whether a signal is one that ends the program.
+func ends(sig os.Signal) bool { return sig != syscall.SIGHUP && sig != syscall.SIGUSR1 }
 
 func totalFailed(s *proxy.Server) uint64 {
 	st := s.Stats()

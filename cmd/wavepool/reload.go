@@ -37,3 +37,13 @@ func reload(o *options, s *proxy.Server, log *slog.Logger) {
 	}
 	log.Info("reloaded", "file", o.config, "changes", len(changes))
 }
+
+// reopen opens the access log anew, for logrotate.
+func reopen(s *proxy.Server, log *slog.Logger) {
+	switch err := s.ReopenLog(); {
+	case err != nil:
+		log.Error("the access log goes on in the old file", "error", err)
+	case s.Settings().AccessLog != nil:
+		log.Info("access log opened anew", "path", s.Settings().AccessLog.Path)
+	}
+}

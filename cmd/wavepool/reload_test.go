@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -79,4 +80,49 @@ func TestCheckTellsTheMistakesOfAFileAndStartsNothing(t *testing.T) {
 	code, _, stderr = once(t, "-check", file, "-config", file)
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "leave -config out")
+}
+
+// As logrotate does it: the file is moved away, a signal follows.
+func TestSIGUSR1AndSIGHUPOpenTheAccessLogAnew(t *testing.T) {
+	d, err := startDemo(slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer d.close()
+	file := filepath.Join(t.TempDir(), "access.log")
+	p := startProgram(t, "-backend", d.backends()[0].Address, "-listen", "127.0.0.1:0", "-admin", "off", "-access-log", file)
+	url := "http://" + p.address() + "/"
+	var old []string
+	for i, sig := range []os.Signal{syscall.SIGUSR1, syscall.SIGHUP} {
+		fetch(t, fmt.Sprint(url, i))
+		old = append(old, fmt.Sprint(file, ".", i))
+		require.NoError(t, os.Rename(file, old[i]))
+		p.signals <- sig
+		p.err.await(t, fmt.Sprintf(`(?s)(access log opened anew.*){%d}`, i+1))
+		require.FileExists(t, file)
+	}
+	fetch(t, url+"2")
+	p.signals <- syscall.SIGTERM
+	require.Equal(t, exitOK, p.exit(), p.err.String())
+	var paths []string
+	for _, name := range append(old, file) {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(text)) {
+			var e struct {
+				Path, Outcome string
+				Status        int
+			}
+			require.NoError(t, json.Unmarshal([]byte(line), &e))
+			require.Equal(t, []any{"answered", 200}, []any{e.Outcome, e.Status})
+			paths = append(paths, e.Path)
+		}
+	}
+	require.ElementsMatch(t, []string{"/0", "/1", "/2"}, paths, "each line is in one of the files, once")
+}
+
+func TestAnAccessLogThatCannotBeOpenedIsToldAtTheStart(t *testing.T) {
+	code, _, stderr := once(t, "-backend", "127.0.0.1:9", "-listen", "127.0.0.1:0", "-admin", "off", "-access-log",
+		filepath.Join(t.TempDir(), "no", "such", "folder"))
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "access log: ")
+	require.Contains(t, stderr, "no such file or directory")
 }

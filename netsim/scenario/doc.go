@@ -29,7 +29,8 @@
 // for each client. The proxy is the code of production with netsim's dialer, listeners and clock; it has no
 // admin page, and each of its listeners is at the port that the configuration gives. Its ${NAME} and ${file:PATH}
 // come from proxy.env and proxy.files and never from the machine that runs the scenario, and the names of its
-// backends from dns, looked up at each dial as in production. [Verdict.Replaced] lists all that. The
+// backends from dns, looked up at each dial as in production. [Verdict.Replaced] lists all that. An access log
+// is gathered as in production and written to nowhere. The
 // files of certificates are replaced too: by ones that an authority of the simulation's own has issued, with Ed25519 keys,
 // good at its time, for the names that somebody asks for; and the backends of an upstream with tls speak it, as do the
 // clients of a listener with tls, which show a certificate when they are asked. Clients send for the

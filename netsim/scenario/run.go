@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"slices"
@@ -132,6 +133,12 @@ func simulated(c *config.Config) *config.Config {
 	return &settings
 }
 
+// noLog is an access log that nobody keeps: a simulation writes no file of the machine that it runs on.
+type noLog struct{ io.Writer }
+
+// Close implements io.Closer.
+func (noLog) Close() error { return nil }
+
 // startProxy makes the proxy, the very one of production, and its clients.
 func (r *run) startProxy() error {
 	host := r.sim.Host(ProxyName, ProxyAddr)
@@ -139,6 +146,7 @@ func (r *run) startProxy() error {
 	r.server, err = proxy.New(proxy.Config{
 		Settings: simulated(r.sc.Settings), Dialer: host, Listen: host.Listen, Clock: r.clk, Rand: r.sim.Rand, Observer: r.observe,
 		ReadFile: r.papers.ReadFile,
+		OpenLog:  func(string) (io.WriteCloser, error) { return noLog{io.Discard}, nil },
 	})
 	if err != nil {
 		return err

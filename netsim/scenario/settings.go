@@ -54,6 +54,9 @@ func (sc *Scenario) replaced() []string {
 	if a := sc.Settings.Admin.Address; a != "" && sc.conf != "" {
 		out = append(out, "the operators' page at "+a+" is off")
 	}
+	if log := sc.Settings.AccessLog; log != nil {
+		out = append(out, "the access log "+log.Path+" is written to nowhere")
+	}
 	for _, address := range sc.listeners() {
 		if host, port, err := net.SplitHostPort(address); err == nil && host != "" && sc.conf != "" {
 			out = append(out, "the listener "+address+" is port "+port+" of the machine "+ProxyName)

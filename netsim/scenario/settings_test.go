@@ -22,6 +22,7 @@ upstreams:
     response_timeout: "${file:/run/secrets/patience}"
     pool: {max_connections: "${MAX}", connect_timeout: 500ms}
     health: {active: {interval: 1s, timeout: 500ms, rise: 1, fall: 1, http: {path: /healthz}}}
+access_log: {path: /no/such/folder/access.log}
 `
 
 const overProduction = `name: over
@@ -63,6 +64,7 @@ func TestAProductionConfigurationRunsUnchangedAndTheVerdictListsWhatWasReplaced(
 	v := runOver(t)
 	require.Equal(t, []string{
 		"the operators' page at 127.0.0.1:9901 is off",
+		"the access log /no/such/folder/access.log is written to nowhere",
 		"the listener 192.0.2.7:8080 is port 8080 of the machine proxy",
 		"${API_HOST} is api.internal",
 		"${API_PORT} is not set, so its default stands",

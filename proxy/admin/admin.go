@@ -49,6 +49,10 @@ type Status struct {
 	Accepted     int64  `json:"connections_accepted"`
 	Open         int64  `json:"connections_open"`
 	AcceptErrors uint64 `json:"accept_errors"`
+	// Refused counts connections closed at once for max_connections_per_source; WornOut those that
+	// max_requests_per_connection ended.
+	Refused uint64 `json:"connections_refused"`
+	WornOut uint64 `json:"connections_worn_out"`
 	// Requests = InFlight + Answered + the sum of Failed, up to what changed while they were read.
 	Requests uint64 `json:"requests"`
 	InFlight int64  `json:"in_flight"`
@@ -60,6 +64,11 @@ type Status struct {
 	// BytesIn and BytesOut count body and tunnel bytes from and to clients.
 	BytesIn  uint64 `json:"bytes_in"`
 	BytesOut uint64 `json:"bytes_out"`
+	// LogWritten counts the lines of the access log that are in its file, LogDropped those that found no room or whose write
+	// failed, LogErrors the writes that failed.
+	LogWritten uint64 `json:"access_log_written"`
+	LogDropped uint64 `json:"access_log_dropped"`
+	LogErrors  uint64 `json:"access_log_errors"`
 	// Upstreams are in the order of the configuration.
 	Upstreams []UpstreamStatus `json:"upstreams"`
 }
@@ -148,6 +157,8 @@ func StatusOf(s *proxy.Server) Status {
 	st := s.Stats()
 	out := Status{
 		Draining: s.Draining(), Accepted: st.Accepted, Open: st.Open, AcceptErrors: st.AcceptErrors,
+		LogWritten: st.AccessLog.Written, LogDropped: st.AccessLog.Dropped, LogErrors: st.AccessLog.Errors,
+		Refused: st.Refused, WornOut: st.WornOut,
 		Requests: st.Requests, InFlight: st.InFlight, Answered: st.Answered, Repeated: st.Repeated,
 		BytesIn: st.BytesIn, BytesOut: st.BytesOut, Failed: map[string]uint64{},
 	}

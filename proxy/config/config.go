@@ -34,6 +34,8 @@ type Config struct {
 	// DrainTimeout is how long a shutdown waits for requests and tunnels in flight before it cuts them. Key
 	// drain_timeout, default 30s, from 1ms to 24h.
 	DrainTimeout time.Duration
+	// AccessLog is the log of one line for each request, or nil for none. Key access_log, default off.
+	AccessLog *AccessLog
 }
 
 // Listener is one address that clients connect to.
@@ -86,6 +88,9 @@ type Listener struct {
 	// MaxRequestBody bounds a request body, in bytes; above it the answer is 413. HTTP only. Key max_request_body,
 	// default off, which is 0 here; else from 1 to 1TiB (1024GiB).
 	MaxRequestBody int64
+
+	// Edge holds the keys about the border between clients and backends; in the file they stand beside the others.
+	Edge
 }
 
 // Route sends the requests that it matches to an upstream.

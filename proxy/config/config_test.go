@@ -28,6 +28,8 @@ func full() *Config {
 	c.Upstreams = []Upstream{DefaultUpstream("web", "10.0.0.1:80")}
 	check := defaultHTTPCheck()
 	check.Host = "www.example.com"
+	c.Listeners[0].TrustedProxies = []string{"10.0.0.0/8"}
+	c.AccessLog = &AccessLog{Path: "access.log", Format: LogJSON, Fields: AccessFields(), Buffer: 1 << 20}
 	c.Upstreams[0].Health.Active.HTTP = &check
 	front, back := defaultListenerTLS(), defaultUpstreamTLS()
 	front.Certificates, front.ClientCA = []Certificate{{Cert: "site.pem", Key: "site.key"}}, "clients.pem"
@@ -67,15 +69,18 @@ func TestASectionWithAllItsLinesCommentedOutHasItsDefaults(t *testing.T) {
 	require.Equal(t, parse(t, minimal), parse(t, text))
 }
 
-func TestEveryKeyReachesItsField(t *testing.T) {
-	c := parse(t, `
+// everyKey gives each key a value that is not its default.
+const everyKey = `
 drain_timeout: 1m
 admin: {address: "[::1]:0"}
+access_log: {path: logs/a.log, format: text, fields: [status, path], buffer: 64KiB}
 listeners:
   - {address: "127.0.0.1:0", workers: 2, http2: off, max_streams: 9, max_connections: 7, head_timeout: 1s, idle_timeout: 2s, max_head_bytes: 2048,
      max_fields: 3, max_target_bytes: 1KiB, max_request_body: 1MiB,
      tls: {certificates: [{cert: a, key: b}], min_version: TLSv1.3, client_auth: request, client_ca: c,
            handshake_timeout: 3s, session_tickets: off, reload_every: 4s},
+     max_connections_per_source: 4, max_requests_per_connection: 5, trusted_proxies: [10.0.0.0/8, "2001:db8::1"],
+     forwarded: both, request_id: X-Request-ID, max_hops: 6,
      routes: [{match: {host: a.example, path_prefix: /a}, upstream: web}, {upstream: web}]}
   - {address: ":5432", protocol: tcp, upstream: web}
 upstreams:
@@ -92,19 +97,28 @@ upstreams:
     retry: {attempts: 3, budget_percent: 4}
     queue: {max_waiting: 5, timeout: 6s}
     tls: {server_name: d, ca: e, verify: on, cert: f, key: g, min_version: TLSv1.3, reload_every: off}
+    host: b.example:81
     response_timeout: 7s
     tunnel_idle_timeout: 8s
-`)
+`
+
+func TestEveryKeyReachesItsField(t *testing.T) {
+	c := parse(t, everyKey)
 	require.Equal(t, &Config{
 		DrainTimeout: time.Minute,
 		Admin:        Admin{Address: "[::1]:0"},
+		AccessLog:    &AccessLog{Path: "logs/a.log", Format: "text", Fields: []string{"status", "path"}, Buffer: 64 << 10},
 		Listeners: []Listener{
 			{Address: "127.0.0.1:0", Protocol: "http", Workers: 2, MaxConnections: 7, HeadTimeout: time.Second,
 				HTTP2: SwitchOff, MaxStreams: 9, TLS: &ListenerTLS{Certificates: []Certificate{{Cert: "a", Key: "b"}},
 					MinVersion: TLS13, ClientAuth: ClientAuthRequest, ClientCA: "c", HandshakeTimeout: 3 * time.Second,
 					Tickets: SwitchOff, ReloadEvery: 4 * time.Second},
 				IdleTimeout: 2 * time.Second, MaxHeadBytes: 2048, MaxFields: 3, MaxTargetBytes: 1024,
-				MaxRequestBody: 1 << 20, Routes: []Route{
+				MaxRequestBody: 1 << 20,
+				Edge: Edge{MaxConnectionsPerSource: 4, MaxRequestsPerConnection: 5,
+					TrustedProxies: []string{"10.0.0.0/8", "2001:db8::1"}, Forwarded: "both",
+					RequestID: "X-Request-ID", MaxHops: 6},
+				Routes: []Route{
 					{Match: Match{Host: "a.example", PathPrefix: "/a"}, Upstream: "web"},
 					{Match: Match{PathPrefix: "/"}, Upstream: "web"}}},
 			func() Listener {
@@ -129,14 +143,16 @@ upstreams:
 			TLS: &UpstreamTLS{ServerName: "d", CA: "e", Verify: SwitchOn, Certificate: Certificate{Cert: "f", Key: "g"},
 				MinVersion: TLS13, ReloadEvery: Off},
 			Retry: Retry{Attempts: 3, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second},
-			ResponseTimeout: 7 * time.Second, TunnelIdleTimeout: 8 * time.Second,
+			Host: "b.example:81", ResponseTimeout: 7 * time.Second, TunnelIdleTimeout: 8 * time.Second,
 		}},
 	}, c)
 }
 
 func TestOffSwitchesOffWhereItIsOffered(t *testing.T) {
 	c := parse(t, `
-listeners: [{address: ":8080", upstream: web, max_connections: off, max_request_body: off}]
+listeners: [{address: ":8080", upstream: web, max_connections: off, max_request_body: off,
+  max_connections_per_source: off, max_requests_per_connection: off, request_id: off, forwarded: off, trusted_proxies: []}]
+access_log: off
 upstreams:
   web:
     backends: [{address: "10.0.0.1:80"}]
@@ -152,6 +168,8 @@ admin: {address: off}
 	require.Empty(t, c.Admin.Address)
 	require.Equal(t, Off, c.Listeners[0].MaxConnections)
 	require.Zero(t, c.Listeners[0].MaxRequestBody)
+	require.Equal(t, Edge{Forwarded: ForwardedOff, MaxHops: 8}, c.Listeners[0].Edge)
+	require.Nil(t, c.AccessLog)
 	require.Nil(t, u.Health.Active)
 	require.Equal(t, []int{Off, Off, Off, Off, Off}, []int{u.Health.Passive.Consecutive5xx,
 		u.Health.Passive.ConsecutiveFailures, u.Retry.BudgetPercent, u.Queue.MaxWaiting, u.Pool.LifetimeJitterPercent})
@@ -239,6 +257,8 @@ func TestWithDefaultsSharesNothingWithItsSource(t *testing.T) {
 	c := full()
 	d := c.WithDefaults()
 	d.Listeners[0].Routes[0].Upstream = "x"
+	d.Listeners[0].TrustedProxies[0] = "x"
+	d.AccessLog.Path, d.AccessLog.Fields[0] = "x", "x"
 	d.Upstreams[0].Backends[0].Weight = 7
 	d.Upstreams[0].Health.Active.HTTP.Path = "/x"
 	require.Equal(t, full(), c)

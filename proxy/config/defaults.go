@@ -30,6 +30,7 @@ func DefaultListener(address string) Listener {
 		MaxHeadBytes:   64 << 10,
 		MaxFields:      100,
 		MaxTargetBytes: 8 << 10,
+		Edge:           Edge{Forwarded: ForwardedX, MaxHops: 8},
 	}
 }
 
@@ -65,6 +66,7 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 		},
 		Retry:             Retry{Attempts: 2, BudgetPercent: 20},
 		Queue:             Queue{MaxWaiting: 10000, Timeout: 5 * time.Second},
+		Host:              HostPass,
 		ResponseTimeout:   30 * time.Second,
 		TunnelIdleTimeout: 10 * time.Minute,
 	}
@@ -111,6 +113,10 @@ func (l *Listener) routeToUpstream() {
 func (c *Config) filled() *Config {
 	out := *c
 	fill(&out.DrainTimeout, Default().DrainTimeout)
+	if c.AccessLog != nil {
+		log := c.AccessLog.filled()
+		out.AccessLog = &log
+	}
 	out.Listeners = slices.Clone(c.Listeners)
 	for i := range out.Listeners {
 		out.Listeners[i].fill()
@@ -166,6 +172,9 @@ func (l *Listener) fill() {
 	fill(&l.MaxFields, d.MaxFields)
 	fill(&l.MaxTargetBytes, min(d.MaxTargetBytes, l.MaxHeadBytes))
 	l.TLS = l.TLS.filled()
+	fill(&l.Forwarded, d.Forwarded)
+	fill(&l.MaxHops, d.MaxHops)
+	l.TrustedProxies = slices.Clone(l.TrustedProxies)
 	l.Routes = slices.Clone(l.Routes)
 	for i := range l.Routes {
 		fill(&l.Routes[i].Match.PathPrefix, "/")
@@ -175,6 +184,7 @@ func (l *Listener) fill() {
 func (u *Upstream) fill() {
 	d := DefaultUpstream("")
 	fill(&u.Strategy, d.Strategy)
+	fill(&u.Host, d.Host)
 	fill(&u.ResponseTimeout, d.ResponseTimeout)
 	fill(&u.TunnelIdleTimeout, d.TunnelIdleTimeout)
 	u.TLS = u.TLS.filled()

@@ -7,6 +7,7 @@
 // # Map
 //
 //   - config.go: [Config] and [Listener], [Route], [Admin]: what clients and operators meet.
+//   - edge.go: [Edge], whom a listener believes and what one client may take; [AccessLog].
 //   - upstream.go: [Upstream] and its parts: pool, health, retry, queue.
 //   - defaults.go: [Default], [DefaultListener], [DefaultUpstream], [Config.WithDefaults].
 //   - keys.go: the one table that binds each YAML key to its field and range; reading, checking and writing all use it.
@@ -33,8 +34,8 @@
 // # Off and default
 //
 // In the file a key that is left out has its default and the word off switches a limit or a duty off. In Go the zero
-// value means the default, applied by [Config.WithDefaults], and [Off] means off; the three exceptions, where zero
-// itself is off, say so: Admin.Address, Listener.MaxRequestBody and Health.Active.
+// value means the default, applied by [Config.WithDefaults], and [Off] means off; the exceptions, where zero
+// itself is off, say so: Admin.Address, Config.AccessLog, Health.Active, Listener.MaxRequestBody and what Edge says of its own fields.
 //
 // A Config has no lock. It may be read by many goroutines as long as none changes it.
 package config

@@ -62,6 +62,7 @@ func ExampleConfig_Marshal() {
 	//     protocol: tcp
 	//     workers: 4
 	//     max_connections: 100000
+	//     max_connections_per_source: off
 	//     upstream: db
 	// upstreams:
 	//   db:
@@ -99,10 +100,12 @@ func ExampleConfig_Marshal() {
 	//     queue:
 	//       max_waiting: 10000
 	//       timeout: 5s
+	//     host: pass
 	//     response_timeout: 30s
 	//     tunnel_idle_timeout: 10m
 	// admin:
 	//   address: off
+	// access_log: off
 	// drain_timeout: 30s
 	// <nil>
 }

@@ -20,14 +20,16 @@ func (c *Config) form() form.Form {
 		{Key: "upstreams", Value: form.Named(&c.Upstreams, 1000, func() Upstream { return DefaultUpstream("") },
 			func(u *Upstream) *string { return &u.Name },
 			func(u *Upstream) form.Form { return u.form() })},
-		{Key: "admin", Value: form.Form{{Key: "address", Value: adminAddress{&c.Admin.Address}}}},
+		{Key: "admin", Value: form.Form{{Key: "address", Value: wordOrOff{&c.Admin.Address, checkAdmin}}}},
+		{Key: "access_log", Value: form.OptionalOrOff(&c.AccessLog, DefaultAccessLog,
+			func(a *AccessLog) form.Form { return a.form() })},
 		{Key: "drain_timeout", Value: form.Duration(&c.DrainTimeout, tick, day)},
 	}
 }
 
 // httpOnly are the keys of a listener that mean nothing to a TCP listener.
-var httpOnly = []string{"routes", "http2", "max_streams", "head_timeout", "idle_timeout", "max_head_bytes", "max_fields", "max_target_bytes",
-	"max_request_body"}
+var httpOnly = []string{"routes", "http2", "max_streams", "head_timeout", "idle_timeout", "max_head_bytes", "max_fields",
+	"max_target_bytes", "max_request_body", "max_requests_per_connection", "trusted_proxies", "forwarded", "request_id", "max_hops"}
 
 func (l *Listener) form() form.Form {
 	return form.Form{
@@ -35,6 +37,7 @@ func (l *Listener) form() form.Form {
 		{Key: "protocol", Value: form.OneOf(&l.Protocol, ProtocolHTTP, ProtocolTCP)},
 		{Key: "workers", Value: form.Int(&l.Workers, 1, 256)},
 		{Key: "max_connections", Value: form.IntOrOff(&l.MaxConnections, 1, 10_000_000, Off)},
+		{Key: "max_connections_per_source", Value: form.IntOrOff(&l.MaxConnectionsPerSource, 1, 10_000_000, 0)},
 		{Key: "upstream", Value: form.String(&l.Upstream, nil)},
 		{Key: "tls", Value: form.Optional(&l.TLS, defaultListenerTLS, func(t *ListenerTLS) form.Form { return t.form() })},
 		{Key: "routes", Value: l.http(form.List(&l.Routes, 1000,
@@ -48,6 +51,11 @@ func (l *Listener) form() form.Form {
 		{Key: "max_fields", Value: l.http(form.Int(&l.MaxFields, 1, 10_000))},
 		{Key: "max_target_bytes", Value: l.http(form.Size(&l.MaxTargetBytes, 64, 1<<20))},
 		{Key: "max_request_body", Value: l.http(form.SizeOrOff(&l.MaxRequestBody, 1, 1<<40, 0))},
+		{Key: "max_requests_per_connection", Value: l.http(form.IntOrOff(&l.MaxRequestsPerConnection, 1, 1<<30, 0))},
+		{Key: "trusted_proxies", Value: l.http(form.Strings(&l.TrustedProxies, 1000, checkNetwork))},
+		{Key: "forwarded", Value: l.http(form.OneOf(&l.Forwarded, ForwardedStyles()...))},
+		{Key: "request_id", Value: l.http(wordOrOff{&l.RequestID, checkOwnField})},
+		{Key: "max_hops", Value: l.http(form.Int(&l.MaxHops, 1, 100))},
 	}
 }
 
@@ -82,6 +90,7 @@ func (u *Upstream) form() form.Form {
 			{Key: "max_waiting", Value: form.IntOrOff(&u.Queue.MaxWaiting, 1, 1_000_000, Off)},
 			{Key: "timeout", Value: form.Duration(&u.Queue.Timeout, tick, time.Hour)},
 		}},
+		{Key: "host", Value: form.String(&u.Host, checkUpstreamHost)},
 		{Key: "response_timeout", Value: form.DurationOrOff(&u.ResponseTimeout, tick, day, Off)},
 		{Key: "tunnel_idle_timeout", Value: form.DurationOrOff(&u.TunnelIdleTimeout, tick, 7*day, Off)},
 	}

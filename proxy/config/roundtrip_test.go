@@ -46,6 +46,7 @@ func drawInt(t *rapid.T, label string, min, max int, off bool) int {
 func drawConfig(t *rapid.T) *Config {
 	c := &Config{DrainTimeout: drawDuration(t, "drain", tick, day, false)}
 	c.Admin.Address = rapid.SampledFrom([]string{"", "127.0.0.1:9901", "[::1]:0", "ops.example:65535"}).Draw(t, "admin")
+	c.AccessLog = drawLog(t)
 	// Names that YAML would read as something else than text are the interesting ones.
 	names := rapid.SliceOfNDistinct(rapid.OneOf(
 		rapid.SampledFrom([]string{"on", "off", "null", "true", "1", "0x1f", "1.5", "1e3", "y", "0o7", "2001-01-01"}),
@@ -107,6 +108,7 @@ func drawListener(t *rapid.T, i int, names []string) Listener {
 	l.Workers = drawInt(t, "workers", 1, 256, false)
 	l.MaxConnections = drawInt(t, "connections", 1, 10_000_000, true)
 	l.TLS = drawListenerTLS(t)
+	l.MaxConnectionsPerSource = drawInt(t, "per source", 0, 10_000_000, false)
 	if rapid.Bool().Draw(t, "tcp") {
 		l.Protocol = ProtocolTCP
 		l.Upstream = rapid.SampledFrom(names).Draw(t, "upstream")
@@ -120,6 +122,7 @@ func drawListener(t *rapid.T, i int, names []string) Listener {
 	l.MaxFields = drawInt(t, "fields", 1, 10_000, false)
 	l.MaxTargetBytes = drawInt(t, "target bytes", 64, l.MaxHeadBytes, false)
 	l.MaxRequestBody = rapid.Int64Range(0, 1<<40).Draw(t, "body")
+	l.Edge = drawEdge(t)
 	for j := range rapid.IntRange(1, 3).Draw(t, "routes") {
 		l.Routes = append(l.Routes, Route{Upstream: rapid.SampledFrom(names).Draw(t, "upstream"), Match: Match{
 			Host:       rapid.SampledFrom([]string{"", "a.example", "[::1]", "10.0.0.1"}).Draw(t, "match host"),
@@ -129,9 +132,34 @@ func drawListener(t *rapid.T, i int, names []string) Listener {
 	return l
 }
 
+func drawEdge(t *rapid.T) Edge {
+	return Edge{
+		MaxConnectionsPerSource:  drawInt(t, "per source", 0, 10_000_000, false),
+		MaxRequestsPerConnection: drawInt(t, "per connection", 0, 1<<30, false),
+		TrustedProxies: rapid.SampledFrom([][]string{nil, {"10.0.0.0/8"}, {"::1", "2001:db8::/32", "0.0.0.0/0"}}).
+			Draw(t, "trusted"),
+		Forwarded: rapid.SampledFrom(ForwardedStyles()).Draw(t, "forwarded"),
+		RequestID: rapid.SampledFrom([]string{"", "X-Request-ID", "1e3"}).Draw(t, "id"),
+		MaxHops:   drawInt(t, "hops", 1, 100, false),
+	}
+}
+
+func drawLog(t *rapid.T) *AccessLog {
+	if rapid.Bool().Draw(t, "no log") {
+		return nil
+	}
+	return &AccessLog{
+		Path:   rapid.SampledFrom([]string{LogStdout, "a.log", "/var/log/a b: #.log", "1", "null"}).Draw(t, "path"),
+		Format: rapid.SampledFrom([]string{LogJSON, LogText}).Draw(t, "format"),
+		Fields: rapid.SampledFrom([][]string{nil, {"time"}, AccessFields()}).Draw(t, "fields"),
+		Buffer: drawInt(t, "buffer", 64<<10, 64<<20, false),
+	}
+}
+
 func drawUpstream(t *rapid.T, name string, i int) Upstream {
 	u := Upstream{
 		Name:              name,
+		Host:              rapid.SampledFrom([]string{HostPass, HostBackend, "b.example", "[::1]:80"}).Draw(t, "host"),
 		Strategy:          rapid.SampledFrom(Strategies()).Draw(t, "strategy"),
 		ResponseTimeout:   drawDuration(t, "response", tick, day, true),
 		TunnelIdleTimeout: drawDuration(t, "tunnel", tick, 7*day, true),

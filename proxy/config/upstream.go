@@ -33,6 +33,10 @@ type Upstream struct {
 	Retry Retry
 	// Queue is where requests wait when no backend has room.
 	Queue Queue
+	// Host is what backends get as the request's Host: HostPass, the default, which is the client's; HostBackend, the
+	// address of the backend that gets the request, without the port when that is 80; or a host of its own, with or without
+	// a port. X-Forwarded-Host and Forwarded tell the client's in any case. HTTP only. Key host.
+	Host string
 	// ResponseTimeout is the time a backend has for its response head, counted from the end of the request head. Key
 	// response_timeout, default 30s, from 1ms to 24h, or Off.
 	ResponseTimeout time.Duration

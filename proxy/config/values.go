@@ -47,36 +47,39 @@ func (v predictValue) Node() *yaml.Node {
 	return v.Value.Node()
 }
 
-// adminAddress is an address that may be off, which is the empty string in Go.
-type adminAddress struct{ p *string }
+// wordOrOff is a word that may be off, which is the empty string in Go. The check sees any other word.
+type wordOrOff struct {
+	p     *string
+	check func(string) string
+}
 
-func (v adminAddress) Read(r *form.Report, path string, n *yaml.Node) {
-	address := ""
-	form.String(&address, nil).Read(r, path, n)
+func (v wordOrOff) Read(r *form.Report, path string, n *yaml.Node) {
+	word := ""
+	form.String(&word, nil).Read(r, path, n)
 	if r.Failed(path) {
 		return
 	}
-	if address == "off" {
-		address = ""
+	if word == "off" {
+		word = ""
 	}
-	*v.p = address
+	*v.p = word
 }
 
-func (v adminAddress) Check(r *form.Report, path string) {
+func (v wordOrOff) Check(r *form.Report, path string) {
 	if *v.p == "" {
 		return
 	}
-	if msg := checkAdmin(*v.p); msg != "" {
+	if msg := v.check(*v.p); msg != "" {
 		r.Fail(path, "%s", msg)
 	}
 }
 
-func (v adminAddress) Node() *yaml.Node {
-	address := *v.p
-	if address == "" {
-		address = "off"
+func (v wordOrOff) Node() *yaml.Node {
+	word := *v.p
+	if word == "" {
+		word = "off"
 	}
-	return form.String(&address, nil).Node()
+	return form.String(&word, nil).Node()
 }
 
 // statusRange is one status code or two with a hyphen between them.

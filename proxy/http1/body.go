@@ -14,6 +14,7 @@ type Body struct {
 	framing  Framing
 	state    bodyState
 	left     int64 // payload bytes to come of the body or of the current chunk
+	passed   int64 // payload bytes that have been yielded, or went past the Reader
 	waste    int   // bytes of extensions still permitted
 	scanned  int   // bytes of the unread trailer section that have been searched for its end
 	line     int   // where in it the line begins that the search stands in
@@ -127,6 +128,7 @@ func (b *Body) Bypassed(n int64, ended bool) {
 	case n < 0 || b.framing == Chunked || b.state != stateData || b.r.Buffered() > 0:
 		panic("http1: Body.Bypassed where the body cannot have been")
 	case b.framing == UntilClose:
+		b.passed += n
 		if ended {
 			b.finish()
 		}
@@ -135,10 +137,14 @@ func (b *Body) Bypassed(n int64, ended bool) {
 		panic("http1: Body.Bypassed beyond the end of the body")
 	}
 	b.left -= n
+	b.passed += n
 	if b.left == 0 {
 		b.finish()
 	}
 }
+
+// Passed returns how many bytes of payload Next, Available and Bypassed have seen since Start.
+func (b *Body) Passed() int64 { return b.passed }
 
 func (b *Body) finish() {
 	b.state = stateEnd
@@ -174,6 +180,7 @@ func (b *Body) step() []byte {
 	}
 	run := r.buf[r.r : r.r+n : r.r+n]
 	r.r += n
+	b.passed += int64(n)
 	if b.framing == UntilClose {
 		return run
 	}

@@ -49,9 +49,12 @@ const (
 	classForwardedFor   // X-Forwarded-For
 	classForwardedProto // X-Forwarded-Proto
 	classForwardedHost  // X-Forwarded-Host
-	classForwardedElse  // Forwarded, X-Real-IP, other X-Forwarded-*
+	classForwarded      // Forwarded
+	classForwardedElse  // X-Real-IP, other X-Forwarded-*
 	classEndToEnd       // never removed on the word of a Connection field
 	classDate
+	classVia         // end to end, and a sign of loops
+	classMaxForwards // how many more hops an OPTIONS request may take
 )
 
 // classOf looks a name up by its length first, so that most names cost one comparison or none.
@@ -94,7 +97,7 @@ func classShort(n []byte) class {
 	case len(n) == 2 && foldIs(n, "te"):
 		return classHop
 	case len(n) == 3 && foldIs(n, "via"):
-		return classEndToEnd
+		return classVia
 	}
 	return classOther
 }
@@ -109,7 +112,11 @@ func classMiddle(n []byte) class {
 		return classEndToEnd
 	case len(n) == 12 && foldIs(n, "content-type"):
 		return classEndToEnd
-	case len(n) == 9 && foldIs(n, "forwarded"), len(n) == 9 && foldIs(n, "x-real-ip"):
+	case len(n) == 12 && foldIs(n, "max-forwards"):
+		return classMaxForwards
+	case len(n) == 9 && foldIs(n, "forwarded"):
+		return classForwarded
+	case len(n) == 9 && foldIs(n, "x-real-ip"):
 		return classForwardedElse
 	}
 	return classOther
@@ -168,7 +175,7 @@ type summary struct {
 	host, length, coding        []byte
 	upgrade                     []byte
 	closes, keepAlive, upgrades bool // options of the Connection lines
-	expectContinue              bool
+	expectContinue, via         bool
 }
 
 func (s *summary) note(f Field) {
@@ -190,6 +197,8 @@ func (s *summary) note(f Field) {
 		if s.upgrade == nil {
 			s.upgrade = f.Value
 		}
+	case classVia:
+		s.via = true
 	case classExpect:
 		s.expectContinue = s.expectContinue || len(f.Value) == 12 && foldIs(f.Value, "100-continue")
 	}

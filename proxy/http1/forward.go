@@ -16,10 +16,17 @@ type ForwardRequest struct {
 	// Host replaces the Host value; nil keeps the request's Authority. It must be given for an HTTP/1.0
 	// request without Authority, since the head is written as HTTP/1.1.
 	Host []byte
-	// TrustForwarded keeps the forwarding fields of the client, which must be a proxy of ours then:
-	// X-Forwarded-For is continued, Proto and Host keep what it says, the others pass. False, the default,
-	// drops them all: anybody can write them.
+	// Forwarding says which fields tell the next hop about the client. Default: WriteXForwarded.
+	Forwarding Forwarding
+	// TrustForwarded believes the forwarding fields of the client, which must be a proxy of ours then:
+	// X-Forwarded-For and Forwarded are continued, X-Forwarded-Proto and -Host keep what it says, and what is
+	// not written here passes as it is. False, the default, drops them all: anybody can write them.
 	TrustForwarded bool
+	// RequestIDName, if not empty, is the name of the field that carries RequestID. Fields of that name, in
+	// any case, do not pass.
+	RequestIDName string
+	// RequestID is the request's identity. Empty adds none.
+	RequestID []byte
 	// Framing and ContentLength say how the body leaves. They must be set whenever the request has a body;
 	// AppendRequestHead panics on NoBody for such a request, and on UntilClose, because both smuggle
 	// requests.
@@ -40,8 +47,11 @@ type ForwardRequest struct {
 //     Transfer-Encoding, Upgrade, HTTP2-Settings, Proxy-Authorization, Proxy-Authenticate (RFC 9110 section
 //     7.6.1), and Trailer unless chunked,
 //   - Proxy (CVE-2016-5385), and names with an underscore, which backends confuse with those with '-',
-//   - forwarding fields, X-Real-IP and every other X-Forwarded-* included, unless trusted,
+//   - forwarding fields, X-Real-IP and every other X-Forwarded-* included, unless trusted, and fields that
+//     carry the request's identity,
 //   - Expect of an HTTP/1.0 request, which must not be obeyed (RFC 9110 section 10.1.1).
+//
+// Max-Forwards of OPTIONS is one less than it was.
 //
 // Then our own fields follow. A client cannot remove them, nor Host, Content-Length, Authorization, Cookie
 // and the like, by naming them in Connection (CVE-2024-45410).
@@ -59,7 +69,12 @@ func AppendRequestHead(dst []byte, req *Request, f *ForwardRequest) []byte {
 			if options && named(req.Fields, fl.Name) {
 				continue
 			}
-		case classEndToEnd, classDate:
+		case classEndToEnd, classDate, classVia:
+		case classMaxForwards:
+			if n := req.MaxForwards(); n > 0 {
+				dst = appendMaxForwards(dst, n-1)
+				continue
+			}
 		case classTrailer:
 			if f.Framing != Chunked {
 				continue
@@ -68,8 +83,8 @@ func AppendRequestHead(dst []byte, req *Request, f *ForwardRequest) []byte {
 			if req.Minor == 0 {
 				continue
 			}
-		case classForwardedElse:
-			if !f.TrustForwarded {
+		case classForwardedElse, classForwarded, classForwardedFor, classForwardedProto, classForwardedHost:
+			if !f.TrustForwarded || f.Forwarding.writes(c) {
 				continue
 			}
 		default:
@@ -78,10 +93,16 @@ func AppendRequestHead(dst []byte, req *Request, f *ForwardRequest) []byte {
 		if bytes.IndexByte(fl.Name, '_') >= 0 {
 			continue
 		}
+		if id := f.RequestIDName; len(fl.Name) == len(id) && equalFold(fl.Name, id) {
+			continue
+		}
 		dst = appendField(dst, fl.Name, fl.Value)
 	}
 	dst = appendFraming(dst, f.Framing, f.ContentLength)
-	dst = appendForwarded(dst, req, f)
+	dst = appendForwarding(dst, req, f)
+	if len(f.RequestID) > 0 {
+		dst = appendField(dst, f.RequestIDName, f.RequestID)
+	}
 	dst = appendVia(dst, req.Minor, f.Via)
 	dst = appendConnection(dst, f.Upgrade, f.Close, false)
 	return append(dst, "\r\n"...)
@@ -106,54 +127,6 @@ func appendForwardLine(dst []byte, req *Request, f *ForwardRequest) []byte {
 	dst = append(dst, " HTTP/1.1\r\nHost: "...)
 	dst = append(dst, host...)
 	return append(dst, "\r\n"...)
-}
-
-// appendForwarded writes the three X-Forwarded fields, each as one line.
-func appendForwarded(dst []byte, req *Request, f *ForwardRequest) []byte {
-	start := len(dst)
-	dst = append(dst, "X-Forwarded-For: "...)
-	empty := len(dst)
-	if f.TrustForwarded {
-		for i := range req.Fields {
-			fl := &req.Fields[i]
-			if classOf(fl.Name) != classForwardedFor || len(fl.Value) == 0 {
-				continue
-			}
-			if len(dst) > empty {
-				dst = append(dst, ", "...)
-			}
-			dst = append(dst, fl.Value...)
-		}
-	}
-	if f.ClientIP != "" {
-		if len(dst) > empty {
-			dst = append(dst, ", "...)
-		}
-		dst = append(dst, f.ClientIP...)
-	}
-	if len(dst) == empty {
-		dst = dst[:start]
-	} else {
-		dst = append(dst, "\r\n"...)
-	}
-	var proto, host []byte
-	if f.TrustForwarded {
-		proto = get(req.Fields, "X-Forwarded-Proto")
-		host = get(req.Fields, "X-Forwarded-Host")
-	}
-	switch {
-	case len(proto) > 0:
-		dst = appendField(dst, "X-Forwarded-Proto", proto)
-	case f.Proto != "":
-		dst = appendField(dst, "X-Forwarded-Proto", f.Proto)
-	}
-	if len(host) == 0 {
-		host = req.Authority
-	}
-	if len(host) > 0 {
-		dst = appendField(dst, "X-Forwarded-Host", host)
-	}
-	return dst
 }
 
 // hasOptions reports whether a Connection field may name another field: whether it has an option beyond the

@@ -49,6 +49,49 @@ func TestNetHTTPReadsWhatTheListSaysWeRefuse(t *testing.T) {
 	}
 }
 
+// refusedByBoth are the other reasons to refuse the head of a request, with a sample of each.
+var refusedByBoth = []struct {
+	refusal *ParseError
+	sample  string
+}{
+	{ErrBadRequestLine, lines("GET /", "Host: h")},
+	{ErrBadVersion, lines("GET / http/1.1", "Host: h")},
+	{ErrBareCR, lines("GET /\r HTTP/1.1", "Host: h")},
+	{ErrLeadingSpace, lines("GET / HTTP/1.1", " Host: h")},
+	{ErrMissingColon, lines("GET / HTTP/1.1", "Host: h", "A")},
+	{ErrEmptyFieldName, lines("GET / HTTP/1.1", "Host: h", ": a")},
+	{ErrBadFieldValue, lines("GET / HTTP/1.1", "Host: h", "A: \x00")},
+	{ErrDuplicateHost, lines("GET / HTTP/1.1", "Host: h", "Host: h")},
+	{ErrBadContentLength, post("1.1", "Content-Length: +5")},
+	{ErrBadTransferEncoding, post("1.1", "Transfer-Encoding: chunked, chunked")},
+	{ErrUnknownTransferCoding, post("1.1", "Transfer-Encoding: gzip")},
+}
+
+// notOfAHead are the refusals that no head of a request meets.
+var notOfAHead = []*ParseError{ErrBadHeadEnd, ErrBadChunkSize, ErrChunkTooLarge, ErrBadChunkExtension, ErrChunkOverhead,
+	ErrBadChunkEnd, ErrTrailerTooLarge, ErrBadStatusLine, ErrBadStatus}
+
+// Every reason to refuse is either one that net/http does not have, and then it is in the list above with a sample, or one
+// that it shares.
+func TestTheListOfDifferencesFromNetHTTPIsWhole(t *testing.T) {
+	seen := map[*ParseError]int{}
+	for _, s := range stricterThanNetHTTP {
+		seen[s.refusal]++
+	}
+	for _, s := range refusedByBoth {
+		seen[s.refusal]++
+		require.Equal(t, s.refusal, requestError(t, s.sample, nil), "%.60q", s.sample)
+		_, err := http.ReadRequest(bufio.NewReader(strings.NewReader(s.sample)))
+		require.Error(t, err, "net/http reads it: %v belongs to the other list", s.refusal)
+	}
+	for _, refusal := range notOfAHead {
+		seen[refusal]++
+	}
+	for _, refusal := range Refusals() {
+		require.Equal(t, 1, seen[refusal], "%v", refusal)
+	}
+}
+
 func weAreStricter(refusal *ParseError) bool {
 	for _, s := range stricterThanNetHTTP {
 		if s.refusal == refusal {

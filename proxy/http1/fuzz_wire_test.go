@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http/httputil"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,11 +115,14 @@ func FuzzChunked(f *testing.F) {
 
 // expectForwarded is the slow and obvious account of which fields pass to a backend, in order.
 func expectForwarded(req *Request, f *ForwardRequest) []string {
+	const x = " x-forwarded-for x-forwarded-proto x-forwarded-host "
 	protected := " authorization cookie set-cookie cache-control" +
-		" content-type content-encoding via date expect trailer forwarded x-real-ip "
+		" content-type content-encoding via date expect trailer max-forwards "
+	written := map[Forwarding]string{WriteXForwarded: x, WriteForwarded: " forwarded ", WriteBothForwarded: x + " forwarded ",
+		WriteNoForwarded: ""}[f.Forwarding]
 	never := " host content-length transfer-encoding connection keep-alive" +
 		" proxy-connection te upgrade http2-settings" +
-		" proxy-authorization proxy-authenticate proxy x-forwarded-for x-forwarded-proto x-forwarded-host "
+		" proxy-authorization proxy-authenticate proxy "
 	named := map[string]bool{}
 	for _, fl := range req.Fields {
 		if strings.EqualFold(string(fl.Name), "connection") {
@@ -134,9 +138,12 @@ func expectForwarded(req *Request, f *ForwardRequest) []string {
 		forwarding := strings.HasPrefix(name, "x-forwarded-") && len(name) > 12 || name == "forwarded" ||
 			name == "x-real-ip"
 		switch {
-		case is(never), strings.Contains(name, "_"), forwarding && !f.TrustForwarded:
+		case is(never), strings.Contains(name, "_"), forwarding && !f.TrustForwarded, is(written):
+		case f.RequestIDName != "" && name == strings.ToLower(f.RequestIDName):
 		case named[name] && !is(protected) && !forwarding:
 		case name == "trailer" && f.Framing != Chunked, name == "expect" && req.Minor == 0:
+		case name == "max-forwards" && req.MaxForwards() > 0:
+			out = append(out, fmt.Sprintf("Max-Forwards: %d", req.MaxForwards()-1))
 		default:
 			out = append(out, string(fl.Name)+": "+string(fl.Value))
 		}
@@ -151,6 +158,8 @@ func FuzzForward(f *testing.F) {
 		"X_Y: 2")), true, "::1")
 	f.Add([]byte(post("1.1", "Transfer-Encoding: chunked", "Trailer: a", "Expect: 100-continue",
 		"X-Forwarded-For: 1", "X-Forwarded-For: 2")), false, "")
+	f.Add([]byte(lines("OPTIONS * HTTP/1.1", "Host: h:80", "Max-Forwards: 007", "Forwarded: for=\"a", "Forwarded: for=b",
+		"x-request-id: c", "Via: 1.1 wp")), true, "2001:db8::1")
 	f.Add([]byte(lines("GET http://a?b HTTP/1.1", "Host: h", "Connection: host,content-length")), false, "")
 	f.Fuzz(func(t *testing.T, data []byte, trust bool, ip string) {
 		var req, again Request
@@ -158,7 +167,11 @@ func FuzzForward(f *testing.F) {
 			return
 		}
 		fwd := ForwardRequest{ClientIP: ip, Proto: "http", Via: "wp", TrustForwarded: trust,
-			Framing: req.Framing, ContentLength: req.ContentLength}
+			Framing: req.Framing, ContentLength: req.ContentLength,
+			Forwarding: Forwarding(len(data) % 4)} // a part of the input like any other
+		if len(data)%3 == 0 {
+			fwd.RequestIDName, fwd.RequestID = "X-Request-ID", []byte("id")
+		}
 		if len(req.Authority) == 0 {
 			fwd.Host = []byte("backend")
 		}
@@ -178,7 +191,8 @@ func FuzzForward(f *testing.F) {
 		want := expectForwarded(&req, &fwd)
 		require.Equal(t, want, fieldStrings(again.Fields)[1:len(want)+1])
 		ours := fieldStrings(again.Fields)[len(want)+1:]
-		require.LessOrEqual(t, len(ours), 5, "framing, three forwarding fields, Via: %q", ours)
+		require.LessOrEqual(t, len(ours), 7, "framing, four forwarding fields, the identity, Via: %q", ours)
+		require.Equal(t, fwd.RequestIDName != "", slices.Contains(ours, "X-Request-ID: id"))
 		require.Equal(t, fmt.Sprintf("Via: 1.%d wp", req.Minor), ours[len(ours)-1])
 	})
 }

@@ -32,6 +32,11 @@ type Request struct {
 	// names upgrade (RFC 9110 section 7.8); nil otherwise.
 	Upgrade []byte
 
+	// HasVia says that there is a Via field: see Hops.
+	HasVia bool
+	// HeadBytes is the length of the head that was parsed.
+	HeadBytes int
+
 	scratch []byte // memory for a Path that no target holds, kept from request to request
 }
 
@@ -39,7 +44,7 @@ type Request struct {
 // and nothing behind it. It reuses the memory of Fields and overwrites everything else; after an error the
 // content is unspecified. Every error is a *ParseError.
 func (r *Request) Parse(head []byte, lim *Limits) error {
-	*r = Request{Fields: r.Fields[:0], ContentLength: -1, scratch: r.scratch}
+	*r = Request{Fields: r.Fields[:0], ContentLength: -1, HeadBytes: len(head), scratch: r.scratch}
 	if len(head) > lim.headBytes() {
 		return ErrHeaderTooLarge
 	}
@@ -114,6 +119,7 @@ func (r *Request) conclude(sum *summary) error {
 	if r.Framing, r.ContentLength, err = sum.bodyFraming(r.Minor); err != nil {
 		return err
 	}
+	r.HasVia = sum.via
 	r.KeepAlive = sum.persists(r.Minor)
 	r.ExpectContinue = sum.expectContinue && r.Minor > 0 && r.hasBody()
 	if sum.upgrades && r.Minor > 0 {
