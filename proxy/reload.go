@@ -177,7 +177,7 @@ func (s *Server) publish(settings *config.Config) {
 	targets := map[string]*target{}
 	for i := range settings.Upstreams {
 		u := &settings.Upstreams[i]
-		targets[u.Name] = &target{up: s.groupNamed(u.Name).up, settings: u}
+		targets[u.Name] = &target{up: s.groupNamed(u.Name).up, settings: u, stall: stallOf(u)}
 	}
 	s.mu.Lock()
 	listeners := slices.Clone(s.listeners)

@@ -68,7 +68,7 @@ drain_timeout: 1m
 admin: {address: "[::1]:0"}
 listeners:
   - {address: "127.0.0.1:0", workers: 2, max_connections: 7, head_timeout: 1s, idle_timeout: 2s, max_head_bytes: 2048,
-     max_fields: 3, max_target_bytes: 1KiB, max_request_body: 1MiB,
+     max_fields: 3, max_target_bytes: 1KiB, max_request_body: 1MiB, body_timeout: 3s, min_body_rate: 1KiB, send_timeout: 4s,
      routes: [{match: {host: a.example, path_prefix: /a}, upstream: web}, {upstream: web}]}
   - {address: ":5432", protocol: tcp, upstream: web}
 upstreams:
@@ -82,10 +82,11 @@ upstreams:
     health:
       active: {interval: 3s, timeout: 2s, rise: 4, fall: 5, http: {path: /up, host: "h.example:81", status: 204}}
       passive: {consecutive_5xx: 6, consecutive_failures: 7, base_ejection_time: 8s, max_ejection_percent: 9}
-    retry: {attempts: 3, budget_percent: 4}
+    retry: {attempts: 3, on: [reset, 503, response_timeout], per_try_timeout: 9ms, budget_percent: 4}
     queue: {max_waiting: 5, timeout: 6s}
     response_timeout: 7s
     tunnel_idle_timeout: 8s
+    stream_idle_timeout: 9s
 `)
 	require.Equal(t, &Config{
 		DrainTimeout: time.Minute,
@@ -93,7 +94,8 @@ upstreams:
 		Listeners: []Listener{
 			{Address: "127.0.0.1:0", Protocol: "http", Workers: 2, MaxConnections: 7, HeadTimeout: time.Second,
 				IdleTimeout: 2 * time.Second, MaxHeadBytes: 2048, MaxFields: 3, MaxTargetBytes: 1024,
-				MaxRequestBody: 1 << 20, Routes: []Route{
+				MaxRequestBody: 1 << 20, BodyTimeout: 3 * time.Second, MinBodyRate: 1024,
+				SendTimeout: 4 * time.Second, Routes: []Route{
 					{Match: Match{Host: "a.example", PathPrefix: "/a"}, Upstream: "web"},
 					{Match: Match{PathPrefix: "/"}, Upstream: "web"}}},
 			func() Listener {
@@ -115,35 +117,41 @@ upstreams:
 					HTTP: &HTTPCheck{Path: "/up", Host: "h.example:81", Status: StatusRange{204, 204}}},
 				Passive: Passive{Consecutive5xx: 6, ConsecutiveFailures: 7, BaseEjectionTime: 8 * time.Second,
 					MaxEjectionPercent: 9}},
-			Retry: Retry{Attempts: 3, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second},
+			Retry: Retry{Attempts: 3, On: []string{"reset", "503", "response_timeout"},
+				PerTryTimeout: 9 * time.Millisecond, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second},
 			ResponseTimeout: 7 * time.Second, TunnelIdleTimeout: 8 * time.Second,
+			StreamIdleTimeout: 9 * time.Second,
 		}},
 	}, c)
 }
 
 func TestOffSwitchesOffWhereItIsOffered(t *testing.T) {
 	c := parse(t, `
-listeners: [{address: ":8080", upstream: web, max_connections: off, max_request_body: off}]
+listeners: [{address: ":8080", upstream: web, max_connections: off, max_request_body: off, min_body_rate: off}]
 upstreams:
   web:
     backends: [{address: "10.0.0.1:80"}]
     pool: {idle_timeout: off, max_lifetime: off, lifetime_jitter_percent: off, validate_after: off}
     health: {active: off, passive: off}
-    retry: {budget_percent: off}
+    retry: {on: off, per_try_timeout: off, budget_percent: off}
     queue: {max_waiting: off}
     response_timeout: off
     tunnel_idle_timeout: "off"
+    stream_idle_timeout: off
 admin: {address: off}
 `)
 	u := c.Upstreams[0]
 	require.Empty(t, c.Admin.Address)
 	require.Equal(t, Off, c.Listeners[0].MaxConnections)
+	require.Equal(t, Off, c.Listeners[0].MinBodyRate)
+	require.Equal(t, []string{}, u.Retry.On)
 	require.Zero(t, c.Listeners[0].MaxRequestBody)
 	require.Nil(t, u.Health.Active)
 	require.Equal(t, []int{Off, Off, Off, Off, Off}, []int{u.Health.Passive.Consecutive5xx,
 		u.Health.Passive.ConsecutiveFailures, u.Retry.BudgetPercent, u.Queue.MaxWaiting, u.Pool.LifetimeJitterPercent})
-	require.Equal(t, []time.Duration{Off, Off, Off, Off, Off}, []time.Duration{u.Pool.IdleTimeout, u.Pool.MaxLifetime,
-		u.Pool.ValidateAfter, u.ResponseTimeout, u.TunnelIdleTimeout})
+	require.Equal(t, []time.Duration{Off, Off, Off, Off, Off, Off, Off}, []time.Duration{u.Pool.IdleTimeout,
+		u.Pool.MaxLifetime, u.Pool.ValidateAfter, u.ResponseTimeout, u.TunnelIdleTimeout, u.StreamIdleTimeout,
+		u.Retry.PerTryTimeout})
 	require.Equal(t, c, c.WithDefaults(), "off must not be taken for a missing value")
 }
 

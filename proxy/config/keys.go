@@ -27,7 +27,7 @@ func (c *Config) form() form.Form {
 
 // httpOnly are the keys of a listener that mean nothing to a TCP listener.
 var httpOnly = []string{"routes", "head_timeout", "idle_timeout", "max_head_bytes", "max_fields", "max_target_bytes",
-	"max_request_body"}
+	"max_request_body", "body_timeout", "min_body_rate", "send_timeout"}
 
 func (l *Listener) form() form.Form {
 	return form.Form{
@@ -45,6 +45,9 @@ func (l *Listener) form() form.Form {
 		{Key: "max_fields", Value: l.http(form.Int(&l.MaxFields, 1, 10_000))},
 		{Key: "max_target_bytes", Value: l.http(form.Size(&l.MaxTargetBytes, 64, 1<<20))},
 		{Key: "max_request_body", Value: l.http(form.SizeOrOff(&l.MaxRequestBody, 1, 1<<40, 0))},
+		{Key: "body_timeout", Value: l.http(form.Duration(&l.BodyTimeout, tick, time.Hour))},
+		{Key: "min_body_rate", Value: l.http(form.SizeOrOff(&l.MinBodyRate, 1, 1<<30, Off))},
+		{Key: "send_timeout", Value: l.http(form.Duration(&l.SendTimeout, tick, time.Hour))},
 	}
 }
 
@@ -72,6 +75,10 @@ func (u *Upstream) form() form.Form {
 		{Key: "health", Value: u.Health.form()},
 		{Key: "retry", Value: form.Form{
 			{Key: "attempts", Value: form.Int(&u.Retry.Attempts, 1, 10)},
+			{Key: "on", Value: form.Words(&u.Retry.On, RetryConditions()...)},
+			{Key: "per_try_timeout", Value: form.OrWord(
+				form.DurationOrOff(&u.Retry.PerTryTimeout, tick, time.Hour, Off),
+				&u.Retry.PerTryTimeout, "adaptive", Adaptive)},
 			{Key: "budget_percent", Value: form.IntOrOff(&u.Retry.BudgetPercent, 1, 100, Off)},
 		}},
 		{Key: "queue", Value: form.Form{
@@ -80,6 +87,7 @@ func (u *Upstream) form() form.Form {
 		}},
 		{Key: "response_timeout", Value: form.DurationOrOff(&u.ResponseTimeout, tick, day, Off)},
 		{Key: "tunnel_idle_timeout", Value: form.DurationOrOff(&u.TunnelIdleTimeout, tick, 7*day, Off)},
+		{Key: "stream_idle_timeout", Value: form.DurationOrOff(&u.StreamIdleTimeout, tick, day, Off)},
 	}
 }
 

@@ -205,7 +205,7 @@ func (w *world) retry(n int) {
 	i := n % len(w.ended)
 	a := w.ended[i]
 	w.ended = append(w.ended[:i:i], w.ended[i+1:]...)
-	if w.u.MayRetry(a) {
+	if w.u.MayRetry(a, OnReset) {
 		w.call(a, w.u.Begin, 0)
 	}
 }
