@@ -41,7 +41,7 @@ type perTry struct {
 	young, old   [headBuckets]uint32
 	nYoung, nOld int
 	limit        time.Duration // the present timeout; 0: too little has been seen
-	useful, vain int           // retries in this window
+	useful, vain int           // retries by their use; of earlier windows half, a quarter and so on
 }
 
 // observe counts the time in which an answer began.
@@ -54,7 +54,7 @@ func (p *perTry) observe(took time.Duration) {
 	if p.nYoung == perTryWindow {
 		p.old, p.nOld = p.young, p.nYoung
 		p.young, p.nYoung = [headBuckets]uint32{}, 0
-		p.useful, p.vain = 0, 0
+		p.useful, p.vain = p.useful/2, p.vain/2
 	}
 }
 
