@@ -78,6 +78,11 @@ func TestAnAttemptThatIsSilentForItsTimeIsMadeElsewhere(t *testing.T) {
 				c.retires(pool.ReasonUnanswered, pool.ReasonUnanswered)
 				c.counts(0, proxy.FailTimeout)
 			}},
+	})
+}
+
+func TestAnAttemptThatCannotBeMadeElsewhereHasTheWholeResponseTimeout(t *testing.T) {
+	converse(t, []conversation{
 		{promise: "without another backend the first has it all", virtual: true, tune: perTry, talk: func(c *talk) {
 			client := c.client().send(get)
 			backend := c.origins[0].accept()
@@ -220,6 +225,11 @@ func TestAnAnswerWithAStatusThatIsAskedForIsSwallowed(t *testing.T) {
 				c.retires(pool.ReasonAborted)
 				c.counts(1)
 			}},
+	})
+}
+
+func TestAnAnswerThatCannotBeReplacedIsPassedOnWhateverItsStatus(t *testing.T) {
+	converse(t, []conversation{
 		{promise: "the last attempt's is passed on", backends: 3, tune: retryOn("503"), talk: func(c *talk) {
 			client := c.client().send(get)
 			for i := range 2 {
