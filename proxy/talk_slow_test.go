@@ -164,6 +164,11 @@ func TestTheTimesOfBodiesAreSettings(t *testing.T) {
 				require.Equal(c.t, "0123456789", client.answer().body)
 				c.counts(1)
 			}},
+	})
+}
+
+func TestTheTimesInWhichBodiesAreTakenAreSettings(t *testing.T) {
+	converse(t, []conversation{
 		{promise: "a client that takes nothing is cut off after send_timeout and before its double", virtual: true,
 			tune: func(s *config.Config) { s.Listeners[0].SendTimeout = 5 * time.Second },
 			talk: func(c *talk) {
