@@ -161,19 +161,15 @@ func (c *httpConn) armAnswer(b *backend, now time.Time) bool {
 	if c.onTrial = limit > 0 && (most <= 0 || limit < most); !c.onTrial {
 		limit = most
 	}
+	c.answerBy = time.Time{}
 	if limit > 0 {
 		c.answerBy = now.Add(limit)
-		if b.readBy.After(now) && !b.readBy.After(c.answerBy) {
-			return false
-		}
-		b.setRead(c.answerBy)
-		return true
 	}
-	c.answerBy = time.Time{}
-	if b.readBy.IsZero() {
+	until := c.nextLook(c.answerBy, now)
+	if b.readBy.After(now) && !b.readBy.After(until) {
 		return false
 	}
-	b.setRead(time.Time{})
+	b.setRead(until)
 	return true
 }
 
@@ -193,7 +189,8 @@ func (c *httpConn) readResponse(up *upstream.Upstream, b *backend) error {
 		if err == nil || c.sender != nil || !errors.Is(err, os.ErrDeadlineExceeded) || c.cutOff() || c.attempt.Lost() {
 			return err
 		}
-		if !c.answerBy.IsZero() && !c.s.now().Before(c.answerBy) {
+		now := c.s.now()
+		if !c.answerBy.IsZero() && !now.Before(c.answerBy) {
 			if !c.onTrial {
 				return err
 			}
@@ -202,7 +199,10 @@ func (c *httpConn) readResponse(up *upstream.Upstream, b *backend) error {
 			}
 			c.endTrial()
 		}
-		b.setRead(c.answerBy)
+		if !now.Before(c.attempt.Began.Add(lookAfter)) && c.hasLeft(false) {
+			return errClientGone
+		}
+		b.setRead(c.nextLook(c.answerBy, now))
 		if c.cutOff() || c.attempt.Lost() {
 			return err
 		}

@@ -51,7 +51,8 @@ type work struct {
 	attempt upstream.Attempt
 
 	answerBy time.Time // when the backend's time for the head of its answer ends; zero: never
-	onTrial  bool      // that time is the attempt's own, and there is more if it cannot leave
+	stallBy  time.Time // when its time for the next bytes of the body ends
+	onTrial  bool      // the first of these is the attempt's own, and there is more if it cannot leave
 	outp     *[]byte   // borrowed for the time of one request
 	out      []byte
 	started  bool    // a byte of the final answer has been passed on

@@ -135,6 +135,9 @@ func (c *httpConn) stream(b *backend, chunked bool) error {
 			}
 		}
 		run, err := b.body.Next()
+		for err != nil && c.waitsOn(b, &err) {
+			run, err = b.body.Next()
+		}
 		switch {
 		case err == io.EOF:
 			if !chunked {
@@ -188,11 +191,13 @@ func (c *httpConn) spliceAnswer(b *backend) error {
 			return errClientGone
 		case srcErr == io.EOF:
 			return io.ErrUnexpectedEOF
+		case srcErr != nil && c.waitsOn(b, &srcErr):
+			continue
 		case srcErr != nil:
 			return srcErr
 		}
 		b.body.Bypassed(n, false)
-		if now := c.s.now(); b.readBy.Sub(now) < c.to.stall/2 {
+		if now := c.s.now(); c.stallBy.Sub(now) < c.to.stall/2 || b.readBy.Sub(now) < lookAfter/2 {
 			c.setStallDeadline(b)
 		}
 	}
@@ -200,7 +205,9 @@ func (c *httpConn) spliceAnswer(b *backend) error {
 
 // setStallDeadline bounds the wait for the next bytes of an answer's body.
 func (c *httpConn) setStallDeadline(b *backend) {
-	b.setRead(c.s.now().Add(c.to.stall))
+	now := c.s.now()
+	c.stallBy = now.Add(c.to.stall)
+	b.setRead(c.nextLook(c.stallBy, now))
 	if c.cutOff() {
 		b.setRead(past)
 	}
