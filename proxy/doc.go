@@ -21,7 +21,7 @@
 // settings name. After the first byte of an answer has been passed on nothing is repeated.
 //
 // Times are read and write deadlines, which are set only where the one that is set will not do: whoever meets a deadline
-// looks whose it is. So a try's own time (per_try_timeout) costs a setting now and then, and no timer.
+// looks whose it is, and after five seconds whether the client is still there. So a try's own time (per_try_timeout) costs a setting now and then, and no timer.
 //
 // A client of a TCP listener gets a connection of its own, which nobody has used before: one that was made ready
 // beforehand (min_idle, predict), or a dial. As long as no byte has gone either way it may go elsewhere, by the rules for
