@@ -208,7 +208,9 @@ func DefaultRetryConditions() []string {
 // Retry says when and how often a request is tried again. Whatever it says, that happens only while no byte of an answer
 // has reached the client; only for a request that is whole in memory (16KiB, head and body) and whose method is idempotent,
 // unless nothing of it was sent; and a reused connection that turns out to be dead before the first byte of an answer is
-// replaced by a fresh one without counting.
+// replaced by a fresh one without counting. A backend that was given up may still be at work on what it was asked: of PUT
+// and DELETE, which are idempotent, it can carry out an old one late. Where that matters, take per_try_timeout,
+// response_timeout and backend_down off the list.
 type Retry struct {
 	// Attempts is the greatest number of attempts for one request, the first included; 1 means that none is made again.
 	// Key attempts, default 2, from 1 to 10.

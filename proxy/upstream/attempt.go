@@ -309,7 +309,7 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 		a.suspects = append(a.suspects, suspect{b, head})
 	} else {
 		ch, changed = u.observeLocked(now, b, o)
-		if a.suspects != nil {
+		if a.suspects != nil && o != OutcomeStale && o != OutcomeLost { // after these it goes on
 			others = u.concludeLocked(a, now, o, head)
 		}
 	}
