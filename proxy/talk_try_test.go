@@ -280,3 +280,34 @@ func TestAnAnswerThatCannotBeReplacedIsPassedOnWhateverItsStatus(t *testing.T) {
 		}},
 	})
 }
+
+// Also over real sockets the wait for an answer ends when health gives the backend up.
+func TestARequestIsMovedFromABackendThatAnotherOneHasBroughtDown(t *testing.T) {
+	converse(t, []conversation{
+		{promise: "one failure is enough here", backends: 2, tune: func(s *config.Config) {
+			u := &s.Upstreams[0]
+			u.Pool.MaxConnections, u.Health.Passive.ConsecutiveFailures = 50, 1
+		}, talk: func(c *talk) {
+			var clients, backends []*peer
+			for i := range 3 {
+				clients = append(clients, c.client().send(get))
+				backends = append(backends, c.origins[i%2].accept())
+				backends[i].request()
+			}
+			backends[0].close() // the third request is at the same backend
+			for range 2 {
+				backend := c.origins[1].accept()
+				backend.request()
+				backend.send(okay)
+			}
+			backends[1].send(okay)
+			backends[2].cut()
+			for _, client := range clients {
+				require.Equal(c.t, "ok", client.answer().body)
+			}
+			require.EqualValues(c.t, 1, c.server.Stats().Upstreams[0].Backends[0].Outcomes[upstream.OutcomeLost])
+			c.retires(pool.ReasonBroken, pool.ReasonUnanswered)
+			c.counts(3)
+		}},
+	})
+}
