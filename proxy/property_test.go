@@ -100,6 +100,9 @@ func (p *simPlan) tune(c *config.Config) {
 	u.Pool.IdleTimeout = 2 * time.Second
 	u.ResponseTimeout, u.Retry.PerTryTimeout = 3*time.Second, p.perTry
 	u.Retry.On, u.Retry.Attempts = config.RetryConditions(), 3
+	if p.withOps != nil { // who counts what a drained backend serves must know that nobody has given it up before
+		u.Retry.On = []string{"connect_failure", "reset"}
+	}
 	u.Health.Active = &config.Active{Interval: 500 * time.Millisecond, Timeout: 200 * time.Millisecond}
 	c.Listeners[0].Workers = p.shards
 	c.DrainTimeout = 5 * time.Second
