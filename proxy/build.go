@@ -48,6 +48,7 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 			BaseEjectionTime: c.Health.Passive.BaseEjectionTime, MaxEjectionPercent: c.Health.Passive.MaxEjectionPercent,
 		}},
 		Attempts: c.Retry.Attempts, BudgetPercent: c.Retry.BudgetPercent,
+		RetryOn: conditions(c.Retry.On), PerTryTimeout: c.Retry.PerTryTimeout,
 		MaxWaiting: c.Queue.MaxWaiting, QueueTimeout: c.Queue.Timeout,
 		Dialer: s.cfg.Dialer, Clock: s.clk, Rand: s.cfg.Rand, Observer: s.observe,
 	}
@@ -92,6 +93,15 @@ func tunnelsOnly(settings *config.Config, name string) bool {
 		}
 	}
 	return tunnels
+}
+
+// conditions turns the words of the settings into a set. A test sees to it that both rooms know the same words.
+func conditions(words []string) upstream.Condition {
+	set := upstream.OnNothing
+	for _, word := range words {
+		set |= upstream.ConditionNamed(word)
+	}
+	return set
 }
 
 func (s *Server) newProber(a *config.Active, back *certs.Back) (probe.Prober, error) {

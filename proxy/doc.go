@@ -16,8 +16,12 @@
 //
 // An attempt on a reused connection that dies before the first byte of an answer is repeated on a fresh connection,
 // when the request is idempotent or not a byte of it was sent; one that fails otherwise before the first byte is
-// repeated on the next backend, when it is idempotent and the upstream's policy and budget allow it. After the first
-// byte of an answer has been passed on nothing is repeated.
+// repeated on the next backend, when it is idempotent and the upstream's policy and budget allow it. So is one that has
+// waited for longer than answers take, one whose backend health takes down, and one whose answer has a status that the
+// settings name. After the first byte of an answer has been passed on nothing is repeated.
+//
+// Times are read and write deadlines, which are set only where the one that is set will not do: whoever meets a deadline
+// looks whose it is, and after five seconds whether the client is still there. So a try's own time (per_try_timeout) costs a setting now and then, and no timer.
 //
 // A client of a TCP listener gets a connection of its own, which nobody has used before: one that was made ready
 // beforehand (min_idle, predict), or a dial. As long as no byte has gone either way it may go elsewhere, by the rules for

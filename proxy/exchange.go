@@ -53,6 +53,7 @@ var answerLimits = http1.Limits{MaxHeadBytes: maxAnswerHead}
 func (c *httpConn) exchange() bool {
 	up := c.to.up
 	c.attempt.Reset()
+	c.attempt.Repeatable = c.whole && http1.MethodIdempotent(c.req.Method)
 	err := up.Begin(c.lifetime(), &c.attempt)
 	for {
 		if err != nil {
@@ -67,8 +68,10 @@ func (c *httpConn) exchange() bool {
 		}
 		switch c.try(up) {
 		case goOn:
+			up.Forgo(&c.attempt)
 			return true
 		case hangUp:
+			up.Forgo(&c.attempt)
 			return false
 		case again:
 			err = up.Begin(c.lifetime(), &c.attempt)
@@ -93,9 +96,12 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 		return c.failed(up, b, upstream.OutcomeClientGone, pool.ReasonAborted, FailShutdown)
 	}
 	defer c.letGo()
+	if !c.attempt.Await() {
+		return c.leave(up, b, upstream.OutcomeLost)
+	}
 	c.addressBackend()
 	written, werr := c.send(b)
-	err := c.readHead(b)
+	err := c.readHead(up, b)
 	if err == nil && c.resp.Status == 101 {
 		return c.tunnel(up, b)
 	}
@@ -112,9 +118,9 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 // be there already.
 func (c *httpConn) send(b *backend) (int, error) {
 	now := c.attempt.Began // that was just now
-	fresh := b.writeBy.Sub(now) < stallTimeout
+	fresh := b.writeBy.Sub(now) < c.to.stall
 	if fresh {
-		b.writeBy = now.Add(2 * stallTimeout)
+		b.writeBy = now.Add(2 * c.to.stall)
 		_ = b.sock.NetConn().SetWriteDeadline(b.writeBy)
 	}
 	switch {
@@ -129,6 +135,9 @@ func (c *httpConn) send(b *backend) (int, error) {
 	}
 	if fresh && c.cutOff() {
 		_ = b.sock.NetConn().SetDeadline(past)
+	}
+	if fresh && c.attempt.Lost() {
+		b.setRead(past)
 	}
 	if c.whole {
 		return b.sock.SendAwait(c.out, &b.reader)
@@ -146,22 +155,23 @@ func (c *httpConn) send(b *backend) (int, error) {
 	return n, err
 }
 
-// armAnswer gives the backend its time for the head of the answer. A deadline that an earlier request has left will do
-// if it is not later: setting one costs, and whoever meets it looks at answerBy. It reports whether one was set.
+// armAnswer gives the backend its time for the head of the answer, or the attempt its own. A deadline that an earlier
+// request has left will do if it is not later: setting one costs, and whoever meets it looks at answerBy. It reports
+// whether one was set.
 func (c *httpConn) armAnswer(b *backend, now time.Time) bool {
-	if limit := c.to.settings.ResponseTimeout; limit > 0 {
-		c.answerBy = now.Add(limit)
-		if b.readBy.After(now) && !b.readBy.After(c.answerBy) {
-			return false
-		}
-		b.setRead(c.answerBy)
-		return true
+	limit, most := c.attempt.PerTry, c.to.settings.ResponseTimeout
+	if c.onTrial = limit > 0 && (most <= 0 || limit < most); !c.onTrial {
+		limit = most
 	}
 	c.answerBy = time.Time{}
-	if b.readBy.IsZero() {
+	if limit > 0 {
+		c.answerBy = now.Add(limit)
+	}
+	until := c.nextLook(c.answerBy, now)
+	if b.readBy.After(now) && !b.readBy.After(until) {
 		return false
 	}
-	b.setRead(time.Time{})
+	b.setRead(until)
 	return true
 }
 
@@ -175,28 +185,55 @@ func (c *httpConn) setAnswerDeadline(b *backend, now time.Time) {
 }
 
 // readResponse reads one head. A deadline that was met before the answer's own time is over is replaced by that.
-func (c *httpConn) readResponse(b *backend) error {
+func (c *httpConn) readResponse(up *upstream.Upstream, b *backend) error {
 	for {
 		err := b.reader.ReadResponse(&c.resp, c.req.Method, &answerLimits)
-		if err == nil || c.sender != nil || !errors.Is(err, os.ErrDeadlineExceeded) || c.cutOff() ||
-			!c.answerBy.IsZero() && !c.s.now().Before(c.answerBy) {
+		if err == nil || c.sender != nil || !errors.Is(err, os.ErrDeadlineExceeded) || c.cutOff() || c.attempt.Lost() {
 			return err
 		}
-		b.setRead(c.answerBy)
-		if c.cutOff() {
+		now := c.s.now()
+		if !c.answerBy.IsZero() && !now.Before(c.answerBy) {
+			if !c.onTrial {
+				return err
+			}
+			if !c.interim && !b.reader.Started() && up.MayLeave(&c.attempt, upstream.OnPerTryTimeout) {
+				return errPerTry
+			}
+			c.endTrial()
+		}
+		if !now.Before(c.attempt.Began.Add(lookAfter)) && c.hasLeft(false) {
+			return errClientGone
+		}
+		b.setRead(c.nextLook(c.answerBy, now))
+		if c.cutOff() || c.attempt.Lost() {
 			return err
 		}
 	}
 }
+
+// endTrial gives the attempt, which cannot leave its backend, all the time that a backend has.
+func (c *httpConn) endTrial() {
+	c.onTrial = false
+	c.answerBy = time.Time{}
+	if most := c.to.settings.ResponseTimeout; most > 0 {
+		c.answerBy = c.attempt.Began.Add(most)
+	}
+}
+
+// errPerTry ends an attempt that has had its own time, for another one.
+var errPerTry = errors.New("the attempt's own time is over")
 
 var errInterim = &http1.ParseError{Status: 502, Reason: "too_many_interim_answers"}
 
 var errSwitch = &http1.ParseError{Status: 502, Reason: "unasked_switch"}
 
 // readHead reads the head of the final answer, and passes the interim ones on.
-func (c *httpConn) readHead(b *backend) error {
+func (c *httpConn) readHead(up *upstream.Upstream, b *backend) error {
 	for range maxInterim {
-		err := c.readResponse(b)
+		err := c.readResponse(up, b)
+		if err == nil && !c.attempt.Answered() {
+			c.stay(up, b)
+		}
 		switch {
 		case err != nil:
 			return err
@@ -221,6 +258,21 @@ func (c *httpConn) readHead(b *backend) error {
 		}
 	}
 	return errInterim
+}
+
+// stay goes on with an answer that came in the moment in which health gave its backend up.
+func (c *httpConn) stay(up *upstream.Upstream, b *backend) {
+	up.Stay(&c.attempt)
+	b.setRead(c.answerBy)
+	if c.cutOff() {
+		b.setRead(past)
+	}
+}
+
+// leave ends an attempt for which there is room elsewhere.
+func (c *httpConn) leave(up *upstream.Upstream, b *backend, o upstream.Outcome) next {
+	c.finish(up, b, o, false, pool.ReasonUnanswered)
+	return again
 }
 
 var errClientGone = errors.New("the client left")
@@ -253,7 +305,14 @@ func (c *httpConn) noAnswer(up *upstream.Upstream, b *backend, err error, unsent
 	switch {
 	case errors.As(err, &parse):
 		return c.failed(up, b, upstream.OutcomeBadAnswer, pool.ReasonProtocol, FailBadAnswer)
+	case c.attempt.Lost():
+		return c.leave(up, b, upstream.OutcomeLost)
+	case err == errPerTry:
+		return c.leave(up, b, upstream.OutcomeTimeout)
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		if !c.interim && up.MayLeave(&c.attempt, upstream.OnResponseTimeout) {
+			return c.leave(up, b, upstream.OutcomeTimeout)
+		}
 		return c.failed(up, b, upstream.OutcomeTimeout, pool.ReasonUnanswered, FailTimeout)
 	}
 	repeatable := c.whole && !c.interim && !b.reader.Started() &&
@@ -267,7 +326,7 @@ func (c *httpConn) noAnswer(up *upstream.Upstream, b *backend, err error, unsent
 		return c.failed(up, b, upstream.OutcomeStale, pool.ReasonBroken, FailReset)
 	}
 	c.finish(up, b, upstream.OutcomeReset, false, pool.ReasonBroken)
-	if repeatable && up.MayRetry(&c.attempt) {
+	if repeatable && up.MayRetry(&c.attempt, upstream.OnReset) {
 		return again
 	}
 	return c.refused(FailReset)

@@ -14,8 +14,6 @@ import (
 const (
 	// via is our pseudonym in the Via field.
 	via = "wavepool"
-	// stallTimeout bounds the time in which a peer that is to take or to send body bytes does neither.
-	stallTimeout = time.Minute
 	// outSize is the size of the buffer in which heads and short bodies are put together; outKeep is the largest one
 	// that is kept for the next request.
 	outSize, outKeep = 4 << 10, 64 << 10
@@ -56,6 +54,8 @@ type work struct {
 	attempt upstream.Attempt
 
 	answerBy time.Time // when the backend's time for the head of its answer ends; zero: never
+	stallBy  time.Time // when its time for the next bytes of the body ends
+	onTrial  bool      // the first of these is the attempt's own, and there is more if it cannot leave
 	outp     *[]byte   // borrowed for the time of one request
 	out      []byte
 	started  bool    // a byte of the final answer has been passed on
@@ -458,7 +458,7 @@ func (c *httpConn) refuse(f Failure, status int, detail string) bool {
 	return keep
 }
 
-// writeClient writes to the client under the stall limit. The deadline is renewed only now and then: setting one costs.
+// writeClient writes to the client under the listener's send_timeout. The deadline is renewed only now and then: setting one costs.
 // The field recent must hold the present instant.
 func (c *httpConn) writeClient(p []byte) error {
 	if err := c.armWrite(); err != nil {
@@ -468,12 +468,13 @@ func (c *httpConn) writeClient(p []byte) error {
 	return err
 }
 
-// armWrite gives the client at least the stall limit from the instant in recent on.
+// armWrite gives the client at least that time from the instant in recent on.
 func (c *httpConn) armWrite() error {
-	if c.writeBy.Sub(c.recent) >= stallTimeout {
+	limit := c.plan.cfg.SendTimeout
+	if c.writeBy.Sub(c.recent) >= limit {
 		return nil
 	}
-	c.writeBy = c.recent.Add(2 * stallTimeout)
+	c.writeBy = c.recent.Add(2 * limit)
 	if err := c.nc.SetWriteDeadline(c.writeBy); err != nil {
 		return err
 	}

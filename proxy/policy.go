@@ -113,7 +113,7 @@ func visible(id []byte) bool {
 
 // newTarget makes where routes to an upstream lead.
 func newTarget(g *group, u *config.Upstream) *target {
-	to := &target{up: g.up, settings: u}
+	to := &target{up: g.up, settings: u, stall: stallOf(u)}
 	switch u.Host {
 	case config.HostPass:
 	case config.HostBackend:

@@ -38,6 +38,7 @@ type simPlan struct {
 	faults   []simFault
 	work     [][]simRequest
 
+	perTry  time.Duration   // of each attempt but the last
 	members int             // how many backends are there at first; 0: all
 	withOps func(*simWorld) // what is done meanwhile
 }
@@ -52,6 +53,7 @@ func drawPlan(t *rapid.T, faults bool) simPlan {
 		service:  time.Duration(rapid.IntRange(0, 20).Draw(t, "serviceMs")) * time.Millisecond,
 		work:     drawWork(t),
 	}
+	p.perTry = rapid.SampledFrom([]time.Duration{config.Adaptive, config.Off, 5 * time.Millisecond, 300 * time.Millisecond}).Draw(t, "perTry")
 	p.minIdle = rapid.IntRange(0, min(2, p.maxConns)).Draw(t, "minIdle")
 	if !faults {
 		return p
@@ -96,7 +98,11 @@ func (p *simPlan) tune(c *config.Config) {
 	u.Strategy = p.strategy
 	u.Pool.MaxConnections, u.Pool.MinIdle = p.maxConns, p.minIdle
 	u.Pool.IdleTimeout = 2 * time.Second
-	u.ResponseTimeout = 3 * time.Second
+	u.ResponseTimeout, u.Retry.PerTryTimeout = 3*time.Second, p.perTry
+	u.Retry.On, u.Retry.Attempts = config.RetryConditions(), 3
+	if p.withOps != nil { // who counts what a drained backend serves must know that nobody has given it up before
+		u.Retry.On = []string{"connect_failure", "reset"}
+	}
 	u.Health.Active = &config.Active{Interval: 500 * time.Millisecond, Timeout: 200 * time.Millisecond}
 	c.Listeners[0].Workers = p.shards
 	c.DrainTimeout = 5 * time.Second

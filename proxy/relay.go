@@ -21,6 +21,9 @@ func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
 	status := c.resp.Status
 	c.letSenderEnd()
 	b.body.Start(&b.reader, c.resp.Framing, c.resp.ContentLength, &answerLimits)
+	if status >= 500 && !c.interim && up.MayLeave(&c.attempt, upstream.OnStatus(status)) {
+		return c.swallow(up, b)
+	}
 	keep := c.req.KeepAlive && !c.last && c.sent() && !c.l.draining()
 	f := http1.ForwardResponse{Framing: c.resp.Framing, ContentLength: c.resp.ContentLength, Via: via}
 	if f.Framing == http1.Chunked || f.Framing == http1.UntilClose {
@@ -57,6 +60,33 @@ func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
 	return c.answered(status, keep)
 }
 
+const (
+	// swallowMax and swallowTime bound what is read of an answer that nobody will see, to keep its connection.
+	swallowMax  = 64 << 10
+	swallowTime = 10 * time.Millisecond
+)
+
+// swallow ends an attempt whose answer asks for another one. The connection is kept if the body is there, or comes at once.
+func (c *httpConn) swallow(up *upstream.Upstream, b *backend) next {
+	b.setRead(c.s.now().Add(swallowTime))
+	if c.cutOff() {
+		b.setRead(past)
+	}
+	for left := swallowMax; left > 0 && !b.body.Done(); {
+		run, err := b.body.Next()
+		if err != nil {
+			break
+		}
+		left -= len(run)
+	}
+	reusable, why := false, pool.ReasonAborted
+	if b.body.Done() {
+		reusable, why = c.reusable(b)
+	}
+	c.finish(up, b, outcomeOf(c.resp.Status), reusable, why)
+	return again
+}
+
 func outcomeOf(status int) upstream.Outcome {
 	if status >= 500 {
 		return upstream.OutcomeAnswered5xx
@@ -88,6 +118,9 @@ func (c *httpConn) gather(b *backend, chunked bool) {
 func (c *httpConn) stream(b *backend, chunked bool) error {
 	for {
 		c.recent = c.s.now()
+		if c.attempt.FirstByte.IsZero() {
+			c.attempt.FirstByte = c.recent
+		}
 		if err := c.writeClient(c.out); err != nil {
 			return errClientGone
 		}
@@ -103,6 +136,9 @@ func (c *httpConn) stream(b *backend, chunked bool) error {
 			}
 		}
 		run, err := b.body.Next()
+		for err != nil && c.waitsOn(b, &err) {
+			run, err = b.body.Next()
+		}
 		switch {
 		case err == io.EOF:
 			if !chunked {
@@ -156,11 +192,13 @@ func (c *httpConn) spliceAnswer(b *backend) error {
 			return errClientGone
 		case srcErr == io.EOF:
 			return io.ErrUnexpectedEOF
+		case srcErr != nil && c.waitsOn(b, &srcErr):
+			continue
 		case srcErr != nil:
 			return srcErr
 		}
 		b.body.Bypassed(n, false)
-		if now := c.s.now(); b.readBy.Sub(now) < stallTimeout/2 {
+		if now := c.s.now(); c.stallBy.Sub(now) < c.to.stall/2 || b.readBy.Sub(now) < lookAfter/2 {
 			c.setStallDeadline(b)
 		}
 	}
@@ -168,7 +206,9 @@ func (c *httpConn) spliceAnswer(b *backend) error {
 
 // setStallDeadline bounds the wait for the next bytes of an answer's body.
 func (c *httpConn) setStallDeadline(b *backend) {
-	b.setRead(c.s.now().Add(stallTimeout))
+	now := c.s.now()
+	c.stallBy = now.Add(c.to.stall)
+	b.setRead(c.nextLook(c.stallBy, now))
 	if c.cutOff() {
 		b.setRead(past)
 	}
@@ -248,6 +288,7 @@ func (c *httpConn) tunnel(up *upstream.Upstream, b *backend) next {
 	c.started = true
 	c.logHead(101, len(c.out))
 	c.recent = c.s.now()
+	c.attempt.FirstByte = c.recent
 	if err := c.writeClient(c.out); err != nil {
 		return c.brokenOff(up, b, errClientGone)
 	}

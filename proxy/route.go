@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"strings"
+	"time"
 
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/upstream"
@@ -12,9 +13,21 @@ import (
 type target struct {
 	up       *upstream.Upstream
 	settings *config.Upstream
+	stall    time.Duration // the stream_idle_timeout
 
 	host          []byte // what its backends get as Host; nil: the client's
 	hostOfBackend bool   // each backend gets its own, and host stands where that goes
+}
+
+// endless is a time that nobody lives to see the end of, for an idle time that is off: it can be added and doubled.
+const endless = 20 * 365 * 24 * time.Hour
+
+// stallOf is for how long a body of the upstream may make no progress.
+func stallOf(u *config.Upstream) time.Duration {
+	if u.StreamIdleTimeout == config.Off {
+		return endless
+	}
+	return u.StreamIdleTimeout
 }
 
 // route is one row of a listener's table.

@@ -52,7 +52,7 @@ func (c *httpConn) note(b *backend, what sign) {
 	case s.seen&bodyBroken != 0:
 		b.setRead(past)
 	case s.seen&finalSeen != 0 && s.seen&(bodySent|bodyRefused) != 0:
-		b.setRead(now.Add(stallTimeout))
+		b.setRead(now.Add(c.to.stall))
 	case s.seen&finalSeen == 0 && s.seen&(bodySent|bodyRefused) != 0:
 		c.setAnswerDeadline(b, now)
 	case s.seen == 0: // the client waits for the backend's word: see send
@@ -141,21 +141,27 @@ func (c *httpConn) copyBody(s *sender, b *backend) {
 	limit := c.plan.cfg.MaxRequestBody
 	sent := c.taken
 	first := true
+	pace := newPace(c.plan.cfg, sent, c.req.ExpectContinue)
 	var out []byte
 	for {
-		_ = c.nc.SetReadDeadline(c.s.now().Add(stallTimeout))
+		_ = c.nc.SetReadDeadline(pace.begin(c.s.now()))
 		if s.stop.Load() || c.cutOff() {
 			return
 		}
 		if c.body.Remaining() > socket.SpliceMax && c.reader.Buffered() == 0 && socket.CanSplice(&b.sock, &c.sock) {
-			if !c.spliceBody(s, b, &first) {
+			if !c.spliceBody(s, b, &pace, &first) {
 				return
 			}
 		}
 		run, err := c.body.Next()
+		for err != nil && c.excused(s, &pace, err) {
+			run, err = c.body.Next()
+		}
 		if err == io.EOF {
 			break
 		}
+		now := c.s.now()
+		pace.end(now, len(run))
 		if err == nil {
 			if sent += int64(len(run)); limit > 0 && sent > limit {
 				err, s.tooLarge = errTooLarge, true
@@ -180,14 +186,14 @@ func (c *httpConn) copyBody(s *sender, b *backend) {
 		if c.body.Done() && !chunked {
 			s.last.Store(true)
 		}
-		if err := c.writeBackend(b, run); err != nil {
+		if err := c.writeBackend(b, now, run); err != nil {
 			c.notTaken(s, b, err)
 			return
 		}
 	}
 	if chunked {
 		s.last.Store(true)
-		if err := c.writeBackend(b, http1.AppendLastChunk(out[:0], c.body.Trailers())); err != nil {
+		if err := c.writeBackend(b, c.s.now(), http1.AppendLastChunk(out[:0], c.body.Trailers())); err != nil {
 			c.notTaken(s, b, err)
 			return
 		}
@@ -196,23 +202,42 @@ func (c *httpConn) copyBody(s *sender, b *backend) {
 	c.note(b, bodySent)
 }
 
+// excused says whether a wait for the body goes on, though the client has been too slow: the answer has begun meanwhile,
+// and what looks like a slow body is a conversation, in which the backend decides who keeps silent.
+func (c *httpConn) excused(s *sender, pace *pace, err error) bool {
+	if pace.rate == 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !s.answering() {
+		return false
+	}
+	_ = c.nc.SetReadDeadline(pace.excuse())
+	return !s.stop.Load() && !c.cutOff()
+}
+
+// answering says whether the head of the final answer is there.
+func (s *sender) answering() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen&finalSeen != 0
+}
+
 // spliceBody moves a body whose length is known from socket to socket, all but its end: the last bytes go the usual way,
 // which knows that they are the last. It reports false when the sender is at its end.
-func (c *httpConn) spliceBody(s *sender, b *backend, first *bool) bool {
+func (c *httpConn) spliceBody(s *sender, b *backend, pace *pace, first *bool) bool {
 	for {
 		left := c.body.Remaining() - socket.SpliceMax
 		if left <= 0 {
 			return true
 		}
 		now := c.s.now()
-		_ = c.nc.SetReadDeadline(now.Add(stallTimeout))
-		if err := c.armBackend(b, now.Add(stallTimeout)); err != nil {
+		limit := pace.begin(now)
+		_ = c.nc.SetReadDeadline(limit)
+		if err := c.armBackend(b, limit); err != nil {
 			return false
 		}
 		if s.stop.Load() || c.cutOff() {
 			return false
 		}
 		n, srcErr, dstErr := socket.Splice(&b.sock, &c.sock, left)
+		pace.spliced(c.s.now(), int(n))
 		if *first && n > 0 {
 			*first = false
 			c.note(b, bodyBegun)
@@ -222,6 +247,8 @@ func (c *httpConn) spliceBody(s *sender, b *backend, first *bool) bool {
 		case dstErr != nil:
 			c.notTaken(s, b, dstErr)
 			return false
+		case srcErr != nil && c.excused(s, pace, srcErr):
+			continue
 		case srcErr != nil:
 			if srcErr == io.EOF {
 				srcErr = io.ErrUnexpectedEOF
@@ -248,21 +275,21 @@ func (c *httpConn) notTaken(s *sender, b *backend, err error) {
 	}
 }
 
-// writeBackend writes body bytes under the stall limit.
-func (c *httpConn) writeBackend(b *backend, p []byte) error {
-	if err := c.armBackend(b, c.s.now()); err != nil {
+// writeBackend writes body bytes under the upstream's stream_idle_timeout.
+func (c *httpConn) writeBackend(b *backend, now time.Time, p []byte) error {
+	if err := c.armBackend(b, now); err != nil {
 		return err
 	}
 	_, err := b.sock.Write(p)
 	return err
 }
 
-// armBackend gives the backend at least the stall limit from the instant on to take bytes.
+// armBackend gives the backend at least that time from the instant on to take bytes.
 func (c *httpConn) armBackend(b *backend, now time.Time) error {
-	if b.writeBy.Sub(now) >= stallTimeout {
+	if b.writeBy.Sub(now) >= c.to.stall {
 		return nil
 	}
-	b.writeBy = now.Add(2 * stallTimeout)
+	b.writeBy = now.Add(2 * c.to.stall)
 	if err := b.sock.NetConn().SetWriteDeadline(b.writeBy); err != nil {
 		return err
 	}

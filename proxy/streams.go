@@ -18,7 +18,7 @@ var preface = []byte("PRI * HTTP/2.0\r\n")
 func (s *Server) newHTTP2(l *listener, cfg *config.Listener) *http2.Front {
 	return http2.NewFront(http2.FrontConfig{
 		Clock: s.clk, MaxStreams: cfg.MaxStreams, MaxHeadBytes: cfg.MaxHeadBytes, IdleTimeout: cfg.IdleTimeout,
-		WriteTimeout: stallTimeout,
+		WriteTimeout: cfg.SendTimeout,
 		Serve:        func(stream net.Conn, conn any) { l.serveStream(stream, conn.(*client)) },
 		Refused: func(status int, _ any) {
 			s.counters.requests.Add(1)

@@ -206,7 +206,7 @@ func TestABackendHasItsTimeAndNoMore(t *testing.T) {
 			client := c.client().send("POST / HTTP/1.1\r\n", host, "Content-Length: 4\r\n\r\n")
 			backend := c.origins[0].accept()
 			backend.head()
-			c.clk.Sleep(10 * time.Second)
+			c.clk.Sleep(9 * time.Second)
 			begin := c.clk.Now()
 			client.send("body")
 			require.Equal(c.t, "504 Gateway Timeout", client.answer().start)

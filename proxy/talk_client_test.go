@@ -142,7 +142,7 @@ func TestSilentClientsHaveTheirTimeAndNoMore(t *testing.T) {
 				c.retires(pool.ReasonIdleTimeout)
 				c.counts(1)
 			}},
-		{promise: "a body that stalls for a minute is refused", virtual: true, talk: func(c *talk) {
+		{promise: "a body that stalls for a minute is refused", virtual: true, tune: anyRate, talk: func(c *talk) {
 			client := c.client().send("POST / HTTP/1.1\r\n", host, "Content-Length: 100\r\n\r\nhalf")
 			c.origins[0].accept().head()
 			begin := c.clk.Now()
@@ -306,6 +306,9 @@ func TestAResetOfAllClientsLeavesNothingBehind(t *testing.T) {
 		w.stop()
 	})
 }
+
+// anyRate lets clients send bodies as slowly as they like.
+func anyRate(s *config.Config) { s.Listeners[0].MinBodyRate = config.Off }
 
 func clientTimes(s *config.Config) {
 	s.Listeners[0].HeadTimeout, s.Listeners[0].IdleTimeout = 10*time.Second, 30*time.Second

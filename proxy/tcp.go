@@ -89,7 +89,7 @@ func (c *client) carry(to *target, a *upstream.Attempt, said []byte, mayFresh bo
 		if a.Conn.Reused() && mayFresh { // it had lain ready, and died there
 			how = afresh
 			finish(upstream.OutcomeStale, pool.ReasonBroken)
-		} else if finish(upstream.OutcomeReset, pool.ReasonBroken); up.MayRetry(a) {
+		} else if finish(upstream.OutcomeReset, pool.ReasonBroken); up.MayRetry(a, upstream.OnReset) {
 			how = again
 		}
 		if how == hangUp {

@@ -42,11 +42,13 @@ func chaos(seed uint64) string {
 	}
 	upstream := fmt.Sprintf("{backends: [{address: '10.0.0.1:80'}, {address: '10.0.0.2:80'}, {address: '10.0.0.3:80'}], "+
 		"strategy: %s, response_timeout: %s, pool: {max_connections: %d, min_idle: %d, idle_timeout: %s, max_lifetime: %s, "+
-		"connect_timeout: 300ms, validate_after: %s}, queue: {max_waiting: %d, timeout: %s}, retry: {attempts: %d}, "+
+		"connect_timeout: 300ms, validate_after: %s}, queue: {max_waiting: %d, timeout: %s}, retry: {attempts: %d%s}, "+
 		"health: {active: {interval: 300ms, timeout: 200ms, rise: 1, fall: 2, http: {path: /h}}, "+
 		"passive: {consecutive_failures: 3, base_ejection_time: 500ms, max_ejection_percent: %s}}}",
 		pick("round-robin", "least-connections", "random"), pick("50ms", "400ms"), number(2, 9), number(0, 2),
 		pick("40ms", "10s"), pick("200ms", "1h"), pick("off", "1ms", "100ms"), number(1, 60), pick("60ms", "1s"), number(1, 3),
+		pick("", ", per_try_timeout: 20ms", ", on: [reset, per_try_timeout, response_timeout, backend_down, 500, 503]",
+			", on: off", ", on: [backend_down, per_try_timeout], per_try_timeout: 150ms"),
 		pick("34", "100"))
 	clients := fmt.Sprintf("[{name: web, arrivals: {poisson: %d/s}, timeout: %s, connections: %d}, "+
 		"{name: users, arrivals: {users: %d, think: {uniform: {min: 0s, max: 30ms}}}, keep_alive: %s, method: %s, body_bytes: %d, "+

@@ -49,7 +49,7 @@ func ExampleRun() {
 	v := scenario.Run(t, "../../testdata/scenarios/silent-drop.yaml")
 	fmt.Println(v.Requests, "requests,", v.Requests-v.Answered, "failed")
 	// Output:
-	// 12070 requests, 3 failed
+	// 12070 requests, 0 failed
 }
 
 // What happened while the fault was there, and to one client, is asked for behind the value and behind the metric.

@@ -13,7 +13,7 @@ import (
 var small = map[string]string{
 	"duration": "20s",
 	"upstream": "{backends: [{address: '10.0.0.1:80'}, {address: '10.0.0.2:80'}, {address: '10.0.0.3:80'}], " +
-		"response_timeout: 1s, pool: {connect_timeout: 500ms}, " +
+		"response_timeout: 1s, pool: {connect_timeout: 500ms}, " + uncured +
 		"health: {active: {interval: 1s, timeout: 500ms, rise: 1, fall: 1, http: {path: /healthz}}}}",
 	"listener": "{address: ':8080', upstream: web}",
 	"backends": "[{address: '10.0.0.1:80'}, {address: '10.0.0.2:80'}, {address: '10.0.0.3:80'}]",
@@ -22,6 +22,9 @@ var small = map[string]string{
 	"faults":   "[]",
 	"expect":   "[]",
 }
+
+// uncured keeps the proxy from asking another backend before a fault has shown what it does.
+const uncured = "retry: {on: [connect_failure, reset]}, "
 
 // smallText writes the scenario with some parts replaced, given as pairs of key and text.
 func smallText(replace ...string) string {

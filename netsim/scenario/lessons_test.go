@@ -65,7 +65,14 @@ func TestALargerPoolCarriesAnswersThatStall(t *testing.T) {
 	require.Greater(t, says(t, small, "first failed request: queue_timeout"), 20.0, "it runs well until the last one is taken")
 	large := stockVerdict(t, "connection-leak", func(sc *Scenario) { sc.Settings.Upstreams[0].Pool.MaxConnections = 50 })
 	require.Zero(t, large.Failed["queue_timeout"])
-	require.Less(t, large.Failed[FailTimeout], large.Requests/50)
+	require.Less(t, total(large.Failed), large.Requests/50, "those whose own answer stalls")
+	quick := stockVerdict(t, "connection-leak", func(sc *Scenario) {
+		sc.Settings.Upstreams[0].StreamIdleTimeout = 10 * time.Second
+	})
+	require.Zero(t, quick.Failed["queue_timeout"])
+	impatient := stockVerdict(t, "connection-leak", func(sc *Scenario) { sc.Clients[0].Timeout = 2 * time.Second })
+	require.Zero(t, impatient.Failed["queue_timeout"], "the proxy notices that they have left")
+	require.Greater(t, impatient.Failed[FailTimeout], 100)
 }
 
 // The failure outlasts the fault without a budget, and ends with it.

@@ -30,6 +30,7 @@ func expecting(t *testing.T, texts ...string) *Verdict {
 	sc, err := Load("../../testdata/scenarios/silent-drop.yaml")
 	require.NoError(t, err)
 	sc.Expect = nil
+	sc.Settings.Upstreams[0].Retry.On = []string{"connect_failure", "reset"} // so that the fault costs something
 	for _, text := range texts {
 		e, err := ParseExpectation(text)
 		require.NoError(t, err)

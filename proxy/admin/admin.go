@@ -87,6 +87,9 @@ type UpstreamStatus struct {
 	// Retries counts retries made, OverBudget those that only the budget forbade.
 	Retries    uint64 `json:"retries"`
 	OverBudget uint64 `json:"retries_over_budget"`
+	// PerTryTimeout is how long an attempt that is not the last may wait for the beginning of its answer, in seconds; 0
+	// while there is no such limit.
+	PerTryTimeout float64 `json:"per_try_timeout_seconds"`
 	// Available is the number of backends that health admits.
 	Available int `json:"available"`
 	// Backends are in the order of the configuration, and behind them those that are leaving.
@@ -175,6 +178,7 @@ func upstreamStatus(u *upstream.Stats) UpstreamStatus {
 	out := UpstreamStatus{
 		Name: u.Name, Strategy: u.Strategy, Begun: u.Begun, InFlight: u.InFlight, Waiting: u.Waiting,
 		Retries: u.Retries, OverBudget: u.OverBudget, Available: u.Available,
+		PerTryTimeout: u.PerTryTimeout.Seconds(),
 	}
 	w := &u.Wait
 	out.QueueWait = WaitStatus{Count: w.Count, Sum: w.Sum.Seconds(), P50: w.Quantile(0.5).Seconds(),

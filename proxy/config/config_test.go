@@ -76,7 +76,7 @@ admin: {address: "[::1]:0"}
 access_log: {path: logs/a.log, format: text, fields: [status, path], buffer: 64KiB}
 listeners:
   - {address: "127.0.0.1:0", workers: 2, http2: off, max_streams: 9, max_connections: 7, head_timeout: 1s, idle_timeout: 2s, max_head_bytes: 2048,
-     max_fields: 3, max_target_bytes: 1KiB, max_request_body: 1MiB,
+     max_fields: 3, max_target_bytes: 1KiB, max_request_body: 1MiB, body_timeout: 3s, min_body_rate: 1KiB, send_timeout: 4s,
      tls: {certificates: [{cert: a, key: b}], min_version: TLSv1.3, client_auth: request, client_ca: c,
            handshake_timeout: 3s, session_tickets: off, reload_every: 4s},
      max_connections_per_source: 4, max_requests_per_connection: 5, trusted_proxies: [10.0.0.0/8, "2001:db8::1"],
@@ -94,12 +94,13 @@ upstreams:
     health:
       active: {interval: 3s, timeout: 2s, rise: 4, fall: 5, http: {path: /up, host: "h.example:81", status: 204}}
       passive: {consecutive_5xx: 6, consecutive_failures: 7, base_ejection_time: 8s, max_ejection_percent: 9}
-    retry: {attempts: 3, budget_percent: 4}
+    retry: {attempts: 3, on: [reset, 503, response_timeout], per_try_timeout: 9ms, budget_percent: 4}
     queue: {max_waiting: 5, timeout: 6s}
     tls: {server_name: d, ca: e, verify: on, cert: f, key: g, min_version: TLSv1.3, reload_every: off}
     host: b.example:81
     response_timeout: 7s
     tunnel_idle_timeout: 8s
+    stream_idle_timeout: 9s
 `
 
 func TestEveryKeyReachesItsField(t *testing.T) {
@@ -114,7 +115,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 					MinVersion: TLS13, ClientAuth: ClientAuthRequest, ClientCA: "c", HandshakeTimeout: 3 * time.Second,
 					Tickets: SwitchOff, ReloadEvery: 4 * time.Second},
 				IdleTimeout: 2 * time.Second, MaxHeadBytes: 2048, MaxFields: 3, MaxTargetBytes: 1024,
-				MaxRequestBody: 1 << 20,
+				MaxRequestBody: 1 << 20, BodyTimeout: 3 * time.Second, MinBodyRate: 1024, SendTimeout: 4 * time.Second,
 				Edge: Edge{MaxConnectionsPerSource: 4, MaxRequestsPerConnection: 5,
 					TrustedProxies: []string{"10.0.0.0/8", "2001:db8::1"}, Forwarded: "both",
 					RequestID: "X-Request-ID", MaxHops: 6},
@@ -142,15 +143,17 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 					MaxEjectionPercent: 9}},
 			TLS: &UpstreamTLS{ServerName: "d", CA: "e", Verify: SwitchOn, Certificate: Certificate{Cert: "f", Key: "g"},
 				MinVersion: TLS13, ReloadEvery: Off},
-			Retry: Retry{Attempts: 3, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second},
+			Retry: Retry{Attempts: 3, On: []string{"reset", "503", "response_timeout"},
+				PerTryTimeout: 9 * time.Millisecond, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second},
 			Host: "b.example:81", ResponseTimeout: 7 * time.Second, TunnelIdleTimeout: 8 * time.Second,
+			StreamIdleTimeout: 9 * time.Second,
 		}},
 	}, c)
 }
 
 func TestOffSwitchesOffWhereItIsOffered(t *testing.T) {
 	c := parse(t, `
-listeners: [{address: ":8080", upstream: web, max_connections: off, max_request_body: off,
+listeners: [{address: ":8080", upstream: web, max_connections: off, max_request_body: off, min_body_rate: off,
   max_connections_per_source: off, max_requests_per_connection: off, request_id: off, forwarded: off, trusted_proxies: []}]
 access_log: off
 upstreams:
@@ -158,23 +161,27 @@ upstreams:
     backends: [{address: "10.0.0.1:80"}]
     pool: {idle_timeout: off, max_lifetime: off, lifetime_jitter_percent: off, validate_after: off}
     health: {active: off, passive: off}
-    retry: {budget_percent: off}
+    retry: {on: off, per_try_timeout: off, budget_percent: off}
     queue: {max_waiting: off}
     response_timeout: off
     tunnel_idle_timeout: "off"
+    stream_idle_timeout: off
 admin: {address: off}
 `)
 	u := c.Upstreams[0]
 	require.Empty(t, c.Admin.Address)
 	require.Equal(t, Off, c.Listeners[0].MaxConnections)
+	require.Equal(t, Off, c.Listeners[0].MinBodyRate)
+	require.Equal(t, []string{}, u.Retry.On)
 	require.Zero(t, c.Listeners[0].MaxRequestBody)
 	require.Equal(t, Edge{Forwarded: ForwardedOff, MaxHops: 8}, c.Listeners[0].Edge)
 	require.Nil(t, c.AccessLog)
 	require.Nil(t, u.Health.Active)
 	require.Equal(t, []int{Off, Off, Off, Off, Off}, []int{u.Health.Passive.Consecutive5xx,
 		u.Health.Passive.ConsecutiveFailures, u.Retry.BudgetPercent, u.Queue.MaxWaiting, u.Pool.LifetimeJitterPercent})
-	require.Equal(t, []time.Duration{Off, Off, Off, Off, Off}, []time.Duration{u.Pool.IdleTimeout, u.Pool.MaxLifetime,
-		u.Pool.ValidateAfter, u.ResponseTimeout, u.TunnelIdleTimeout})
+	require.Equal(t, []time.Duration{Off, Off, Off, Off, Off, Off, Off}, []time.Duration{u.Pool.IdleTimeout,
+		u.Pool.MaxLifetime, u.Pool.ValidateAfter, u.ResponseTimeout, u.TunnelIdleTimeout, u.StreamIdleTimeout,
+		u.Retry.PerTryTimeout})
 	require.Equal(t, c, c.WithDefaults(), "off must not be taken for a missing value")
 }
 

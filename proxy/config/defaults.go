@@ -31,6 +31,9 @@ func DefaultListener(address string) Listener {
 		MaxFields:      100,
 		MaxTargetBytes: 8 << 10,
 		Edge:           Edge{Forwarded: ForwardedX, MaxHops: 8},
+		BodyTimeout:    60 * time.Second,
+		MinBodyRate:    240,
+		SendTimeout:    60 * time.Second,
 	}
 }
 
@@ -64,11 +67,12 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 				MaxEjectionPercent:  50,
 			},
 		},
-		Retry:             Retry{Attempts: 2, BudgetPercent: 20},
+		Retry:             Retry{Attempts: 2, On: DefaultRetryConditions(), BudgetPercent: 20},
 		Queue:             Queue{MaxWaiting: 10000, Timeout: 5 * time.Second},
 		Host:              HostPass,
 		ResponseTimeout:   30 * time.Second,
 		TunnelIdleTimeout: 10 * time.Minute,
+		StreamIdleTimeout: 60 * time.Second,
 	}
 	for _, b := range backends {
 		u.Backends = append(u.Backends, Backend{Address: b, Weight: 1})
@@ -175,6 +179,9 @@ func (l *Listener) fill() {
 	fill(&l.Forwarded, d.Forwarded)
 	fill(&l.MaxHops, d.MaxHops)
 	l.TrustedProxies = slices.Clone(l.TrustedProxies)
+	fill(&l.BodyTimeout, d.BodyTimeout)
+	fill(&l.MinBodyRate, d.MinBodyRate)
+	fill(&l.SendTimeout, d.SendTimeout)
 	l.Routes = slices.Clone(l.Routes)
 	for i := range l.Routes {
 		fill(&l.Routes[i].Match.PathPrefix, "/")
@@ -188,6 +195,7 @@ func (u *Upstream) fill() {
 	fill(&u.ResponseTimeout, d.ResponseTimeout)
 	fill(&u.TunnelIdleTimeout, d.TunnelIdleTimeout)
 	u.TLS = u.TLS.filled()
+	fill(&u.StreamIdleTimeout, d.StreamIdleTimeout)
 	u.Backends = slices.Clone(u.Backends)
 	for i := range u.Backends {
 		fill(&u.Backends[i].Weight, 1)
@@ -225,6 +233,9 @@ func (u *Upstream) fill() {
 	}
 
 	fill(&u.Retry.Attempts, d.Retry.Attempts)
+	if u.Retry.On = slices.Clone(u.Retry.On); u.Retry.On == nil {
+		u.Retry.On = d.Retry.On
+	}
 	fill(&u.Retry.BudgetPercent, d.Retry.BudgetPercent)
 	fill(&u.Queue.MaxWaiting, d.Queue.MaxWaiting)
 	fill(&u.Queue.Timeout, d.Queue.Timeout)

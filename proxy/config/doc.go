@@ -35,7 +35,8 @@
 //
 // In the file a key that is left out has its default and the word off switches a limit or a duty off. In Go the zero
 // value means the default, applied by [Config.WithDefaults], and [Off] means off; the exceptions, where zero
-// itself is off, say so: Admin.Address, Config.AccessLog, Health.Active, Listener.MaxRequestBody and what Edge says of its own fields.
+// itself is off, say so: Admin.Address, Config.AccessLog, Health.Active, Listener.MaxRequestBody and what Edge says of its own
+// fields. A list that is off (Retry.On) is empty and not nil.
 //
 // A Config has no lock. It may be read by many goroutines as long as none changes it.
 package config

@@ -96,6 +96,12 @@ func ExampleConfig_Marshal() {
 	//         max_ejection_percent: 50
 	//     retry:
 	//       attempts: 2
+	//       on:
+	//         - connect_failure
+	//         - reset
+	//         - per_try_timeout
+	//         - backend_down
+	//       per_try_timeout: adaptive
 	//       budget_percent: 20
 	//     queue:
 	//       max_waiting: 10000
@@ -103,6 +109,7 @@ func ExampleConfig_Marshal() {
 	//     host: pass
 	//     response_timeout: 30s
 	//     tunnel_idle_timeout: 10m
+	//     stream_idle_timeout: 1m
 	// admin:
 	//   address: off
 	// access_log: off

@@ -29,7 +29,8 @@ func (c *Config) form() form.Form {
 
 // httpOnly are the keys of a listener that mean nothing to a TCP listener.
 var httpOnly = []string{"routes", "http2", "max_streams", "head_timeout", "idle_timeout", "max_head_bytes", "max_fields",
-	"max_target_bytes", "max_request_body", "max_requests_per_connection", "trusted_proxies", "forwarded", "request_id", "max_hops"}
+	"max_target_bytes", "max_request_body", "body_timeout", "min_body_rate", "send_timeout", "max_requests_per_connection",
+	"trusted_proxies", "forwarded", "request_id", "max_hops"}
 
 func (l *Listener) form() form.Form {
 	return form.Form{
@@ -51,6 +52,9 @@ func (l *Listener) form() form.Form {
 		{Key: "max_fields", Value: l.http(form.Int(&l.MaxFields, 1, 10_000))},
 		{Key: "max_target_bytes", Value: l.http(form.Size(&l.MaxTargetBytes, 64, 1<<20))},
 		{Key: "max_request_body", Value: l.http(form.SizeOrOff(&l.MaxRequestBody, 1, 1<<40, 0))},
+		{Key: "body_timeout", Value: l.http(form.Duration(&l.BodyTimeout, tick, time.Hour))},
+		{Key: "min_body_rate", Value: l.http(form.SizeOrOff(&l.MinBodyRate, 1, 1<<30, Off))},
+		{Key: "send_timeout", Value: l.http(form.Duration(&l.SendTimeout, tick, time.Hour))},
 		{Key: "max_requests_per_connection", Value: l.http(form.IntOrOff(&l.MaxRequestsPerConnection, 1, 1<<30, 0))},
 		{Key: "trusted_proxies", Value: l.http(form.Strings(&l.TrustedProxies, 1000, checkNetwork))},
 		{Key: "forwarded", Value: l.http(form.OneOf(&l.Forwarded, ForwardedStyles()...))},
@@ -84,6 +88,10 @@ func (u *Upstream) form() form.Form {
 		{Key: "health", Value: u.Health.form()},
 		{Key: "retry", Value: form.Form{
 			{Key: "attempts", Value: form.Int(&u.Retry.Attempts, 1, 10)},
+			{Key: "on", Value: form.Words(&u.Retry.On, RetryConditions()...)},
+			{Key: "per_try_timeout", Value: form.OrWord(
+				form.DurationOrOff(&u.Retry.PerTryTimeout, tick, time.Hour, Off),
+				&u.Retry.PerTryTimeout, "adaptive", Adaptive)},
 			{Key: "budget_percent", Value: form.IntOrOff(&u.Retry.BudgetPercent, 1, 100, Off)},
 		}},
 		{Key: "queue", Value: form.Form{
@@ -93,6 +101,7 @@ func (u *Upstream) form() form.Form {
 		{Key: "host", Value: form.String(&u.Host, checkUpstreamHost)},
 		{Key: "response_timeout", Value: form.DurationOrOff(&u.ResponseTimeout, tick, day, Off)},
 		{Key: "tunnel_idle_timeout", Value: form.DurationOrOff(&u.TunnelIdleTimeout, tick, 7*day, Off)},
+		{Key: "stream_idle_timeout", Value: form.DurationOrOff(&u.StreamIdleTimeout, tick, day, Off)},
 	}
 }
 

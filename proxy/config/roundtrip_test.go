@@ -122,6 +122,9 @@ func drawListener(t *rapid.T, i int, names []string) Listener {
 	l.MaxFields = drawInt(t, "fields", 1, 10_000, false)
 	l.MaxTargetBytes = drawInt(t, "target bytes", 64, l.MaxHeadBytes, false)
 	l.MaxRequestBody = rapid.Int64Range(0, 1<<40).Draw(t, "body")
+	l.BodyTimeout = drawDuration(t, "body timeout", tick, time.Hour, false)
+	l.MinBodyRate = drawInt(t, "rate", 1, 1<<30, true)
+	l.SendTimeout = drawDuration(t, "send timeout", tick, time.Hour, false)
 	l.Edge = drawEdge(t)
 	for j := range rapid.IntRange(1, 3).Draw(t, "routes") {
 		l.Routes = append(l.Routes, Route{Upstream: rapid.SampledFrom(names).Draw(t, "upstream"), Match: Match{
@@ -156,6 +159,15 @@ func drawLog(t *rapid.T) *AccessLog {
 	}
 }
 
+func drawRetry(t *rapid.T) Retry {
+	r := Retry{Attempts: drawInt(t, "attempts", 1, 10, false), BudgetPercent: drawInt(t, "budget", 1, 100, true)}
+	r.On = rapid.SliceOfDistinct(rapid.SampledFrom(RetryConditions()), rapid.ID).Draw(t, "on")
+	if !rapid.Bool().Draw(t, "adaptive") {
+		r.PerTryTimeout = drawDuration(t, "per try", tick, time.Hour, true)
+	}
+	return r
+}
+
 func drawUpstream(t *rapid.T, name string, i int) Upstream {
 	u := Upstream{
 		Name:              name,
@@ -163,7 +175,8 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 		Strategy:          rapid.SampledFrom(Strategies()).Draw(t, "strategy"),
 		ResponseTimeout:   drawDuration(t, "response", tick, day, true),
 		TunnelIdleTimeout: drawDuration(t, "tunnel", tick, 7*day, true),
-		Retry:             Retry{drawInt(t, "attempts", 1, 10, false), drawInt(t, "budget", 1, 100, true)},
+		StreamIdleTimeout: drawDuration(t, "stream", tick, day, true),
+		Retry:             drawRetry(t),
 		TLS:               drawUpstreamTLS(t),
 		Queue:             Queue{drawInt(t, "waiting", 1, 1_000_000, true), drawDuration(t, "queue", tick, time.Hour, false)},
 	}

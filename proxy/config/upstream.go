@@ -43,6 +43,11 @@ type Upstream struct {
 	// TunnelIdleTimeout ends a TCP connection or an upgraded one when no byte has gone either way for so long. Key
 	// tunnel_idle_timeout, default 10m, from 1ms to 168h, or Off.
 	TunnelIdleTimeout time.Duration
+	// StreamIdleTimeout ends an answer when the backend has sent no byte of its body for so long, and a request of whose
+	// body it has taken none; of taking it is exact up to the double. It has a reason of its own beside ResponseTimeout: a
+	// backend that has begun is alive, and what it sends may pause, as events do. Key stream_idle_timeout, default 60s, from
+	// 1ms to 24h, or Off.
+	StreamIdleTimeout time.Duration
 }
 
 // MaxWeight is the greatest weight of a backend.
@@ -193,11 +198,47 @@ type Passive struct {
 	MaxEjectionPercent int
 }
 
-// Retry says how often a request is tried.
+// Adaptive is the Retry.PerTryTimeout that is learned from how long answers take.
+const Adaptive time.Duration = 0
+
+// RetryConditions returns the words that Retry.On may have. The slice is the caller's own.
+func RetryConditions() []string {
+	return []string{"connect_failure", "reset", "per_try_timeout", "response_timeout", "backend_down", "500", "502", "503", "504"}
+}
+
+// DefaultRetryConditions returns the Retry.On of an upstream that says nothing. The slice is the caller's own.
+func DefaultRetryConditions() []string {
+	return []string{"connect_failure", "reset", "per_try_timeout", "backend_down"}
+}
+
+// Retry says when and how often a request is tried again. Whatever it says, that happens only while no byte of an answer
+// has reached the client; only for a request that is whole in memory (16KiB, head and body) and whose method is idempotent,
+// unless nothing of it was sent; and a reused connection that turns out to be dead before the first byte of an answer is
+// replaced by a fresh one without counting. A backend that was given up may still be at work on what it was asked: of PUT
+// and DELETE, which are idempotent, it can carry out an old one late. Where that matters, take per_try_timeout,
+// response_timeout and backend_down off the list.
 type Retry struct {
 	// Attempts is the greatest number of attempts for one request, the first included; 1 means that none is made again.
 	// Key attempts, default 2, from 1 to 10.
 	Attempts int
+	// On lists what is followed by another attempt, each word once:
+	//
+	//   - connect_failure: no connection could be made; goes on until every backend has been tried, and counts nowhere;
+	//   - reset: the connection died before the answer began;
+	//   - per_try_timeout: PerTryTimeout is over, and another backend can be asked;
+	//   - response_timeout: all of Upstream.ResponseTimeout is over, so that the client may wait for Attempts times as long;
+	//   - backend_down: health took the backend down while the request waited there; the budget does not forbid this one
+	//     while half of the group is available;
+	//   - 500, 502, 503, 504: the answer has that status, and another backend can be asked; otherwise it is passed on.
+	//
+	// Key on, default DefaultRetryConditions, from RetryConditions; off is the empty list that is not nil.
+	On []string
+	// PerTryTimeout is for how long a backend may let an answer wait to begin while attempts and budget are left and another
+	// backend can be asked; otherwise it has the whole ResponseTimeout. Adaptive is three times the 99th percentile of what
+	// answers took lately, from 250ms to 5s, once 200 have been seen; it rests while most of the second attempts take longer
+	// than the first ones were given. Key per_try_timeout, default Adaptive (the word adaptive in the file), from 1ms to 1h,
+	// or Off.
+	PerTryTimeout time.Duration
 	// BudgetPercent bounds retries to so many for every hundred requests. Key budget_percent, default 20, from 1 to 100,
 	// or Off for no bound.
 	BudgetPercent int

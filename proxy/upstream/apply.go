@@ -131,6 +131,7 @@ func (u *Upstream) adoptLocked(cfg Config) ([]verdict, error) {
 	c := &u.cfg
 	c.Strategy, c.Health, c.Check = cfg.Strategy, cfg.Health, cfg.Check
 	c.Attempts, c.BudgetPercent, c.BudgetMin = cfg.Attempts, cfg.BudgetPercent, cfg.BudgetMin
+	c.RetryOn, c.PerTryTimeout = cfg.RetryOn, cfg.PerTryTimeout
 	c.MaxWaiting, c.QueueTimeout = cfg.MaxWaiting, cfg.QueueTimeout
 	shards := c.Pool.Shards // callers count on it
 	c.Pool = cfg.Pool

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
+	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/lb"
 	"github.com/wavepool/wavepool/pool"
 )
@@ -17,6 +19,9 @@ type Attempt struct {
 	Shard int
 	// Key is the hash that sticky strategies use.
 	Key uint64
+	// Repeatable says that the request is whole in the caller's memory and its method idempotent, so that it may be sent
+	// again although a backend may have acted on it. It is set before the first Begin.
+	Repeatable bool
 
 	// Backend, Address and Conn are set by Begin: the backend's index, its address and the lent connection.
 	Backend int
@@ -27,6 +32,11 @@ type Attempt struct {
 	// Began is when the present attempt got its connection; Waited is how long that took.
 	Began  time.Time
 	Waited time.Duration
+	// PerTry is set by Begin: for how long the attempt may wait for the beginning of its answer before the caller asks
+	// MayLeave with OnPerTryTimeout. 0: for as long as the caller likes.
+	PerTry time.Duration
+	// FirstByte is for the caller to set: when the head of the answer was there. Zero: at the instant of Finish.
+	FirstByte time.Time
 
 	on       *backend // the one of Backend, which names another one once this one is gone
 	since    time.Time
@@ -34,6 +44,13 @@ type Attempt struct {
 	few      [8]int // memory for tried
 	q        lb.Query
 	budgeted bool // counted against the retry budget
+
+	state      atomic.Uint32 // one of stateBegun and the others; of a repeatable attempt
+	listed     *attempts     // where it may be found while it is under way
+	prev, next *Attempt      // in that list
+	granted    bool          // there is a place in the budget for the attempt after this one
+	left       Condition     // why it may leave, where it was granted that
+	suspects   []suspect     // the backends that were left because of the per-try timeout
 }
 
 // Reset forgets everything but the shard. It comes after the Finish of the last attempt.
@@ -73,6 +90,7 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 	now := u.Now()
 	a.since = now
 	a.Number++
+	a.ready()
 	u.mu.Lock()
 	if err := u.admitLocked(ctx); err != nil {
 		u.mu.Unlock()
@@ -81,16 +99,21 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 	i := u.pickLocked(now, a)
 	if i >= 0 && u.queue.undialled == 0 {
 		b := u.backends[i]
-		u.countLocked() // before it is known, to take the lock once
+		a.on = b
+		u.countLocked(a, b) // before it is known, to take the lock once
 		u.mu.Unlock()
 		if c, ok := b.pool.TryLend(now, a.Shard); ok {
-			a.on, a.Backend, a.Address, a.Conn = b, b.index, b.address, c
+			a.Backend, a.Address, a.Conn = b.index, b.address, c
 			a.Began, a.Waited = now, 0
 			return nil
 		}
 		u.mu.Lock()
 		u.inFlight--
 		u.stats.begun--
+		a.unlist()
+		u.ungrantLocked(a)
+		a.on = nil
+		a.ready()
 		// The lock was away: the world may be another one.
 		if err := u.admitLocked(ctx); err != nil {
 			u.doneLocked(i, lb.Abandoned, 0)
@@ -147,6 +170,7 @@ func (u *Upstream) BeginFresh(ctx context.Context, a *Attempt) error {
 		return u.Begin(ctx, a)
 	}
 	a.since = u.Now()
+	a.ready()
 	u.mu.Lock()
 	if err := u.admitLocked(ctx); err != nil {
 		u.mu.Unlock()
@@ -165,6 +189,11 @@ func (u *Upstream) BeginFresh(ctx context.Context, a *Attempt) error {
 			return nil
 		}
 		u.freshFailed(a, b, err)
+		var dialErr *pool.DialError
+		if errors.As(err, &dialErr) && !u.mayGoOn() {
+			u.Forgo(a)
+			return &ConnectError{Upstream: u.cfg.Name, Tried: 1, Err: err}
+		}
 	}
 	a.Number--
 	return u.Begin(ctx, a)
@@ -216,14 +245,33 @@ func (u *Upstream) begun(a *Attempt, b *backend, c pool.Conn) {
 	a.Began = u.Now()
 	a.Waited = a.Began.Sub(a.since)
 	u.mu.Lock()
-	u.countLocked()
+	u.countLocked(a, b)
 	u.mu.Unlock()
 }
 
-// countLocked counts an attempt that holds a connection.
-func (u *Upstream) countLocked() {
+// mayGoOn says whether a request goes on to another backend when a connection cannot be made.
+func (u *Upstream) mayGoOn() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.cfg.RetryOn.has(OnConnectFailure)
+}
+
+// countLocked counts an attempt that holds a connection, and lets it be found while it is under way.
+func (u *Upstream) countLocked(a *Attempt, b *backend) {
 	u.inFlight++
 	u.stats.begun++
+	if a.Repeatable {
+		u.armLocked(a)
+		u.listLocked(a, b)
+	}
+}
+
+// ready makes the attempt ready for another connection.
+func (a *Attempt) ready() {
+	a.PerTry, a.FirstByte = 0, time.Time{}
+	if a.Repeatable {
+		a.state.Store(stateBegun)
+	}
 }
 
 // Finish ends the attempt with one outcome. With keep the connection goes back to its pool for the next request;
@@ -233,19 +281,41 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 	if !c.Lent() {
 		panic("upstream: Finish of an attempt that was not begun, or is finished")
 	}
+	head := now.Sub(a.Began)
+	if !a.FirstByte.IsZero() {
+		head = a.FirstByte.Sub(a.Began)
+	}
+	u.mu.Lock()
+	a.unlist()
 	a.Conn = pool.Conn{}
 	if o != OutcomeAnswered && o != OutcomeClientGone && o != OutcomeStale {
 		a.avoid(b.index)
 	}
-	u.mu.Lock()
 	u.inFlight--
 	if a.budgeted {
 		u.retries--
-		a.budgeted = false
 	}
+	if a.granted {
+		u.stats.retries++
+	}
+	left := a.left
+	a.budgeted, a.granted, a.left = a.granted, false, 0
 	b.outcomes[o]++
 	u.doneLocked(b.index, outcomes[o].lb, now.Sub(a.Began))
-	ch, changed := u.observeLocked(now, b, o)
+	var ch health.Change
+	var changed bool
+	var others []verdict
+	if left == OnPerTryTimeout && o == OutcomeTimeout {
+		a.suspects = append(a.suspects, suspect{b, head})
+	} else {
+		ch, changed = u.observeLocked(now, b, o)
+		if a.suspects != nil && o != OutcomeStale && o != OutcomeLost { // after these it goes on
+			others = u.concludeLocked(a, now, o, head)
+		}
+	}
+	if a.Repeatable && o == OutcomeAnswered {
+		u.perTry.observe(head)
+	}
 	u.mu.Unlock()
 	if o != OutcomeAnswered {
 		u.tell(b, Event{At: now, Kind: KindAttemptFailed, Reason: o.String()})
@@ -258,19 +328,19 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 	if changed {
 		u.changed(b, ch)
 	}
+	u.allChanged(others)
 }
 
-// MayRetry says whether the request may be tried again after an attempt that ended badly: attempts are left, and so
-// is room in the budget. A true answer reserves that room. The Finish of the next attempt gives it back, or its Begin
-// where that fails; Forgo gives it back when there will be none.
-func (u *Upstream) MayRetry(a *Attempt) bool {
+// MayRetry says whether the request may be tried again after an attempt that ended badly, for that reason: the settings
+// name the condition, attempts are left, and so is room in the budget. A true answer reserves that room. The Finish of the
+// next attempt gives it back, or its Begin where that fails; Forgo gives it back when there will be none.
+func (u *Upstream) MayRetry(a *Attempt, why Condition) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if a.Number >= u.cfg.Attempts || u.closed {
+	if !u.cfg.RetryOn.has(why) || a.Number >= u.cfg.Attempts || u.closed {
 		return false
 	}
-	limit := max(u.cfg.BudgetMin, u.inFlight*u.cfg.BudgetPercent/100, 0)
-	if a.budgeted || u.retries >= limit {
+	if a.budgeted || u.retries >= u.budgetLocked() {
 		if !a.budgeted {
 			u.stats.overBudget++
 		}
@@ -282,7 +352,7 @@ func (u *Upstream) MayRetry(a *Attempt) bool {
 	return true
 }
 
-// Forgo gives back what MayRetry reserved when no attempt follows.
+// Forgo gives back what MayRetry or MayLeave reserved when no attempt follows a Finish.
 func (u *Upstream) Forgo(a *Attempt) {
 	if !a.budgeted {
 		return

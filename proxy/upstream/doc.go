@@ -4,7 +4,8 @@
 // that says which backend next, a judge (health) that says which backends may be used at all, a pool of connections
 // for each backend, and one queue for the requests that must wait. [Upstream.Begin] gives an [Attempt] a connection;
 // [Upstream.Finish] ends it with one [Outcome], and picker, judge, pool, retry budget and counters each learn that
-// one fact. [Upstream.MayRetry] says whether another attempt is allowed; carrying it out is the caller's work.
+// one fact. [Upstream.MayRetry] says whether another attempt is allowed, and [Upstream.MayLeave] whether the present one may
+// be given up for it; carrying it out is the caller's work.
 //
 // # The one queue
 //
@@ -22,6 +23,15 @@
 // evidence. When it takes a backend out, the waiters that counted on it are sent elsewhere; when none is left they
 // fail at once with [ErrNoBackend]. When it lets a backend in again, the pool forgets its failures.
 //
+// # Retries
+//
+// A [Condition] says what may be followed by another attempt; attempts per request and a budget bound it (leave.go). An
+// attempt that is not the last has a time of its own, learned from the answers of the group (pertry.go). A backend that is
+// left because of it is blamed only when another one has answered the same request in that time: where all are slow, or
+// the request is, nobody is at fault, and when that is so the timeout rests. When health takes a backend down, the
+// requests that wait for the beginning of its answer are moved elsewhere one by one: their goroutines are woken by a read
+// deadline, and find [Attempt.Lost].
+//
 // # Operations
 //
 // Backends are added, removed, drained and weighed at work, and [Upstream.Apply] changes all of the group at once. An index
@@ -33,6 +43,7 @@
 //
 // Upstream.mu guards the picker, the judge, the queue and the counters. It is never held over a dial, a lend, a
 // release or a channel, nor over a wait of any kind: pools call back without their locks, and are called without ours.
-// The exceptions are looks at a pool's counts (Pool.Free, Pool.Cover(0), Pool.Stats), and making one, so that Upstream.mu comes before Pool.mu.
+// The exceptions are looks at a pool's counts (Pool.Free, Pool.Cover(0), Pool.Stats), and making one, so that Upstream.mu comes before Pool.mu;
+// and setting the read deadline of a lost attempt, which must not hit the next one on the same connection.
 // Waiters are released one by one, each in an instant of its own; see apart.
 package upstream

@@ -115,6 +115,21 @@ type fakeConn struct {
 	mu      sync.Mutex
 	closed  bool
 	peer    error
+	readBy  time.Time
+}
+
+func (c *fakeConn) SetReadDeadline(at time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readBy = at
+	return nil
+}
+
+// cutShort says whether whoever reads from the connection has been woken.
+func (c *fakeConn) cutShort() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.readBy.IsZero() && c.readBy.Before(time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC))
 }
 
 func (c *fakeConn) Peek([]byte) (int, error) {

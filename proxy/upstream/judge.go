@@ -157,6 +157,9 @@ func (u *Upstream) changed(b *backend, ch health.Change) {
 		return
 	}
 	u.rehome(b)
+	if moves(ch) {
+		u.moveAll(b)
+	}
 }
 
 // dialFailed is a pool's word that a dial failed. Where fewer are left than waiters count on, the first of these goes to
@@ -171,7 +174,7 @@ func (u *Upstream) dialFailed(b *backend, err error) {
 		w.a.avoid(b.index)
 		w.failed, w.failure = w.failed+1, err
 		u.unpickLocked(w, outcomes[OutcomeConnectFailed].lb)
-		if !u.untriedLocked(w.a) {
+		if !u.untriedLocked(w.a) || !u.cfg.RetryOn.has(OnConnectFailure) {
 			give = u.giveUpLocked(w)
 		}
 	}

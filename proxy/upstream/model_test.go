@@ -25,7 +25,7 @@ type step struct {
 }
 
 var ops = []string{
-	"begin", "begin", "begin", "begin", "finish", "finish", "finish", "retry", "fresh", "giveUp", "shortLived",
+	"begin", "begin", "begin", "begin", "finish", "finish", "finish", "retry", "fresh", "leave", "leave", "giveUp", "shortLived",
 	"dialsFail", "dialsWork", "dialsHang", "dialsQuick", "peerCloses", "down", "up",
 	"add", "remove", "drain", "undrain", "weigh", "apply",
 }
@@ -47,6 +47,7 @@ func drawConfig(t *rapid.T) Config {
 		Backends:     group(rapid.IntRange(1, 4).Draw(t, "backends")),
 		MaxWaiting:   rapid.IntRange(1, 12).Draw(t, "maxWaiting"),
 		QueueTimeout: time.Duration(rapid.IntRange(20, 300).Draw(t, "queueTimeout")) * time.Millisecond,
+		RetryOn:      DefaultConditions | OnStatus503,
 		Attempts:     4, BudgetMin: rapid.IntRange(1, 3).Draw(t, "budget"),
 		Check: Check{Prober: &switchboard{}, Interval: time.Hour},
 		Health: health.Config{Rise: 1, Fall: 1, Passive: health.Passive{
@@ -124,6 +125,56 @@ func (w *world) look() {
 	synctest.Wait()
 	w.collect()
 	w.check()
+	w.lost()
+}
+
+// lost gives up the attempts that have been moved, or keeps them, as if their answer had come in the same moment.
+func (w *world) lost() {
+	some := false
+	for _, a := range slices.Clone(w.held) {
+		switch {
+		case !a.Lost():
+			continue
+		case a.Shard%2 == 0:
+			w.release(a)
+			failed(w.u, a, OutcomeLost)
+			w.call(a, w.u.Begin, 0)
+		default:
+			require.False(w.t, a.Answered())
+			w.u.Stay(a)
+			require.True(w.t, a.Answered())
+		}
+		some = true
+	}
+	if some {
+		w.look()
+	}
+}
+
+// release takes an attempt out of those that hold a connection.
+func (w *world) release(a *Attempt) {
+	w.held = slices.DeleteFunc(w.held, func(h *Attempt) bool { return h == a })
+}
+
+// leave ends an attempt for another one, where that is allowed.
+func (w *world) leave(s step) {
+	if len(w.held) == 0 {
+		return
+	}
+	a, why, o := w.held[s.n%len(w.held)], OnPerTryTimeout, OutcomeTimeout
+	if s.outcome == OutcomeAnswered5xx {
+		why, o = OnStatus503, OutcomeAnswered5xx
+	}
+	before := a.on.index
+	if !w.u.MayLeave(a, why) {
+		return
+	}
+	require.True(w.t, a.Repeatable)
+	require.Less(w.t, a.Number, w.u.cfg.Attempts)
+	w.release(a)
+	w.u.Finish(a, w.u.clk.Now(), o, o == OutcomeAnswered5xx, pool.ReasonUnanswered)
+	require.Contains(w.t, a.tried, before)
+	w.call(a, w.u.Begin, 0)
 }
 
 // act carries out one action; one that does not apply does nothing.
@@ -137,13 +188,15 @@ func (w *world) act(s step) {
 	}
 	switch s.op {
 	case "begin":
-		w.call(&Attempt{Shard: s.n % w.shards}, w.u.Begin, 0)
+		w.call(&Attempt{Shard: s.n % w.shards, Repeatable: s.n%3 > 0}, w.u.Begin, 0)
 	case "shortLived":
 		w.call(&Attempt{}, w.u.Begin, time.Duration(s.n)*3*time.Millisecond)
 	case "finish", "fresh":
 		w.end(s)
 	case "retry":
 		w.retry(s.n)
+	case "leave":
+		w.leave(s)
 	case "giveUp":
 		if len(w.inside) > 0 {
 			w.inside[s.n%len(w.inside)].cancel()
@@ -205,7 +258,7 @@ func (w *world) retry(n int) {
 	i := n % len(w.ended)
 	a := w.ended[i]
 	w.ended = append(w.ended[:i:i], w.ended[i+1:]...)
-	if w.u.MayRetry(a) {
+	if w.u.MayRetry(a, OnReset) {
 		w.call(a, w.u.Begin, 0)
 	}
 }
@@ -235,6 +288,7 @@ func (w *world) collect() {
 		require.False(w.t, nc.isClosed() && !cut, "a closed connection was lent")
 		require.Equal(w.t, nc.address, c.Address)
 		w.checkTurn(c)
+		_ = c.Await() // where it has been lost already, lost finds it
 		w.held = append(w.held, c.Attempt)
 	}
 	w.inside = still
@@ -275,6 +329,7 @@ func (w *world) check() {
 	require.GreaterOrEqual(w.t, fresh, 0)
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	w.checkPlaces()
 	require.EqualValues(w.t, s.Waiting, u.waiting.Load())
 	on, picks := 0, 0
 	for i := range s.Backends {
@@ -305,6 +360,39 @@ func (w *world) check() {
 		}
 		w.line = append(w.line, place{x, len(x.a.tried)})
 	}
+}
+
+// checkPlaces holds that each place in the budget is somebody's, and that who may be moved is found.
+func (w *world) checkPlaces() {
+	places, listed := 0, 0
+	for _, a := range append(slices.Clone(w.held), w.ended...) {
+		for _, has := range []bool{a.budgeted, a.granted} {
+			if has {
+				places++
+			}
+		}
+		if a.listed != nil {
+			listed++
+		}
+	}
+	for _, c := range w.inside {
+		if c.budgeted {
+			places++
+		}
+	}
+	require.Equal(w.t, places, w.u.retries)
+	for _, b := range w.u.backends {
+		if b == nil {
+			continue
+		}
+		for a := b.underWay.head; a != nil; a = a.next {
+			require.Contains(w.t, w.held, a)
+			require.Equal(w.t, b, a.on)
+			require.False(w.t, a.granted, "who has been moved is not moved again")
+			listed--
+		}
+	}
+	require.Zero(w.t, listed)
 }
 
 // finish lets everything come to an end.

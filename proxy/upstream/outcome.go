@@ -28,6 +28,9 @@ const (
 	OutcomeBadAnswer
 	// OutcomeClientGone: the client left, or broke its own request, before the attempt was over.
 	OutcomeClientGone
+	// OutcomeLost: health took the backend down before the answer began, and the request went to another one. It is no
+	// evidence: health knows.
+	OutcomeLost
 
 	// NumOutcomes is the number of outcomes.
 	NumOutcomes = int(iota)
@@ -48,6 +51,7 @@ var outcomes = [NumOutcomes]struct {
 	OutcomeTimeout:       {"backend_timeout", lb.Failure, health.Timeout, true},
 	OutcomeBadAnswer:     {"bad_answer", lb.Failure, health.Reset, true},
 	OutcomeClientGone:    {"client_gone", lb.Abandoned, 0, false},
+	OutcomeLost:          {"backend_lost", lb.Failure, 0, false},
 }
 
 // String returns the outcome's word.

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"slices"
+	"time"
 
 	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/pool"
@@ -78,6 +79,8 @@ type Stats struct {
 	Wait pool.HistogramSnapshot
 	// Retries counts the repetitions that the policy allowed; OverBudget those that only the budget forbade.
 	Retries, OverBudget uint64
+	// PerTryTimeout is the timeout in force for attempts that are not the last; 0 while there is none.
+	PerTryTimeout time.Duration
 	// Available is the number of backends that health admits.
 	Available int
 	// Backends are in the order of the configuration, and behind them those that are leaving.
@@ -93,7 +96,7 @@ func (u *Upstream) Stats() Stats {
 		Name: u.cfg.Name, Strategy: u.cfg.Strategy, Begun: u.stats.begun, InFlight: u.inFlight,
 		Waiting: len(u.queue.line), Waits: u.stats.waits, Retries: u.stats.retries, OverBudget: u.stats.overBudget,
 		Available: u.judge.AvailableCount(), Backends: make([]BackendStats, len(u.members)), Removed: u.removed,
-		Wait: u.waits.Snapshot(),
+		Wait: u.waits.Snapshot(), PerTryTimeout: u.perTryLocked(),
 	}
 	members := slices.Clone(u.members)
 	for i, b := range members {

@@ -32,6 +32,7 @@ type Upstream struct {
 	queue    queue
 	inFlight int // attempts that hold a connection
 	retries  int // of those, the repetitions that the budget counts
+	perTry   perTry
 	stats    counters
 	removed  Removed          // what the backends that are gone have left
 	seqs     map[string]*life // by address, for all that there ever were
@@ -60,6 +61,8 @@ type backend struct {
 	pool    *pool.Pool
 	full    atomic.Bool // the picker passes it over: its pool had no room
 	life    *life
+
+	underWay attempts // those that may still be moved elsewhere
 
 	outcomes             [NumOutcomes]uint64
 	checked, checkPassed uint64

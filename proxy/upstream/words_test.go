@@ -103,6 +103,7 @@ func TestConnectionPoolManagerEachOutcomeMeansOneThingToPickerAndJudge(t *testin
 		OutcomeTimeout:       {lb.Failure, "timeout"},
 		OutcomeBadAnswer:     {lb.Failure, "reset"},
 		OutcomeClientGone:    {lb.Abandoned, ""},
+		OutcomeLost:          {lb.Failure, ""},
 	}
 	for _, o := range Outcomes() {
 		got, exp := outcomes[o], want[o]
