@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ type sender struct {
 	ok   atomic.Bool // the whole body has been sent
 	last atomic.Bool // its last bytes are being written
 	done chan struct{}
+	to   net.Conn // what it writes to
 
 	mu   sync.Mutex // orders the two goroutines that set the read deadline of the backend's connection
 	seen sign
@@ -71,7 +73,7 @@ var errTooLarge = errors.New("the body is longer than allowed")
 
 // startSender begins to stream.
 func (c *httpConn) startSender(b *backend) {
-	s := &sender{done: make(chan struct{})}
+	s := &sender{done: make(chan struct{}), to: b.sock.NetConn()}
 	c.sender = s
 	c.readBy = time.Time{} // the sender sets others
 	c.s.clk.AfterFunc(0, func() {
@@ -114,7 +116,7 @@ func (c *httpConn) stopSender() {
 	s.stop.Store(true)
 	if !s.ok.Load() {
 		_ = c.nc.SetReadDeadline(past)
-		_ = c.attempt.Conn.NetConn().SetWriteDeadline(past)
+		_ = s.to.SetWriteDeadline(past)
 	}
 	<-s.done
 }

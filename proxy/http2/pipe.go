@@ -27,8 +27,9 @@ type flow struct {
 
 	mu       sync.Mutex // never held over a wait
 	bytes    []byte
-	ended    bool // the writer has written all
-	broken   bool // the reader has gone, or the writer has given up
+	ended    bool  // the writer has written all
+	broken   bool  // the reader has gone, or the writer has given up
+	cause    error // what the reader is told of that; nil: a reset
 	readBy   time.Time
 	writeBy  time.Time
 	reading  chan struct{} // closed to wake the reader that waits; nil: none does
@@ -81,6 +82,8 @@ func (f *flow) await() error {
 			return os.ErrDeadlineExceeded
 		case len(f.bytes) > 0:
 			return nil
+		case f.broken && f.cause != nil:
+			return f.cause
 		case f.broken:
 			return syscall.ECONNRESET
 		case f.ended:
@@ -220,6 +223,29 @@ func (c *pipeConn) Close() error {
 func (c *pipeConn) abort() {
 	c.in.change(func() { c.in.shut, c.in.broken, c.in.bytes = true, true, nil })
 	c.out.change(func() { c.out.shutSend, c.out.broken, c.out.bytes = true, true, nil })
+}
+
+// fail is an abort whose reason the peer is told.
+func (c *pipeConn) fail(why error) {
+	c.in.change(func() { c.in.shut, c.in.broken, c.in.bytes = true, true, nil })
+	c.out.change(func() { c.out.shutSend, c.out.broken, c.out.bytes, c.out.cause = true, true, nil, why })
+}
+
+// refuse takes no more of what the peer sends, and goes on sending.
+func (c *pipeConn) refuse() {
+	c.in.change(func() { c.in.shut, c.in.broken, c.in.bytes = true, true, nil })
+}
+
+// offer writes all of p if that needs no wait.
+func (c *pipeConn) offer(p []byte) bool {
+	c.out.mu.Lock()
+	room := pipeSize - len(c.out.bytes)
+	c.out.mu.Unlock()
+	if len(p) > room {
+		return false
+	}
+	_, err := c.Write(p)
+	return err == nil
 }
 
 // LocalAddr implements net.Conn.
