@@ -113,7 +113,7 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 	conn := c.attempt.Conn
 	b := c.backendOf(conn)
 	if !c.hold(b.sock.NetConn()) {
-		return c.failed(up, b, upstream.OutcomeClientGone, pool.ReasonAborted, FailShutdown)
+		return c.failed(up, b, upstream.OutcomeClientGone, pool.ReasonAborted, c.whyCutOff())
 	}
 	defer c.letGo()
 	if !c.attempt.Await() {
@@ -378,7 +378,7 @@ func (c *httpConn) streamLost(up *upstream.Upstream, b *backend, err error) next
 func (c *httpConn) clientsFault(err error) (Failure, bool) {
 	switch {
 	case c.cutOff():
-		return FailShutdown, true
+		return c.whyCutOff(), true
 	case err == errClientGone:
 		return FailClientGone, true
 	case c.sender != nil && c.sender.clientErr != nil:

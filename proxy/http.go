@@ -318,7 +318,7 @@ func (c *httpConn) badHead(err error) bool {
 	c.req.Reset()
 	switch {
 	case c.cutOff():
-		c.fail(FailShutdown, "")
+		c.fail(c.whyCutOff(), "")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return c.refuse(FailHeadTimeout, FailHeadTimeout.Status(), "")
 	default:
@@ -512,7 +512,7 @@ func (c *client) beginFailure(err error) Failure {
 	var connect *upstream.ConnectError
 	switch {
 	case c.cutOff() || errors.Is(err, upstream.ErrClosed):
-		return FailShutdown
+		return c.whyCutOff()
 	case errors.Is(err, upstream.ErrNoBackend):
 		return FailNoBackend
 	case errors.Is(err, upstream.ErrQueueFull):

@@ -18,7 +18,10 @@ const pipeSize = 64 << 10
 // and resets: an end that is closed with unread bytes, or written to after its peer has closed, fails as a socket does.
 func pipe(clk clock.Clock, near, far net.Addr) (*pipeConn, *pipeConn) {
 	a, b := &flow{clk: clk}, &flow{clk: clk}
-	return &pipeConn{clk: clk, in: a, out: b, local: near, remote: far}, &pipeConn{clk: clk, in: b, out: a, local: far, remote: near}
+	one := &pipeConn{clk: clk, in: a, out: b, local: near, remote: far}
+	two := &pipeConn{clk: clk, in: b, out: a, local: far, remote: near, peer: one}
+	one.peer = two
+	return one, two
 }
 
 // flow is one direction.
@@ -164,6 +167,36 @@ type pipeConn struct {
 	clk           clock.Clock
 	in, out       *flow
 	local, remote net.Addr
+	peer          *pipeConn
+
+	mu     sync.Mutex // guards what follows
+	lost   func()
+	isLost bool
+}
+
+// OnReset arranges for f to be called, in a goroutine of its own, if the stream behind the other end is reset: waiting for
+// that end to write something, or to take it, is in vain.
+func (c *pipeConn) OnReset(f func()) {
+	c.mu.Lock()
+	c.lost = f
+	late := c.isLost
+	c.mu.Unlock()
+	if late {
+		c.clk.AfterFunc(0, f)
+	}
+}
+
+// reset is an abort that the peer's OnReset tells of.
+func (c *pipeConn) reset() {
+	c.abort()
+	p := c.peer
+	p.mu.Lock()
+	p.isLost = true
+	f := p.lost
+	p.mu.Unlock()
+	if f != nil {
+		f()
+	}
 }
 
 func (c *pipeConn) opError(op string, err error) error {

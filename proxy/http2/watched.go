@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"encoding/binary"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -8,17 +9,24 @@ import (
 	"github.com/benbjohnson/clock"
 )
 
-// The frames that are looked for (RFC 9113 section 6), and the flag of a SETTINGS that only answers ours.
+// The frames that are looked for (RFC 9113 section 6), and their flags. ACK and END_STREAM are the same bit.
 const (
 	frameHead     = 9
+	frameData     = 0
+	frameHeaders  = 1
+	frameReset    = 3
 	frameSettings = 4
 	frameGoAway   = 7
+	frameWindow   = 8
 	flagAck       = 1
+	flagEndStream = 1
+
+	settingInitialWindow = 4
 )
 
 // watched is a backend's connection in the hands of net/http, which keeps to itself some of what it reads: that the first
 // SETTINGS have come, before which it reports a hundred streams; that the backend wants to go; whether anything has come
-// at all. Only the heads of frames are looked at.
+// at all. Only the heads of frames are looked at, SETTINGS and WINDOW_UPDATE.
 //
 // A Read is called again when what the last one gave has been dealt with. That is when news are told.
 type watched struct {
@@ -28,13 +36,15 @@ type watched struct {
 	single  bool
 	changed func() // the limits may be others; called without a lock
 
-	// Of the goroutine that reads:
-	head     [frameHead]byte
-	have     int // bytes of head
-	left     int // bytes of the frame's payload to come
-	settings int // SETTINGS of the backend's that have been read
+	in       frames // of the goroutine that reads, like what follows
+	settings int    // SETTINGS of the backend's that have been read
 	news     bool
 	whole    bool // a frame has been given out
+	bad      bool // a frame must not be given out
+
+	out     frames // of whoever writes: one at a time
+	preface int    // bytes to come of what is written before the first frame
+	windows *windows
 
 	heard  atomic.Uint64 // reads that brought something
 	goAway atomic.Bool
@@ -45,8 +55,14 @@ type watched struct {
 
 func newWatched(nc net.Conn, clk clock.Clock, changed func()) *watched {
 	_, single := clk.(reserver)
-	return &watched{Conn: nc, clk: clk, single: single, changed: changed, ready: make(chan struct{})}
+	w := &watched{Conn: nc, clk: clk, single: single, changed: changed, ready: make(chan struct{}), windows: newWindows(), preface: len(preface)}
+	w.in.ended = w.read
+	w.out.started = func() { w.windows.sent(w.out.kind(), w.out.flags(), w.out.id(), w.out.left) }
+	return w
 }
+
+// preface is what a client of HTTP/2 begins with (RFC 9113 section 3.4).
+const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 // Read implements net.Conn.
 func (w *watched) Read(p []byte) (int, error) {
@@ -59,49 +75,45 @@ func (w *watched) Read(p []byte) (int, error) {
 			w.whole = false
 			apart(w.clk)() // whom that frame has woken goes first
 		}
-		most := w.left
-		if most == 0 {
-			most = frameHead - w.have
-		}
-		p = p[:min(len(p), most)]
+		p = p[:min(len(p), w.in.want())]
 	}
 	n, err := w.Conn.Read(p)
 	if n > 0 {
 		w.heard.Add(1)
-		w.scan(p[:n])
+		if w.in.scan(p[:n]); w.bad {
+			return 0, errWindow
+		}
 	}
 	return n, err
 }
 
-// scan follows the frames.
-func (w *watched) scan(p []byte) {
-	for len(p) > 0 {
-		if w.left > 0 {
-			n := min(w.left, len(p))
-			w.left -= n
-			p = p[n:]
-		} else {
-			n := copy(w.head[w.have:], p)
-			w.have += n
-			if p = p[n:]; w.have < frameHead {
-				return
-			}
-			w.left = int(w.head[0])<<16 | int(w.head[1])<<8 | int(w.head[2])
-		}
-		if w.left == 0 {
-			w.frame()
-		}
-	}
+// Write implements net.Conn.
+func (w *watched) Write(p []byte) (int, error) {
+	skip := min(w.preface, len(p))
+	w.preface -= skip
+	w.out.scan(p[skip:])
+	return w.Conn.Write(p)
 }
 
-// frame notes one that is complete.
-func (w *watched) frame() {
-	w.have, w.whole = 0, true
-	switch w.head[3] {
+// read notes a frame that is complete.
+func (w *watched) read(payload []byte) {
+	w.whole = true
+	switch w.in.kind() {
 	case frameSettings:
-		if w.head[4]&flagAck == 0 {
-			w.settings++
-			w.news = true
+		if w.in.flags()&flagAck != 0 {
+			return
+		}
+		w.bad = w.bad || len(payload) == maxKept // nobody has so much to say
+		w.settings++
+		w.news = true
+		for ; len(payload) >= 6; payload = payload[6:] {
+			if binary.BigEndian.Uint16(payload) == settingInitialWindow {
+				w.windows.begun(int64(binary.BigEndian.Uint32(payload[2:])))
+			}
+		}
+	case frameWindow:
+		if len(payload) == 4 && !w.windows.enlarged(w.in.id(), int64(binary.BigEndian.Uint32(payload)&maxWindow)) {
+			w.bad = true
 		}
 	case frameGoAway:
 		w.goAway.Store(true)
