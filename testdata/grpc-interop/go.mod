@@ -2,7 +2,10 @@ module github.com/wavepool/wavepool/testdata/grpc-interop
 
 go 1.26.0
 
-require google.golang.org/grpc v1.71.0
+require (
+	go.uber.org/goleak v1.3.0
+	google.golang.org/grpc v1.71.0
+)
 
 require (
 	cloud.google.com/go/compute/metadata v0.6.0 // indirect
