@@ -56,7 +56,9 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 	if c.Retry.BudgetPercent == config.Off {
 		uc.BudgetPercent, uc.BudgetMin = 0, math.MaxInt
 	}
-	uc.Setup = s.setUp(c, g.back)
+	if uc.Setup = s.setUp(c, g.back); c.Protocol == config.UpstreamHTTP2 {
+		uc.Pool.LoansExpected = 100 // RFC 9113 section 6.5.2 wants backends to allow no fewer
+	}
 	for _, b := range c.Backends {
 		uc.Backends = append(uc.Backends, upstream.Backend{Address: b.Address, Weight: b.Weight})
 	}
