@@ -95,6 +95,32 @@ func (f *framed) stream() *http2.MetaHeadersFrame {
 	}
 }
 
+// head waits for the head of the next request.
+func (f *framed) head() uint32 {
+	for {
+		fr, err := f.fr.ReadFrame()
+		require.NoError(f.c.t, err)
+		if h, ok := fr.(*http2.MetaHeadersFrame); ok {
+			return h.StreamID
+		}
+	}
+}
+
+// body waits for the body of a request, to its end.
+func (f *framed) body() string {
+	var text strings.Builder
+	for {
+		fr, err := f.fr.ReadFrame()
+		require.NoError(f.c.t, err)
+		if d, ok := fr.(*http2.DataFrame); ok {
+			text.Write(d.Data())
+			if d.StreamEnded() {
+				return text.String()
+			}
+		}
+	}
+}
+
 // okay answers a stream.
 func (f *framed) okay(id uint32) {
 	f.open(id, false, ":status", "200")

@@ -358,7 +358,12 @@ func (c *httpConn) noAnswer(up *upstream.Upstream, b *backend, err error, unsent
 // may be sent again whatever it asks for.
 func (c *httpConn) streamLost(up *upstream.Upstream, b *backend, err error) next {
 	unseen, refused := errors.Is(err, http2.ErrUnprocessed), errors.Is(err, http2.ErrRefused)
-	repeatable := c.whole && !c.interim && !b.reader.Started()
+	repeatable := !c.interim && !b.reader.Started()
+	if unseen || refused {
+		repeatable = repeatable && c.takeBack()
+	} else {
+		repeatable = repeatable && c.whole && http1.MethodIdempotent(c.req.Method)
+	}
 	switch {
 	case unseen && repeatable && c.fresh < maxFresh:
 		c.fresh++
@@ -368,7 +373,7 @@ func (c *httpConn) streamLost(up *upstream.Upstream, b *backend, err error) next
 		return c.failed(up, b, upstream.OutcomeStale, pool.ReasonBroken, FailReset)
 	}
 	c.finish(up, b, upstream.OutcomeReset, false, pool.ReasonBroken)
-	if repeatable && (refused || http1.MethodIdempotent(c.req.Method)) && up.MayRetry(&c.attempt, upstream.OnReset) {
+	if repeatable && up.MayRetry(&c.attempt, upstream.OnReset) {
 		return again
 	}
 	return c.refused(FailReset)

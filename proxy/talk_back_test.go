@@ -260,6 +260,21 @@ func TestAStreamThatNoBackendHasProcessedIsSentAgainWhateverItAsksFor(t *testing
 			c.dialled = 2
 			c.counts(4)
 		}},
+		{promise: "POST whose body comes after its head", eager: true, tune: speaksHTTP2, talk: func(c *talk) {
+			client := c.client().send("POST /x HTTP/1.1\r\n", host, "Transfer-Encoding: chunked\r\n\r\n")
+			first := c.origins[0].acceptFrames()
+			first.head()
+			client.send("4\r\nbody\r\n")
+			c.settle()
+			require.NoError(c.t, first.fr.WriteGoAway(0, http2.ErrCodeNo, nil))
+			second := c.origins[0].acceptFrames()
+			id := second.head()
+			client.send("4\r\nmore\r\n0\r\n\r\n")
+			require.Equal(c.t, "bodymore", second.body())
+			second.okay(id)
+			require.Equal(c.t, "ok", client.answer().body)
+			c.counts(1)
+		}},
 		{promise: "POST that the backend has refused", backends: 2, eager: true, tune: speaksHTTP2, talk: func(c *talk) {
 			client := c.posting()
 			first := c.origins[0].acceptFrames()
