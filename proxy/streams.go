@@ -10,8 +10,8 @@ import (
 )
 
 // preface is how a client begins HTTP/2 in clear text without having asked (RFC 9113 section 3.4). No request of HTTP/1.1
-// begins so.
-var preface = []byte("PRI * HTTP/2.0\r\n")
+// begins so. All of it is waited for here, where the client has the time of a head for it and no more.
+var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
 // newHTTP2 makes what serves the HTTP/2 connections of a listener. Each of their streams is a client connection with one
 // request.
