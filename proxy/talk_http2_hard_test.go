@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -250,6 +251,25 @@ func TestAStreamedAnswerThatWasTakenIsAnsweredAndItsConnectionKept(t *testing.T)
 			}
 			c.dialled = 1
 			c.counts(2)
+		}},
+	})
+}
+
+func TestAClientOverTLSThatResetsDuringALongWaitIsNoticed(t *testing.T) {
+	var p *paper
+	converse(t, []conversation{
+		{promise: "before the answer begins", virtual: true, files: papers(&p), tune: secureFront, talk: func(c *talk) {
+			client := c.shakenClient(p, "a.test").send(get)
+			backend := c.origins[0].accept()
+			backend.request()
+			begin := c.clk.Now()
+			below := client.nc.(*tls.Conn).NetConn()
+			require.NoError(t, below.(interface{ SetLinger(int) error }).SetLinger(0))
+			require.NoError(t, below.Close())
+			backend.cut()
+			elapsed(c, begin, 5*time.Second)
+			c.retires(pool.ReasonAborted)
+			c.counts(0, proxy.FailClientGone)
 		}},
 	})
 }
