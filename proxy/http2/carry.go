@@ -19,9 +19,10 @@ import (
 // handle carries one stream: its request as HTTP/1.1 into a pipe, and the answer that comes back out of it.
 func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 	conn, ok := r.Context().Value(connKey{}).(*connection)
-	if !ok || conn == nil {
+	if !ok || conn == nil || !conn.enter() {
 		panic(http.ErrAbortHandler)
 	}
+	defer conn.leave(f.cfg.Clock)
 	head, status := appendHead(make([]byte, 0, 1024), r)
 	if status != 0 {
 		if f.cfg.Refused != nil {
