@@ -273,3 +273,38 @@ func TestAClientOverTLSThatResetsDuringALongWaitIsNoticed(t *testing.T) {
 		}},
 	})
 }
+
+func TestAReloadThatFailsLeavesTheIdentityOfConnectionsAsItWas(t *testing.T) {
+	var p *paper
+	converse(t, []conversation{
+		{promise: "and the next one still finds the changed file", files: papers(&p), tune: func(s *config.Config) {
+			secureBack(s)
+			s.Upstreams[0].TLS.Certificate = config.Certificate{Cert: "client.pem", Key: "client.key"}
+		}, talk: func(c *talk) {
+			client := c.client().send(get)
+			backend := c.origins[0].acceptShaken(p)
+			backend.request()
+			backend.send(okay)
+			require.Equal(t, "ok", client.answer().body)
+			p.issue("client", "another client")
+			bad := *c.server.Settings()
+			taken := config.DefaultListener(c.origins[0].addr)
+			if c.sim != nil {
+				taken.Address = "10.99.99.99:1"
+			}
+			taken.Upstream = "web"
+			bad.Listeners = append(append([]config.Listener(nil), bad.Listeners...), taken)
+			_, err := c.server.Reload(&bad)
+			require.Error(t, err)
+			_, err = c.server.Reload(c.server.Settings())
+			require.NoError(t, err)
+			client.send(get)
+			backend = c.origins[0].acceptShaken(p)
+			backend.request()
+			backend.send(okay)
+			require.Equal(t, "ok", client.answer().body)
+			c.dialled = -1
+			c.lenient()
+		}},
+	})
+}
