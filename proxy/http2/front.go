@@ -41,7 +41,7 @@ type Front struct {
 	serving sync.WaitGroup
 	mu      sync.Mutex
 	open    map[net.Conn]*connection
-	late    *server // for connections that come after GoAway; nil before it
+	late    *server // for connections that come after GoAway; nil before the first one
 	closed  bool
 }
 
@@ -183,6 +183,10 @@ func (s *server) take(nc net.Conn) bool {
 // latecomer hands over a connection that had come before GoAway and says only now what it speaks.
 func (f *Front) latecomer(nc net.Conn) bool {
 	f.mu.Lock()
+	if f.late == nil && !f.closed {
+		f.late = f.begin(lateTime)
+		f.late.srv.SetKeepAlivesEnabled(false)
+	}
 	s := f.late
 	f.mu.Unlock()
 	return s != nil && s.take(nc)
@@ -195,12 +199,6 @@ const lateTime = 5 * time.Second
 // that are open have ended, one without streams after a second. A connection that is handed over from now on is served
 // until its first streams have ended.
 func (f *Front) GoAway() {
-	f.mu.Lock()
-	if f.late == nil && !f.closed {
-		f.late = f.begin(lateTime)
-		f.late.srv.SetKeepAlivesEnabled(false)
-	}
-	f.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // who waits for the ends are those that call ServeConn
 	_ = f.now.srv.Shutdown(ctx)
