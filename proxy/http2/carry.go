@@ -159,7 +159,10 @@ func (f *Front) answer(w http.ResponseWriter, r *http.Request, near *pipeConn) e
 		clear(h)
 	}
 	setFields(w.Header(), &resp)
-	if resp.Framing == http1.NoBody && resp.ContentLength >= 0 {
+	switch {
+	case resp.Status == http.StatusNotModified: // it may have none, and net/http's client takes one for a body that is missing
+		w.Header().Del("Content-Length")
+	case resp.Framing == http1.NoBody && resp.ContentLength >= 0:
 		w.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 	w.WriteHeader(resp.Status)
