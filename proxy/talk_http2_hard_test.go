@@ -320,3 +320,20 @@ func TestAnswersWithoutABodyAndInterimOnesReachAStream(t *testing.T) {
 		}}})
 	}
 }
+
+func TestAStreamThatIsRefusedHasALineOfTheAccessLog(t *testing.T) {
+	converse(t, []conversation{{promise: "with its status and its outcome", eager: true, tune: func(s *config.Config) {
+		s.AccessLog = &config.AccessLog{Path: "log"}
+	}, talk: func(c *talk) {
+		w := c.wire()
+		w.open(1, true, ":method", "TRACE", ":scheme", "http", ":authority", "a.test", ":path", "/")
+		require.Equal(t, "405", w.fate(1))
+		c.await("it is counted", func() bool { return c.server.Stats().Requests == 1 })
+		_ = c.server.Drain(context.Background())
+		lines := c.log.lines(t)
+		require.Len(t, lines, 1)
+		require.Equal(t, "HTTP/2.0 405", fmt.Sprint(lines[0].Protocol, " ", lines[0].Status))
+		require.Equal(t, proxy.FailMethod.String(), lines[0].Outcome)
+		c.counts(0, proxy.FailMethod)
+	}}})
+}
