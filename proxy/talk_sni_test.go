@@ -53,45 +53,46 @@ func (c inPieces) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// through makes a handshake with the backend behind the proxy, and a round trip.
+func (c *talk) through(p *paper, backend int, name string, cut bool) {
+	done := make(chan struct{})
+	client := c.client()
+	c.aside(func() {
+		defer close(done)
+		b := c.origins[backend].acceptShaken(p)
+		b.expect("ping")
+		b.send("pong")
+		b.fin()
+	})
+	nc := client.nc
+	if cut {
+		nc = inPieces{nc, c.clk}
+	}
+	tc := tls.Client(nc, &tls.Config{RootCAs: p.trust, ServerName: name, Time: c.clk.Now, InsecureSkipVerify: true})
+	require.NoError(c.t, tc.Handshake())
+	client.nc = tc
+	client.send("ping")
+	client.expect("pong")
+	<-done
+	require.NoError(c.t, tc.Close())
+}
+
 func TestATunnelGoesWhereTheServerNameInItsHelloSays(t *testing.T) {
 	var p *paper
-	// through makes a handshake with the backend behind the proxy, and a round trip.
-	through := func(c *talk, backend int, name string, cut bool) {
-		done := make(chan struct{})
-		client := c.client()
-		c.aside(func() {
-			defer close(done)
-			b := c.origins[backend].acceptShaken(p)
-			b.expect("ping")
-			b.send("pong")
-			b.fin()
-		})
-		nc := client.nc
-		if cut {
-			nc = inPieces{nc, c.clk}
-		}
-		tc := tls.Client(nc, &tls.Config{RootCAs: p.trust, ServerName: name, Time: c.clk.Now, InsecureSkipVerify: true})
-		require.NoError(c.t, tc.Handshake())
-		client.nc = tc
-		client.send("ping")
-		client.expect("pong")
-		<-done
-		require.NoError(c.t, tc.Close())
-	}
 	converse(t, []conversation{
 		{promise: "by exact name, without regard to case", backends: 2, files: papers(&p), tune: byName, talk: func(c *talk) {
-			through(c, 0, "a.test", false)
-			through(c, 1, "b.test", false)
-			through(c, 1, "B.Test", false)
+			c.through(p, 0, "a.test", false)
+			c.through(p, 1, "b.test", false)
+			c.through(p, 1, "B.Test", false)
 			c.lenient()
 		}},
 		{promise: "however small the pieces are in which the hello comes", backends: 2, files: papers(&p), tune: byName, talk: func(c *talk) {
-			through(c, 1, "b.test", true)
+			c.through(p, 1, "b.test", true)
 			c.lenient()
 		}},
 		{promise: "another name goes to the upstream of the listener", backends: 2, files: papers(&p), tune: byNameOrFirst, talk: func(c *talk) {
-			through(c, 0, "c.test", false)
-			through(c, 1, "b.test", false)
+			c.through(p, 0, "c.test", false)
+			c.through(p, 1, "b.test", false)
 			c.lenient()
 		}},
 		{promise: "another name goes nowhere without one", backends: 2, files: papers(&p), tune: byName, talk: func(c *talk) {
@@ -102,6 +103,11 @@ func TestATunnelGoesWhereTheServerNameInItsHelloSays(t *testing.T) {
 			c.origins[1].untouched()
 			c.counts(0, proxy.FailNoRoute)
 		}},
+	})
+}
+
+func TestAConnectionWithoutAHelloGoesToTheUpstreamOfItsListener(t *testing.T) {
+	converse(t, []conversation{
 		{promise: "what is no TLS goes to the upstream of the listener, whole", backends: 2, tune: byNameOrFirst, talk: func(c *talk) {
 			client := c.client().send("HELO me\r\n")
 			backend := c.origins[0].accept()
