@@ -202,6 +202,8 @@ func TestNewLimitsHoldForWhatComesNext(t *testing.T) {
 			"listeners[:8080].max_streams: 9 instead of 100 (takes a restart)",
 			"listeners[:8080].max_request_body: 10 instead of off", "admin.address: 127.0.0.1:9901 instead of off (takes a restart)"},
 			changes)
+		require.Empty(t, w.server.Settings().Admin.Address, "what takes a restart is not in force")
+		require.Equal(t, 4, w.server.Settings().Listeners[0].Workers)
 		for size, status := range map[int]int{10: 200, 11: 413} {
 			answers := w.runClients(time.Second, [][]simRequest{{{method: "POST", nonce: "c0-0", body: size}}})
 			require.Equal(t, status, answers[0][0].status)

@@ -46,6 +46,7 @@ func (s *Server) Reload(cfg *config.Config) (changes []string, err error) {
 			changes[i] += " (takes a restart)"
 		}
 	}
+	s.keep(next)
 	r, err := s.prepare(next)
 	if err != nil {
 		return nil, err
@@ -56,6 +57,26 @@ func (s *Server) Reload(cfg *config.Config) (changes []string, err error) {
 		Detail: fmt.Sprintf("%d changes", len(changes)),
 	})
 	return changes, nil
+}
+
+// keep puts what cannot change while the server runs back as it is, so that the settings in force are those that are, and a
+// further reload tells of it again.
+func (s *Server) keep(next *config.Config) {
+	now := s.Settings()
+	next.Admin = now.Admin
+	for i := range next.Listeners {
+		l := &next.Listeners[i]
+		for j := range now.Listeners {
+			if old := &now.Listeners[j]; l.Address == old.Address {
+				l.Workers, l.MaxStreams = old.Workers, old.MaxStreams
+			}
+		}
+	}
+	for i := range next.Upstreams {
+		if old := now.UpstreamNamed(next.Upstreams[i].Name); old != nil {
+			next.Upstreams[i].Pool.LeakAfter = old.Pool.LeakAfter
+		}
+	}
 }
 
 // restartOnly is a change of what an open listener, or a pool at work, keeps.
