@@ -24,7 +24,7 @@ import (
 // RemoveBackend. An upstream whose TLS is set otherwise, or finds other certificates in its files, is a new one: no
 // connection is used under an identity that it was not made for. Listeners are known by their addresses: new ones are opened before anything changes, those that are gone
 // accept nothing more, and their connections have DrainTimeout to end their requests. Workers of a listener that is open
-// stay as many as they were, the operators' page stays where it is, and a listener's protocol cannot change; the line, or
+// stay as many as they were, and so do the streams of its HTTP/2 connections, with their times; the operators' page stays where it is, and a listener's protocol cannot change; the line, or
 // the error, says so.
 //
 // The error is a config.Errors with the mistakes in the settings, ErrNotRunning, or says which listener cannot be opened.

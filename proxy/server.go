@@ -260,13 +260,13 @@ func (s *Server) Close() {
 	s.closed = true
 	s.mu.Unlock()
 	s.eachConn((*client).abort)
-	s.serving.Wait()
 	s.mu.Lock()
 	groups, listeners := slices.Clone(s.upstreams), slices.Clone(s.listeners)
 	s.mu.Unlock()
 	for _, l := range listeners {
-		l.end()
+		l.end() // net/http may just have cleared the deadlines that an abort has set
 	}
+	s.serving.Wait()
 	for _, g := range groups {
 		g.up.Close()
 	}

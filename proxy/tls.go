@@ -80,11 +80,7 @@ func (g *group) sameIdentity(c *config.Upstream) bool {
 	if !reflect.DeepEqual(g.tls, c.TLS) {
 		return false
 	}
-	if g.back == nil {
-		return true
-	}
-	changed, err := g.back.Reload()
-	return err == nil && !changed
+	return g.back == nil || !g.back.Changed()
 }
 
 // setUp makes the TLS side of a pool's new connections.
