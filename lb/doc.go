@@ -14,6 +14,8 @@
 //   - fleet.go: the facts about the backends, shared by all strategies.
 //   - smooth.go: the smooth weighted rotation, by which two of the strategies choose.
 //   - roundrobin.go, leastconn.go, random.go: one strategy each.
+//   - lottery.go: two drawn by chance, and the strategy that takes the one with less to do; peakewma.go: the one that
+//     takes the one which is expected to answer first.
 //
 // # Promises
 //
@@ -21,7 +23,7 @@
 //   - Pick finds a backend whenever one is left that is none of these, and answers -1 when none is.
 //   - Requests are conserved: InFlight is the number of picks and takes less the number of dones, always.
 //   - Equal calls give equal answers. A picker has no clock: time is an argument. It has no source of chance but
-//     the stream handed to New, of which a strategy takes one bounded number per successful pick, or none at all.
+//     the stream handed to New, of which a strategy takes a few bounded numbers per successful pick, or none at all.
 //   - No call allocates, except [New], [Picker.Add] and misuse, which panics with a message that starts with "lb:".
 //
 // # Locking law

@@ -39,7 +39,7 @@ func ExampleUnknownStrategyError() {
 	_, err := lb.New("leastconn", nil, rand.New(rand.NewPCG(1, 2)))
 	fmt.Println(err)
 	// Output:
-	// lb: unknown strategy "leastconn" (did you mean "least-connections"?); known: round-robin, least-connections, random
+	// lb: unknown strategy "leastconn" (did you mean "least-connections"?); known: round-robin, least-connections, random, p2c, peak-ewma
 }
 
 func ExampleDescribe() {

@@ -21,6 +21,7 @@ type member struct {
 // fleet is the part of a picker that all strategies share: the facts, and how they are told.
 type fleet struct {
 	members []member
+	full    int // how many have no room
 }
 
 func newFleet(backends []Backend) (fleet, error) {
@@ -82,6 +83,9 @@ func (f *fleet) Remove(i int) {
 	if m.inFlight > 0 {
 		panic(fmt.Sprintf("lb: Remove(%d) with %d requests in flight there", i, m.inFlight))
 	}
+	if m.ready == 0 {
+		f.full--
+	}
 	*m = member{}
 	f.settle()
 }
@@ -124,7 +128,15 @@ func (f *fleet) SetAvailable(i int, ok bool) {
 }
 
 // SetReady implements Picker.
-func (f *fleet) SetReady(i int, n int) { f.at(i, "SetReady").ready = n }
+func (f *fleet) SetReady(i int, n int) {
+	m := f.at(i, "SetReady")
+	if m.ready == 0 {
+		f.full--
+	}
+	if m.ready = n; n == 0 {
+		f.full++
+	}
+}
 
 // SetWeight implements Picker.
 func (f *fleet) SetWeight(i int, w int) {

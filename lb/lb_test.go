@@ -155,7 +155,7 @@ func TestAnUnknownStrategyIsNamedWithTheNearestKnownOne(t *testing.T) {
 		{"RANDOM", "random"},
 		{"", ""},
 		{"rr", ""},
-		{"peak-ewma", ""},
+		{"ewma", ""},
 		{string(make([]byte, 1<<20)), ""},
 	}
 	for _, c := range cases {
@@ -172,7 +172,7 @@ func TestAnUnknownStrategyIsNamedWithTheNearestKnownOne(t *testing.T) {
 }
 
 func TestEveryStrategyIsDescribed(t *testing.T) {
-	require.Equal(t, []string{"round-robin", "least-connections", "random"}, Strategies())
+	require.Equal(t, []string{"round-robin", "least-connections", "random", "p2c", "peak-ewma"}, Strategies())
 	each(t, func(t *testing.T, strategy string) {
 		require.Contains(t, Describe(strategy), "Right when", "help says when the strategy is the right one")
 	})

@@ -127,7 +127,7 @@ func TestEveryStrategyRespectsTheWeights(t *testing.T) {
 				share := float64(w) / float64(total)
 				// Within 5 %, as promised; or, for shares too small for that, a few picks.
 				slack := max(0.05*share*float64(n), 4)
-				if strategy == "random" {
+				if lookUp(strategy).needsRand {
 					slack = max(slack, 5*math.Sqrt(float64(n)*share*(1-share)))
 				}
 				require.InDelta(t, share*float64(n), counts[i], slack, "backend %d of %v without %d", i, ws, out)

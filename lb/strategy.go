@@ -34,6 +34,20 @@ var strategies = [...]strategy{
 		needsRand: true,
 		build:     func(f fleet, rnd *rand.Rand) Picker { return &random{f, rnd} },
 	},
+	{
+		name: "p2c",
+		help: "Of two drawn by chance the one with fewer requests in flight for its weight. " +
+			"Right when there are many backends, or many proxies that share them.",
+		needsRand: true,
+		build:     func(f fleet, rnd *rand.Rand) Picker { return &p2c{newChosenByLot(f, rnd)} },
+	},
+	{
+		name: "peak-ewma",
+		help: "Of two drawn by chance the one that is expected to answer first, by its latency, its failures and its requests in flight. " +
+			"Right when backends may become slow or fail quickly.",
+		needsRand: true,
+		build:     newPeakEWMA,
+	},
 }
 
 // Strategies returns the names that New knows, in the order in which they should be shown. The caller owns

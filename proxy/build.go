@@ -3,6 +3,7 @@ package proxy
 import (
 	"math"
 	"reflect"
+	"slices"
 
 	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/health/probe"
@@ -84,7 +85,7 @@ func tunnelsOnly(settings *config.Config, name string) bool {
 	for i := range settings.Listeners {
 		l := &settings.Listeners[i]
 		if l.Protocol == config.ProtocolTCP {
-			tunnels = tunnels || l.Upstream == name
+			tunnels = tunnels || l.Upstream == name || slices.ContainsFunc(l.Routes, func(r config.Route) bool { return r.Upstream == name })
 			continue
 		}
 		for j := range l.Routes {

@@ -160,8 +160,8 @@ func (c *client) abort() {
 				close(done)
 			}
 		},
-		func() { setPast(backend, net.Conn.SetReadDeadline) },
-		func() { setPast(backend, net.Conn.SetWriteDeadline) },
+		func() { c.cutBackend(backend, net.Conn.SetReadDeadline) },
+		func() { c.cutBackend(backend, net.Conn.SetWriteDeadline) },
 		func() { setPast(c.nc, net.Conn.SetReadDeadline) },
 		func() { setPast(c.nc, net.Conn.SetWriteDeadline) },
 	} {
@@ -175,6 +175,16 @@ func (c *client) abort() {
 func setPast(nc net.Conn, set func(net.Conn, time.Time) error) {
 	if nc != nil {
 		_ = set(nc, past)
+	}
+}
+
+// cutBackend is setPast for the connection of the attempt under way, and for no other's: under the lock, so that it hits no
+// later exchange on a connection that has been given back.
+func (c *client) cutBackend(backend net.Conn, set func(net.Conn, time.Time) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.backend == backend {
+		setPast(backend, set)
 	}
 }
 

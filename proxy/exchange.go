@@ -413,6 +413,9 @@ func (c *httpConn) refused(f Failure) next {
 // finish ends the attempt.
 func (c *httpConn) finish(up *upstream.Upstream, b *backend, o upstream.Outcome, keep bool, why pool.Reason) {
 	c.letGo()
+	if keep && c.cutOff() { // it may have deadlines in the past, of which nobody else knows
+		keep, why = false, pool.ReasonAborted
+	}
 	c.recent = up.Now()
 	c.logAttempt(&c.attempt, c.recent, o)
 	c.logBody(&b.body)

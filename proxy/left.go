@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"os"
@@ -26,7 +27,11 @@ func (c *httpConn) nextLook(then, now time.Time) time.Time {
 // take it for gone at once. Here it counts where the answer has stopped in its middle, when fin says so: who closes there
 // has had enough of it.
 func (c *httpConn) hasLeft(fin bool) bool {
-	switch err := pool.Peek(c.nc); err {
+	nc := c.nc
+	if over, ok := nc.(*tls.Conn); ok { // which cannot be looked at; what lies below tells at least of a reset
+		nc = over.NetConn()
+	}
+	switch err := pool.Peek(nc); err {
 	case nil, pool.ErrUnexpectedData: // the next request
 		return false
 	case io.EOF:

@@ -40,7 +40,7 @@ type plan struct {
 	edge   edge
 	table  table
 	front  *certs.Front // nil: cleartext
-	tcp    *target      // where a TCP listener's connections go
+	tcp    *target      // where a TCP listener's connections go that no route takes; nil: nowhere
 }
 
 // newPlan makes the plan of one listener.
@@ -50,9 +50,8 @@ func newPlan(cfg *config.Listener, front *certs.Front, targets map[string]*targe
 	}}
 	if cfg.Protocol == config.ProtocolTCP {
 		p.tcp = targets[cfg.Upstream]
-	} else {
-		p.table = newTable(cfg.Routes, targets)
 	}
+	p.table = newTable(cfg.Routes, targets)
 	return p
 }
 

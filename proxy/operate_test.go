@@ -194,13 +194,16 @@ func TestAReloadOfTheSameSettingsChangesNothing(t *testing.T) {
 func TestNewLimitsHoldForWhatComesNext(t *testing.T) {
 	operated(t, 1, nil, func(t *testing.T, w *simWorld) {
 		changes, err := w.server.Reload(changed(w.server, func(c *config.Config) {
-			c.Listeners[0].MaxRequestBody, c.Listeners[0].Workers = 10, 7
+			c.Listeners[0].MaxRequestBody, c.Listeners[0].Workers, c.Listeners[0].MaxStreams = 10, 7, 9
 			c.Admin.Address = "127.0.0.1:9901"
 		}))
 		require.NoError(t, err)
 		require.Equal(t, []string{"listeners[:8080].workers: 7 instead of 4 (takes a restart)",
+			"listeners[:8080].max_streams: 9 instead of 100 (takes a restart)",
 			"listeners[:8080].max_request_body: 10 instead of off", "admin.address: 127.0.0.1:9901 instead of off (takes a restart)"},
 			changes)
+		require.Empty(t, w.server.Settings().Admin.Address, "what takes a restart is not in force")
+		require.Equal(t, 4, w.server.Settings().Listeners[0].Workers)
 		for size, status := range map[int]int{10: 200, 11: 413} {
 			answers := w.runClients(time.Second, [][]simRequest{{{method: "POST", nonce: "c0-0", body: size}}})
 			require.Equal(t, status, answers[0][0].status)

@@ -121,10 +121,12 @@ func (c *httpConn) stream(b *backend, chunked bool) error {
 		if c.attempt.FirstByte.IsZero() {
 			c.attempt.FirstByte = c.recent
 		}
-		if err := c.writeClient(c.out); err != nil {
-			return errClientGone
+		if len(c.out) > 0 { // a client that has all of the answer may be gone: nothing must be written to it
+			if err := c.writeClient(c.out); err != nil {
+				return errClientGone
+			}
+			c.out = c.out[:0]
 		}
-		c.out = c.out[:0]
 		if c.sender != nil {
 			c.note(b, finalSeen)
 		} else {

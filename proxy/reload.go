@@ -24,7 +24,7 @@ import (
 // RemoveBackend. An upstream whose TLS is set otherwise, or finds other certificates in its files, is a new one: no
 // connection is used under an identity that it was not made for. Listeners are known by their addresses: new ones are opened before anything changes, those that are gone
 // accept nothing more, and their connections have DrainTimeout to end their requests. Workers of a listener that is open
-// stay as many as they were, the operators' page stays where it is, and a listener's protocol cannot change; the line, or
+// stay as many as they were, and so do the streams of its HTTP/2 connections, with their times; the operators' page stays where it is, and a listener's protocol cannot change; the line, or
 // the error, says so.
 //
 // The error is a config.Errors with the mistakes in the settings, ErrNotRunning, or says which listener cannot be opened.
@@ -46,6 +46,7 @@ func (s *Server) Reload(cfg *config.Config) (changes []string, err error) {
 			changes[i] += " (takes a restart)"
 		}
 	}
+	s.keep(next)
 	r, err := s.prepare(next)
 	if err != nil {
 		return nil, err
@@ -58,8 +59,28 @@ func (s *Server) Reload(cfg *config.Config) (changes []string, err error) {
 	return changes, nil
 }
 
+// keep puts what cannot change while the server runs back as it is, so that the settings in force are those that are, and a
+// further reload tells of it again.
+func (s *Server) keep(next *config.Config) {
+	now := s.Settings()
+	next.Admin = now.Admin
+	for i := range next.Listeners {
+		l := &next.Listeners[i]
+		for j := range now.Listeners {
+			if old := &now.Listeners[j]; l.Address == old.Address {
+				l.Workers, l.MaxStreams = old.Workers, old.MaxStreams
+			}
+		}
+	}
+	for i := range next.Upstreams {
+		if old := now.UpstreamNamed(next.Upstreams[i].Name); old != nil {
+			next.Upstreams[i].Pool.LeakAfter = old.Pool.LeakAfter
+		}
+	}
+}
+
 // restartOnly is a change of what an open listener, or a pool at work, keeps.
-var restartOnly = regexp.MustCompile(`^listeners\[[^\]]*\]\.workers: |^upstreams\..*\.pool\.leak_after: `)
+var restartOnly = regexp.MustCompile(`^listeners\[[^\]]*\]\.(workers|max_streams): |^upstreams\..*\.pool\.leak_after: `)
 
 // reload is what has been made ready for other settings.
 type reload struct {

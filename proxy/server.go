@@ -77,6 +77,8 @@ type Server struct {
 	fronts    []*certs.Front // of the listeners in the settings, in their order
 	watch     certificateWatch
 
+	complained atomic.Int64 // when the log last told of requests without a connection
+
 	serving sync.WaitGroup // goroutines of client connections
 	work    sync.WaitGroup // ends of what an operation has retired
 }
@@ -258,13 +260,13 @@ func (s *Server) Close() {
 	s.closed = true
 	s.mu.Unlock()
 	s.eachConn((*client).abort)
-	s.serving.Wait()
 	s.mu.Lock()
 	groups, listeners := slices.Clone(s.upstreams), slices.Clone(s.listeners)
 	s.mu.Unlock()
 	for _, l := range listeners {
-		l.end()
+		l.end() // net/http may just have cleared the deadlines that an abort has set
 	}
+	s.serving.Wait()
 	for _, g := range groups {
 		g.up.Close()
 	}
@@ -307,8 +309,25 @@ func (s *Server) eachConn(do func(*client)) {
 	}
 }
 
+// complainEvery is how often the log says that requests find no connection.
+const complainEvery = 10 * time.Second
+
 // fail counts a failed request.
 func (s *Server) fail(l *listener, f Failure, detail string) {
-	s.counters.failed[f].Add(1)
+	n := s.counters.failed[f].Add(1)
+	if f == FailQueueTimeout || f == FailQueueFull {
+		s.complain(f, n)
+	}
 	s.tell(upstream.Event{Entity: l.name, Kind: KindRequestFailed, Reason: f.String(), Detail: detail})
+}
+
+// complain tells the operator, now and then, that requests fail for want of a connection: the limits that decide it are
+// theirs to set.
+func (s *Server) complain(f Failure, n uint64) {
+	now := s.now().UnixNano()
+	if last := s.complained.Load(); now-last < int64(complainEvery) && last != 0 || !s.complained.CompareAndSwap(last, now) {
+		return
+	}
+	s.log.Warn("requests find no connection to a backend", "reason", f.String(), "so_far", n,
+		"hint", "every backend that is up has pool.max_connections in use; each tunnel and each WebSocket holds one")
 }

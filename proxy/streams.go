@@ -10,8 +10,8 @@ import (
 )
 
 // preface is how a client begins HTTP/2 in clear text without having asked (RFC 9113 section 3.4). No request of HTTP/1.1
-// begins so.
-var preface = []byte("PRI * HTTP/2.0\r\n")
+// begins so. All of it is waited for here, where the client has the time of a head for it and no more.
+var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
 // newHTTP2 makes what serves the HTTP/2 connections of a listener. Each of their streams is a client connection with one
 // request.
@@ -20,15 +20,24 @@ func (s *Server) newHTTP2(l *listener, cfg *config.Listener) *http2.Front {
 		Clock: s.clk, MaxStreams: cfg.MaxStreams, MaxHeadBytes: cfg.MaxHeadBytes, IdleTimeout: cfg.IdleTimeout,
 		WriteTimeout: cfg.SendTimeout,
 		Serve:        func(stream net.Conn, conn any) { l.serveStream(stream, conn.(*client)) },
-		Refused: func(status int, _ any) {
-			s.counters.requests.Add(1)
-			f := FailBadRequest
-			if status == FailMethod.Status() {
-				f = FailMethod
-			}
-			s.fail(l, f, "a stream that HTTP/1.1 could not carry")
-		},
+		Refused:      func(status int, conn any) { l.refusedStream(status, conn.(*client)) },
 	})
+}
+
+// refusedStream accounts for a stream that no connection of its own was made for.
+func (l *listener) refusedStream(status int, of *client) {
+	f := FailBadRequest
+	if status == FailMethod.Status() {
+		f = FailMethod
+	}
+	c := newClient(l, of.nc, of.worker) // for its line in the access log: it is in no list
+	l.s.counters.requests.Add(1)
+	c.beginLine("HTTP/2.0")
+	c.logAnswer(status, 0, 0)
+	c.fail(f, "a stream that HTTP/1.1 could not carry")
+	if c.line != nil {
+		c.endLine()
+	}
 }
 
 // isHTTP2 says whether the connection begins with the preface, of which all or a part has been read.

@@ -10,15 +10,44 @@ import (
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
-// target is where a TCP listener's connection goes, found as a request's: see httpConn.route.
-func (c *client) target() *target {
+// target is where a TCP listener's connection goes, found as a request's: see httpConn.route. It is nil when no route
+// matches and the listener has no upstream for the rest.
+func (c *client) target(name string) *target {
 	for {
 		p := c.l.plan.Load()
-		c.using.Store(p.tcp)
+		to := p.tcp
+		if name != "" {
+			if routed := p.table.find([]byte(name), []byte("/")); routed != nil {
+				to = routed
+			}
+		}
+		c.using.Store(to)
 		if c.l.plan.Load() == p {
-			return p.tcp
+			return to
 		}
 	}
+}
+
+// wanted is the server name by which a TCP listener with routes finds the way, and what was read to learn it.
+func (c *client) wanted() (name string, said []byte, err error) {
+	switch {
+	case len(c.l.plan.Load().table.routes) == 0:
+		return "", nil, nil
+	case c.front != nil: // the handshake has told
+		return c.serverName, nil, nil
+	}
+	return c.overhear()
+}
+
+// helloFailure says why a client has not said whom it wants.
+func (c *client) helloFailure(err error) Failure {
+	switch {
+	case c.cutOff():
+		return FailShutdown
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return FailHeadTimeout
+	}
+	return FailClientGone
 }
 
 // serveTCP carries one connection of a TCP listener. It counts as one request.
@@ -28,16 +57,26 @@ func (c *client) target() *target {
 // requests: on a fresh connection where it had lain ready, and else by attempts and budget. What the client has said so far
 // goes with it. From the first byte on the connection ends with its backend.
 func (c *client) serveTCP() {
-	to := c.target()
-	defer c.using.Store(nil)
 	if c.beginLine("tcp"); c.line != nil {
-		c.line.Upstream = to.settings.Name
 		defer c.endLine()
 	}
 	c.s.counters.requests.Add(1)
+	name, said, err := c.wanted()
+	if err != nil {
+		c.fail(c.helloFailure(err), err.Error())
+		return
+	}
+	to := c.target(name)
+	defer c.using.Store(nil)
+	if to == nil {
+		c.fail(FailNoRoute, name)
+		return
+	}
+	if c.line != nil {
+		c.line.Upstream = to.settings.Name
+	}
 	a := upstream.Attempt{Shard: c.worker}
-	err := to.up.BeginUnused(c.lifetime(), &a)
-	var said []byte
+	err = to.up.BeginUnused(c.lifetime(), &a)
 	for fresh := 0; ; {
 		if err != nil {
 			c.logNoAttempt(err)

@@ -77,11 +77,7 @@ func (g *group) sameIdentity(c *config.Upstream) bool {
 	if g.speaks != c.Protocol || !reflect.DeepEqual(g.tls, c.TLS) {
 		return false
 	}
-	if g.back == nil {
-		return true
-	}
-	changed, err := g.back.Reload()
-	return err == nil && !changed
+	return g.back == nil || !g.back.Changed()
 }
 
 // clearText is the answer to a client that speaks HTTP where TLS is spoken.

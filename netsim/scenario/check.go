@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -60,6 +61,10 @@ func (sc *Scenario) checkBackends(r *form.Report) {
 			r.Fail(address, "%s is backends[%d] already", b.Address, first)
 		case host == ProxyName || host == ProxyAddr || host == "localhost":
 			r.Fail(address, "%s is the proxy's own machine", host)
+		case isLoopback(host):
+			r.Fail(address, "%s is each machine's own loopback, where no other machine is: in a simulation every backend has a "+
+				"machine; give it an address such as 10.0.0.1, here and in the proxy's configuration (there ${NAME:-%s} may stand "+
+				"for the host, and proxy.env name the other)", host, host)
 		case host == "*" || host == "":
 			r.Fail(address, "wants the name or the address of one machine")
 		}
@@ -297,4 +302,10 @@ func (sc *Scenario) checkClientOf(r *form.Report, e *Expectation) {
 	}
 	r.FailAt(e.line, "", "expect: %s: there is no client %q; one of %s", e, e.Client,
 		strings.Join(names[:min(len(names), 10)], ", "))
+}
+
+// isLoopback says whether a host is an address that leads back to the machine that uses it.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && ip.IsLoopback()
 }

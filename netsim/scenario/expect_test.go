@@ -74,7 +74,7 @@ func TestValuesAreWrittenForPeople(t *testing.T) {
 		"42.5 ms":  seconds.format(0.0425),
 		"3.20 s":   seconds.format(3.2),
 		"123 us":   seconds.format(0.000123),
-		"0 ns":     seconds.format(0),
+		"0 s":      seconds.format(0),
 		"never":    seconds.format(math.Inf(1)),
 		"none":     seconds.format(math.NaN()),
 		"18,012":   count.format(18012),

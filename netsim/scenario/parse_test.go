@@ -68,6 +68,8 @@ func TestEachMistakeIsToldWithItsLineAndTheNearestWord(t *testing.T) {
 		{"backends", "[{address: '10.0.0.1:80', error_rate: 2}]", "want a share from 0 to 1"},
 		{"backends", "[{address: '10.0.0.1:80'}, {address: '10.0.0.1:80'}]", "10.0.0.1:80 is backends[0] already"},
 		{"backends", "[{address: 'localhost:80'}]", "localhost is the proxy's own machine"},
+		{"backends", "[{address: '127.0.0.1:80'}]", "127.0.0.1 is each machine's own loopback"},
+		{"backends", "[{address: '[::1]:80'}]", "::1 is each machine's own loopback"},
 		{"network", "{default: {latncy: 1ms}}", "s.yaml:8: network.default.latncy: unknown key; did you mean latency?"},
 		{"network", "{links: [{latency: 1ms}]}", "network.links[0].between: is required"},
 		{"network", "{links: [{between: [proxi, 10.0.0.1]}]}", "there is no machine \"proxi\"; did you mean proxy?"},

@@ -99,6 +99,9 @@ func (u unit) format(x float64) string {
 // formatSeconds writes three digits that matter and the unit that fits.
 func formatSeconds(x float64) string {
 	d := time.Duration(math.Round(x * 1e9))
+	if d == 0 {
+		return "0 s"
+	}
 	for _, u := range []struct {
 		size time.Duration
 		name string

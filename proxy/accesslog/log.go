@@ -85,6 +85,8 @@ type sink struct {
 	w       io.WriteCloser
 	busy    bool // it is being written to
 	retired bool // whoever writes to it closes it
+	left    bool // or has not, for closeWait: it was closed under the write
+	limit   *clock.Timer
 }
 
 // New opens the file and makes a Log for it.
@@ -233,8 +235,11 @@ func write(w io.Writer, out []byte, torn bool) (int, error) {
 func (l *Log) wroteLocked(s *sink, out []byte, lines, done int, err error) (tell bool, old *sink) {
 	l.spare = out[:0]
 	s.busy = false
-	if s.retired {
+	if s.retired && !s.left {
 		old = s
+		if s.limit != nil {
+			s.limit.Stop()
+		}
 	}
 	if err == nil {
 		l.stats.Written += uint64(lines)
@@ -245,7 +250,7 @@ func (l *Log) wroteLocked(s *sink, out []byte, lines, done int, err error) (tell
 	l.stats.Written += uint64(whole)
 	l.stats.Dropped += uint64(lines - whole)
 	l.stats.Errors++
-	if done > 0 {
+	if done > 0 && !s.retired { // what is torn there is not in the new file
 		l.torn = out[done-1] != '\n'
 	}
 	tell = !l.failing
@@ -264,7 +269,7 @@ func (l *Log) after(tell bool, err error, old *sink) {
 }
 
 // Reopen opens the file anew, as the rotation of logs wants it. Lines that have not been written go to the new one. When it
-// cannot be opened the old one stays, and the error says why.
+// cannot be opened the old one stays, and the error says why. An old one that takes nothing is given up after 2 seconds.
 func (l *Log) Reopen() error {
 	w, err := l.cfg.Open()
 	if err != nil {
@@ -284,8 +289,30 @@ func (l *Log) Reopen() error {
 		_ = w.Close()
 	case !busy:
 		_ = old.w.Close()
+	default:
+		l.limit(old)
 	}
 	return nil
+}
+
+// limit closes a retired file under the write that it does not take: the lines to come have a better one.
+func (l *Log) limit(s *sink) {
+	t := l.cfg.Clock.AfterFunc(closeWait, func() {
+		l.mu.Lock()
+		stuck := s.busy
+		s.left = s.left || stuck
+		l.mu.Unlock()
+		if stuck {
+			_ = s.w.Close()
+		}
+	})
+	l.mu.Lock()
+	s.limit = t
+	done := !s.busy
+	l.mu.Unlock()
+	if done {
+		t.Stop()
+	}
 }
 
 // Close writes what waits and closes the file. It waits 2 seconds at most for a file that takes nothing, and then closes it

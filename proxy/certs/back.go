@@ -79,6 +79,12 @@ func (b *Back) Reload() (changed bool, err error) {
 	return true, nil
 }
 
+// Changed says whether the files have changed since they were read, or cannot be used now. Nothing changes by it.
+func (b *Back) Changed() bool {
+	st, err := b.load()
+	return err != nil || !st.files.same(b.state.Load().files)
+}
+
 // Expires is when our certificate will be valid no longer; the zero instant without one.
 func (b *Back) Expires() time.Time { return b.state.Load().ends }
 

@@ -63,12 +63,10 @@ func (c *Config) checkListener(r *form.Report, path string, l *Listener) {
 				r.Fail(p, "means nothing to a listener of protocol tcp")
 			}
 		}
-		if len(l.Routes) > 0 {
-			r.Fail(form.Join(path, "routes"), "means nothing to a listener of protocol tcp")
-		}
-		if l.Upstream == "" {
+		if l.Upstream == "" && len(l.Routes) == 0 {
 			r.Fail(upstream, "is required for protocol tcp; %s", c.knownUpstreams())
 		}
+		checkTCPRoutes(r, form.Join(path, "routes"), l.Routes)
 	case l.Upstream != "" && len(l.Routes) > 0:
 		r.Fail(upstream, "stands beside routes; give one or the other")
 	case l.Upstream == "" && len(l.Routes) == 0:
@@ -84,6 +82,24 @@ func (c *Config) checkListener(r *form.Report, path string, l *Listener) {
 	head, target := form.Join(path, "max_head_bytes"), form.Join(path, "max_target_bytes")
 	if l.Protocol == ProtocolHTTP && l.MaxTargetBytes > l.MaxHeadBytes && !r.Failed(head, target) {
 		r.Fail(target, "is more than max_head_bytes (%d > %d)", l.MaxTargetBytes, l.MaxHeadBytes)
+	}
+}
+
+// checkTCPRoutes wants routes by server name: a tunnel has no path.
+func checkTCPRoutes(r *form.Report, path string, routes []Route) {
+	for i := range routes {
+		match := form.Join(form.Index(path, i), "match")
+		host, prefix := form.Join(match, "host"), form.Join(match, "path_prefix")
+		if r.Failed(match, host, prefix) {
+			continue
+		}
+		if routes[i].Match.Host == "" {
+			r.Fail(host, "is required for protocol tcp: the server name in the client's TLS hello; the key upstream of the "+
+				"listener takes all others")
+		}
+		if p := routes[i].Match.PathPrefix; p != "/" && p != "" {
+			r.Fail(prefix, "means nothing to a listener of protocol tcp")
+		}
 	}
 }
 

@@ -48,12 +48,14 @@ type Listener struct {
 	// Workers is how many goroutines accept connections from the one listening socket. Key workers, default 4, from 1
 	// to 256.
 	Workers int
-	// Upstream is the name of the group that gets everything. A TCP listener needs it. An HTTP listener may name it
-	// in place of Routes; Parse and WithDefaults then turn it into the single route for the prefix /, so whoever
+	// Upstream is the name of the group that gets everything; of a TCP listener, what no route takes, and without it such
+	// a connection is closed. A TCP listener needs it or Routes. An HTTP listener may name it in place of Routes; Parse and WithDefaults then turn it into the single route for the prefix /, so whoever
 	// serves HTTP reads only Routes.
 	Upstream string
 	// Routes say which requests go where: the first that matches, in file order, wins, and a request that none
-	// matches is answered 404. HTTP only; at least one (or Upstream), at most 1000.
+	// matches is answered 404. At least one (or Upstream), at most 1000. Those of a TCP listener are about the server name
+	// (SNI) in the client's TLS hello, which goes on to the backend unchanged; they match by host only. A client has 10
+	// seconds for its hello; one that says nothing goes to Upstream, as for protocols in which the server speaks first.
 	Routes []Route
 
 	// TLS makes the listener speak TLS; nil is cleartext. Key tls.

@@ -28,7 +28,7 @@ func (c *Config) form() form.Form {
 }
 
 // httpOnly are the keys of a listener that mean nothing to a TCP listener.
-var httpOnly = []string{"routes", "http2", "max_streams", "head_timeout", "idle_timeout", "max_head_bytes", "max_fields",
+var httpOnly = []string{"http2", "max_streams", "head_timeout", "idle_timeout", "max_head_bytes", "max_fields",
 	"max_target_bytes", "max_request_body", "body_timeout", "min_body_rate", "send_timeout", "max_requests_per_connection",
 	"trusted_proxies", "forwarded", "request_id", "max_hops"}
 
@@ -41,7 +41,7 @@ func (l *Listener) form() form.Form {
 		{Key: "max_connections_per_source", Value: form.IntOrOff(&l.MaxConnectionsPerSource, 1, 10_000_000, 0)},
 		{Key: "upstream", Value: form.String(&l.Upstream, nil)},
 		{Key: "tls", Value: form.Optional(&l.TLS, defaultListenerTLS, func(t *ListenerTLS) form.Form { return t.form() })},
-		{Key: "routes", Value: l.http(form.List(&l.Routes, 1000,
+		{Key: "routes", Value: l.routed(form.List(&l.Routes, 1000,
 			func() Route { return Route{Match: Match{PathPrefix: "/"}} },
 			func(r *Route) form.Form { return r.form() }))},
 		{Key: "http2", Value: l.http(form.OneOf((*string)(&l.HTTP2), string(SwitchOn), string(SwitchOff)))},

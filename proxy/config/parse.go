@@ -16,11 +16,11 @@ import (
 type Sources = form.Sources
 
 // Load reads the file at path. ${NAME} in a value is a variable of the process's environment, and ${file:PATH} a file of at
-// most 64 KiB, without the newline at its end, whose relative path begins at the folder of the configuration. A file that
-// cannot be read gives the *fs.PathError of the system; a file with mistakes, such as a variable that is not set, gives
+// most 64 KiB, without the newline at its end. Relative paths in the file, those of ${file:}, of certificates and of the access
+// log, begin at the folder of the configuration. A file that cannot be read gives the *fs.PathError of the system; a file with mistakes, such as a variable that is not set, gives
 // Errors, which lists all of them.
 func Load(path string) (*Config, error) {
-	return LoadFrom(path, Sources{Env: os.LookupEnv, File: func(file string) ([]byte, error) {
+	c, err := LoadFrom(path, Sources{Env: os.LookupEnv, File: func(file string) ([]byte, error) {
 		if !filepath.IsAbs(file) {
 			file = filepath.Join(filepath.Dir(path), file)
 		}
@@ -30,6 +30,38 @@ func Load(path string) (*Config, error) {
 		}
 		return readFile(file, form.MaxFileBytes)
 	}})
+	if err == nil {
+		c.relativeTo(filepath.Dir(path))
+	}
+	return c, err
+}
+
+// relativeTo has the relative paths in the configuration begin at a folder.
+func (c *Config) relativeTo(folder string) {
+	move := func(file *string) {
+		if *file != "" && !filepath.IsAbs(*file) {
+			*file = filepath.Join(folder, *file)
+		}
+	}
+	for i := range c.Listeners {
+		if t := c.Listeners[i].TLS; t != nil {
+			move(&t.ClientCA)
+			for j := range t.Certificates {
+				move(&t.Certificates[j].Cert)
+				move(&t.Certificates[j].Key)
+			}
+		}
+	}
+	for i := range c.Upstreams {
+		if t := c.Upstreams[i].TLS; t != nil {
+			move(&t.CA)
+			move(&t.Certificate.Cert)
+			move(&t.Certificate.Key)
+		}
+	}
+	if c.AccessLog != nil && c.AccessLog.Path != LogStdout {
+		move(&c.AccessLog.Path)
+	}
 }
 
 // LoadFrom is Load with sources of the caller's own.

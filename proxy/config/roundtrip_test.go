@@ -112,6 +112,9 @@ func drawListener(t *rapid.T, i int, names []string) Listener {
 	if rapid.Bool().Draw(t, "tcp") {
 		l.Protocol = ProtocolTCP
 		l.Upstream = rapid.SampledFrom(names).Draw(t, "upstream")
+		for j := range rapid.IntRange(0, 2).Draw(t, "server names") {
+			l.Routes = append(l.Routes, Route{Upstream: l.Upstream, Match: Match{Host: fmt.Sprintf("%d.example", j), PathPrefix: "/"}})
+		}
 		return l
 	}
 	l.HTTP2 = rapid.SampledFrom([]Switch{SwitchOn, SwitchOff}).Draw(t, "http2")

@@ -7,11 +7,13 @@ const (
 	StrategyRoundRobin       = "round-robin"       // weighted, evenly interleaved
 	StrategyLeastConnections = "least-connections" // fewest requests in flight for its weight
 	StrategyRandom           = "random"            // weighted chance
+	StrategyP2C              = "p2c"               // of two by chance, the one with fewer requests in flight
+	StrategyPeakEWMA         = "peak-ewma"         // of two by chance, the one that is expected to answer first
 )
 
 // Strategies returns the names that Upstream.Strategy may have, the default first. The slice is the caller's own.
 func Strategies() []string {
-	return []string{StrategyRoundRobin, StrategyLeastConnections, StrategyRandom}
+	return []string{StrategyRoundRobin, StrategyLeastConnections, StrategyRandom, StrategyP2C, StrategyPeakEWMA}
 }
 
 // The protocols of backends.

@@ -14,6 +14,28 @@ import (
 // written, because the protocol may stand below the key in the file.
 func (l *Listener) http(v form.Value) form.Value { return httpValue{v, l} }
 
+// routed binds the routes, of which a TCP listener may have none.
+func (l *Listener) routed(v form.Value) form.Value { return routesValue{v, l} }
+
+type routesValue struct {
+	form.Value
+	l *Listener
+}
+
+func (v routesValue) Read(r *form.Report, path string, n *yaml.Node) {
+	v.Value.Read(r, path, n)
+	if len(v.l.Routes) == 0 {
+		v.l.Routes = nil // none is none
+	}
+}
+
+func (v routesValue) Node() *yaml.Node {
+	if v.l.Protocol == ProtocolTCP && len(v.l.Routes) == 0 {
+		return nil
+	}
+	return v.Value.Node()
+}
+
 type httpValue struct {
 	form.Value
 	l *Listener

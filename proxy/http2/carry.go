@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
+
+	"github.com/benbjohnson/clock"
 
 	"github.com/wavepool/wavepool/proxy/http1"
 )
@@ -16,9 +19,10 @@ import (
 // handle carries one stream: its request as HTTP/1.1 into a pipe, and the answer that comes back out of it.
 func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 	conn, ok := r.Context().Value(connKey{}).(*connection)
-	if !ok || conn == nil {
+	if !ok || conn == nil || !conn.enter() {
 		panic(http.ErrAbortHandler)
 	}
+	defer conn.leave(f.cfg.Clock)
 	head, status := appendHead(make([]byte, 0, 1024), r)
 	if status != 0 {
 		if f.cfg.Refused != nil {
@@ -41,7 +45,7 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 		defer work.Done()
 		sendBody(near, head, r)
 	})
-	err := answer(w, r, near)
+	err := f.answer(w, r, near)
 	left()
 	near.abort() // whatever is under way has no reader any more
 	_ = r.Body.Close()
@@ -110,14 +114,37 @@ var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfe
 
 var errCutOff = errors.New("http2: the answer was not whole")
 
+// answerLimits leave room for what the proxy adds to the largest head that it passes on.
+var answerLimits = http1.Limits{MaxHeadBytes: 2 * http1.DefaultMaxHeadBytes, MaxFields: 2 * http1.DefaultMaxFields}
+
+// taker gives a client its time to take what is written to its stream. A client that opens no window would hold the stream,
+// and what waits in it, for as long as it likes.
+type taker struct {
+	*http.ResponseController
+	clk   clock.Clock
+	limit time.Duration
+	by    time.Time // the deadline that is set
+}
+
+// arm sees to it that the client has at least the limit from now on, and at most twice that.
+func (t *taker) arm() {
+	now := t.clk.Now()
+	if t.limit <= 0 || t.by.Sub(now) >= t.limit {
+		return
+	}
+	t.by = now.Add(2 * t.limit)
+	_ = t.SetWriteDeadline(t.by) // on a stream that is gone it means nothing, and the next write tells
+}
+
 // answer passes on what comes back, as it comes.
-func answer(w http.ResponseWriter, r *http.Request, near *pipeConn) error {
+func (f *Front) answer(w http.ResponseWriter, r *http.Request, near *pipeConn) error {
+	client := taker{ResponseController: http.NewResponseController(w), clk: f.cfg.Clock, limit: f.cfg.WriteTimeout}
 	var reader http1.Reader
 	var resp http1.Response
 	reader.Reset(near)
 	defer reader.Reset(nil)
 	for {
-		if err := reader.ReadResponse(&resp, []byte(r.Method), nil); err != nil {
+		if err := reader.ReadResponse(&resp, []byte(r.Method), &answerLimits); err != nil {
 			return err
 		}
 		if resp.Status >= 200 {
@@ -132,7 +159,10 @@ func answer(w http.ResponseWriter, r *http.Request, near *pipeConn) error {
 		clear(h)
 	}
 	setFields(w.Header(), &resp)
-	if resp.Framing == http1.NoBody && resp.ContentLength >= 0 {
+	switch {
+	case resp.Status == http.StatusNotModified: // it may have none, and net/http's client takes one for a body that is missing
+		w.Header().Del("Content-Length")
+	case resp.Framing == http1.NoBody && resp.ContentLength >= 0:
 		w.Header().Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 	w.WriteHeader(resp.Status)
@@ -150,10 +180,12 @@ func answer(w http.ResponseWriter, r *http.Request, near *pipeConn) error {
 		if err != nil {
 			return errCutOff
 		}
+		client.arm()
 		if _, err := w.Write(run); err != nil {
 			return err
 		}
 	}
+	client.arm() // net/http writes the end, when this has returned
 	for _, t := range body.Trailers() {
 		if http1.TrailerAllowed(t.Name) {
 			w.Header().Add(http.TrailerPrefix+textproto.CanonicalMIMEHeaderKey(string(t.Name)), string(t.Value))

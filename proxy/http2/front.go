@@ -36,12 +36,19 @@ type FrontConfig struct {
 // Front serves HTTP/2 connections. It is safe for concurrent use.
 type Front struct {
 	cfg FrontConfig
-	srv *http.Server
-	ln  *handOver
+	now *server
 
 	serving sync.WaitGroup
 	mu      sync.Mutex
 	open    map[net.Conn]*connection
+	late    *server // for connections that come after GoAway; nil before the first one
+	closed  bool
+}
+
+// server is one of net/http's with the connections that it is handed.
+type server struct {
+	srv *http.Server
+	ln  *handOver
 }
 
 // connection is one that is being served.
@@ -49,6 +56,43 @@ type connection struct {
 	tag  any
 	done chan struct{}
 	once sync.Once
+
+	mu      sync.Mutex
+	ended   bool // no more streams begin
+	streams int
+	empty   chan struct{} // closed when the last one has ended after that
+}
+
+// enter counts a stream that begins. It is false when the connection has ended.
+func (c *connection) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		c.streams++
+	}
+	return !c.ended
+}
+
+// leave counts it out.
+func (c *connection) leave(clk clock.Clock) {
+	c.mu.Lock()
+	c.streams--
+	last := c.ended && c.streams == 0
+	c.mu.Unlock()
+	if last {
+		rouse(clk, c.empty)
+	}
+}
+
+// end lets no more streams begin, and waits for those that have.
+func (c *connection) end() {
+	c.mu.Lock()
+	c.ended = true
+	some := c.streams > 0
+	c.mu.Unlock()
+	if some {
+		<-c.empty
+	}
 }
 
 // NewFront begins to serve what ServeConn will hand over. Close ends it.
@@ -60,14 +104,21 @@ func NewFront(cfg FrontConfig) *Front {
 	fill(&cfg.MaxHeadBytes, 64<<10)
 	fill(&cfg.IdleTimeout, time.Minute)
 	fill(&cfg.WriteTimeout, time.Minute)
-	f := &Front{cfg: cfg, ln: &handOver{conns: make(chan net.Conn), ended: make(chan struct{})}, open: map[net.Conn]*connection{}}
+	f := &Front{cfg: cfg, open: map[net.Conn]*connection{}}
+	f.now = f.begin(cfg.IdleTimeout)
+	return f
+}
+
+// begin starts a server.
+func (f *Front) begin(idle time.Duration) *server {
+	s := &server{ln: &handOver{conns: make(chan net.Conn), ended: make(chan struct{})}}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	f.srv = &http.Server{
-		Handler: http.HandlerFunc(f.handle), Protocols: protocols, MaxHeaderBytes: cfg.MaxHeadBytes,
-		IdleTimeout: max(cfg.IdleTimeout, 0), ErrorLog: log.New(io.Discard, "", 0),
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: cfg.MaxStreams, WriteByteTimeout: cfg.WriteTimeout},
+	s.srv = &http.Server{
+		Handler: http.HandlerFunc(f.handle), Protocols: protocols, MaxHeaderBytes: f.cfg.MaxHeadBytes,
+		IdleTimeout: max(idle, 0), ErrorLog: log.New(io.Discard, "", 0),
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: f.cfg.MaxStreams, WriteByteTimeout: f.cfg.WriteTimeout},
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, f.of(nc))
 		},
@@ -78,11 +129,11 @@ func NewFront(cfg FrontConfig) *Front {
 		},
 	}
 	f.serving.Add(1)
-	cfg.Clock.AfterFunc(0, func() {
+	f.cfg.Clock.AfterFunc(0, func() {
 		defer f.serving.Done()
-		_ = f.srv.Serve(f.ln)
+		_ = s.srv.Serve(s.ln)
 	})
-	return f
+	return s
 }
 
 func fill[T comparable](p *T, value T) {
@@ -101,17 +152,17 @@ func (f *Front) of(nc net.Conn) *connection {
 }
 
 // ServeConn serves a connection on which a client speaks HTTP/2: a *tls.Conn whose handshake chose h2, or one in clear text
-// that begins with the preface of RFC 9113 section 3.4. It returns when the connection has ended and is closed. tag comes
-// back to Serve.
+// that begins with the preface of RFC 9113 section 3.4. It returns when the connection has ended and is closed, and all its
+// streams have ended. tag comes back to Serve.
 func (f *Front) ServeConn(nc net.Conn, tag any) {
-	c := &connection{tag: tag, done: make(chan struct{})}
+	c := &connection{tag: tag, done: make(chan struct{}), empty: make(chan struct{})}
 	f.mu.Lock()
 	f.open[nc] = c
 	f.mu.Unlock()
-	select {
-	case f.ln.conns <- nc:
+	if f.now.take(nc) || f.latecomer(nc) {
 		<-c.done
-	case <-f.ln.ended:
+		c.end()
+	} else {
 		_ = nc.Close()
 	}
 	f.mu.Lock()
@@ -119,18 +170,53 @@ func (f *Front) ServeConn(nc net.Conn, tag any) {
 	f.mu.Unlock()
 }
 
+// take hands a connection over, unless the server takes no more.
+func (s *server) take(nc net.Conn) bool {
+	select {
+	case s.ln.conns <- nc:
+		return true
+	case <-s.ln.ended:
+		return false
+	}
+}
+
+// latecomer hands over a connection that had come before GoAway and says only now what it speaks.
+func (f *Front) latecomer(nc net.Conn) bool {
+	f.mu.Lock()
+	if f.late == nil && !f.closed {
+		f.late = f.begin(lateTime)
+		f.late.srv.SetKeepAlivesEnabled(false)
+	}
+	s := f.late
+	f.mu.Unlock()
+	return s != nil && s.take(nc)
+}
+
+// lateTime is how long a latecomer may be without a stream: its first request is on its way.
+const lateTime = 5 * time.Second
+
 // GoAway tells all clients that no new stream will be served (RFC 9113 section 6.8). Each connection ends when the streams
-// that are open have ended, one without streams after a second.
+// that are open have ended, one without streams after a second. A connection that is handed over from now on is served
+// until its first streams have ended.
 func (f *Front) GoAway() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // who waits for the ends are those that call ServeConn
-	_ = f.srv.Shutdown(ctx)
+	_ = f.now.srv.Shutdown(ctx)
 }
 
 // Close ends all connections and waits for those that serve them.
 func (f *Front) Close() {
-	_ = f.srv.Close()
-	_ = f.ln.Close()
+	f.mu.Lock()
+	f.closed = true
+	all := []*server{f.now}
+	if f.late != nil {
+		all = append(all, f.late)
+	}
+	f.mu.Unlock()
+	for _, s := range all {
+		_ = s.srv.Close()
+		_ = s.ln.Close()
+	}
 	f.serving.Wait()
 }
 

@@ -57,6 +57,18 @@ func rouse(clk clock.Clock, ch chan struct{}) {
 	}
 }
 
+// wakeSoon is rouse for a caller that must not wait.
+func wakeSoon(clk clock.Clock, ch chan struct{}) {
+	if ch == nil {
+		return
+	}
+	if _, simulated := clk.(reserver); simulated {
+		clk.AfterFunc(0, func() { close(ch) })
+		return
+	}
+	close(ch)
+}
+
 // sleep waits until woken or until the limit.
 func sleep(clk clock.Clock, ch chan struct{}, limit time.Time) {
 	if limit.IsZero() {
@@ -237,14 +249,33 @@ func (c *pipeConn) CloseWrite() error {
 	return nil
 }
 
-// Close implements net.Conn. What the peer has sent and nobody has read makes it a reset, as with a socket.
+// Peek looks at what has come without reading it and without waiting: the pool's Peeker.
+func (c *pipeConn) Peek(p []byte) (int, error) {
+	f := c.in
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.shut:
+		return 0, c.opError("peek", net.ErrClosed)
+	case len(f.bytes) > 0:
+		return copy(p, f.bytes), nil
+	case f.broken:
+		return 0, c.opError("peek", syscall.ECONNRESET)
+	case f.ended:
+		return 0, io.EOF
+	}
+	return 0, nil
+}
+
+// Close implements net.Conn. What the peer has sent and nobody has read makes it a reset, as with a socket; but what was
+// written before is not lost with it, as a kernel would lose it: the peer reads that first.
 func (c *pipeConn) Close() error {
 	unread := false
 	c.in.change(func() { unread, c.in.shut, c.in.broken, c.in.bytes = len(c.in.bytes) > 0, true, true, nil })
 	c.out.change(func() {
 		c.out.shutSend = true
 		if unread {
-			c.out.broken, c.out.bytes = true, nil
+			c.out.broken = true
 		} else {
 			c.out.ended = true
 		}
@@ -304,12 +335,16 @@ func (c *pipeConn) SetWriteDeadline(t time.Time) error {
 }
 
 func (c *pipeConn) deadline(f *flow, set func(), closed *bool) error {
-	was := false
-	f.change(func() {
-		if was = *closed; !was {
-			set()
-		}
-	})
+	f.mu.Lock()
+	was := *closed
+	if !was {
+		set()
+	}
+	reader, writer := f.wakeLocked(&f.reading), f.wakeLocked(&f.writing)
+	f.mu.Unlock()
+	// Whoever sets a deadline may hold a lock, as one may with a socket: it must not wait here.
+	wakeSoon(f.clk, reader)
+	wakeSoon(f.clk, writer)
 	if was {
 		return c.opError("set", net.ErrClosed)
 	}

@@ -51,6 +51,9 @@ func (u *Upstream) checkDone(now time.Time, b *backend, err error) {
 	ch, changed := u.judge.Check(now, b.index, err == nil)
 	if changed {
 		u.applyLocked(ch)
+		if err != nil {
+			ch.Detail += "; last: " + err.Error()
+		}
 	}
 	u.mu.Unlock()
 	if changed {

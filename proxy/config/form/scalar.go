@@ -180,8 +180,12 @@ func parseDuration(n *yaml.Node) (int64, string) {
 	if n.Kind != yaml.ScalarNode || isNull(n) {
 		return 0, want + describe(n)
 	}
-	if _, err := strconv.ParseFloat(n.Value, 64); err == nil {
-		return 0, want + "the bare number " + clip(n.Value) + " (did you mean " + clip(n.Value) + "s?)"
+	if x, err := strconv.ParseFloat(n.Value, 64); err == nil {
+		unit := "s"
+		if x >= 100 { // as HAProxy and many others count
+			unit = "ms"
+		}
+		return 0, want + "the bare number " + clip(n.Value) + " (did you mean " + clip(n.Value) + unit + "?)"
 	}
 	d, err := time.ParseDuration(n.Value)
 	if err != nil || len(n.Value) > 64 {
