@@ -126,6 +126,10 @@ type Config struct {
 	// that takes its place. After an error the connection is closed and the dial counts as failed for whoever waits.
 	Setup func(ctx context.Context, nc net.Conn) (Session, error)
 
+	// LoansExpected is how many loans a connection is thought to carry as long as none has shown it, for a Setup that returns
+	// a Session: so many requests that wait are worth one dial of Cover. Default 0: it is not known, and each is worth one.
+	LoansExpected int
+
 	// LeakAfter is how long a connection may be lent before it counts as leaked: that is told once per loan through
 	// OnLeak, and the stacks of lend and return are kept for that, for Holders and for the panic of a second release.
 	// Default 0: off, at no cost. A loan then costs two looks at the stack, about a microsecond; it must not be negative.

@@ -24,13 +24,15 @@ func (p *Pool) Want(n int) int {
 	return begun
 }
 
-// Cover sees to it that at least n dials are under way, as far as MaxConnections and MaxDials allow, and returns how many
-// are. Those that callers of Fresh wait for do not count, and a ping counts as one. An outer queue asks with it for as many
+// Cover sees to it that dials for at least n loans are under way, as far as MaxConnections and MaxDials allow, and returns
+// for how many loans they are. Those that callers of Fresh wait for do not count, and a ping counts as one. An outer queue asks with it for as many
 // dials as it has requests that count on this pool, so that dials whose requests have gone serve those that come. While
 // the backend is down it begins none, as Want.
 func (p *Pool) Cover(n int) int {
 	// What is missing is reserved at once: a dial that ends between two looks is not one that was never begun.
 	p.lock()
+	each := max(p.perConn, 1)
+	n = (n + each - 1) / each
 	under, begin := p.comingLocked(), 0
 	for under+begin < n && p.mayDialLocked() && p.reserveDialLocked() {
 		begin++
@@ -38,7 +40,7 @@ func (p *Pool) Cover(n int) int {
 	p.noteLocked(p.demandLocked() + n)
 	p.unlock()
 	p.start(dials{n: begin})
-	return under + begin
+	return (under + begin) * each
 }
 
 // mayDialLocked says whether an outer queue may have a dial now. While it may not, its wish is noted.

@@ -90,7 +90,7 @@ func New(cfg Config) (*Pool, error) {
 	p.owned.Store(p.size.asleep())
 	p.perConn = 1
 	if cfg.Setup != nil {
-		p.perConn = 0
+		p.perConn = max(cfg.LoansExpected, 0)
 	}
 	p.outage = outage{min: cfg.RetryMin, max: cfg.RetryMax, judged: cfg.Judge != nil}
 	p.dialTimes = dialTimes{lower: cfg.MinDialTimeout, upper: cfg.DialTimeout}

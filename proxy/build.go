@@ -20,12 +20,13 @@ type group struct {
 	prober probe.Prober
 	tls    *config.UpstreamTLS // what back was made from
 	back   *certs.Back         // nil: cleartext
+	speaks string              // the protocol that its connections were made for
 	gone   bool                // it is not in the settings any more
 }
 
 // newGroup turns the plain settings of a group into the running thing.
 func (s *Server) newGroup(settings *config.Config, c *config.Upstream) (*group, error) {
-	g := &group{name: c.Name, tls: c.TLS}
+	g := &group{name: c.Name, tls: c.TLS, speaks: c.Protocol}
 	var err error
 	if g.back, err = s.newBack(c); err != nil {
 		return nil, err
@@ -56,8 +57,8 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 	if c.Retry.BudgetPercent == config.Off {
 		uc.BudgetPercent, uc.BudgetMin = 0, math.MaxInt
 	}
-	if g.back != nil {
-		uc.Setup = setUp(g.back)
+	if uc.Setup = s.setUp(c, g.back); c.Protocol == config.UpstreamHTTP2 {
+		uc.Pool.LoansExpected = 100 // RFC 9113 section 6.5.2 wants backends to allow no fewer
 	}
 	for _, b := range c.Backends {
 		uc.Backends = append(uc.Backends, upstream.Backend{Address: b.Address, Weight: b.Weight})
@@ -66,7 +67,7 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 		uc.Health.Rise, uc.Health.Fall = a.Rise, a.Fall
 		uc.Check = upstream.Check{Interval: a.Interval, Timeout: a.Timeout}
 		if uc.Check.Prober = g.prober; g.prober == nil || !reflect.DeepEqual(a, g.active) {
-			prober, err := s.newProber(a, g.back)
+			prober, err := s.newProber(c, g.back)
 			if err != nil {
 				return uc, err
 			}
@@ -105,10 +106,10 @@ func conditions(words []string) upstream.Condition {
 	return set
 }
 
-func (s *Server) newProber(a *config.Active, back *certs.Back) (probe.Prober, error) {
-	dialer := s.cfg.Dialer
-	if back != nil {
-		dialer = tlsDialer{dialer, back}
+func (s *Server) newProber(c *config.Upstream, back *certs.Back) (probe.Prober, error) {
+	a, dialer := c.Health.Active, s.cfg.Dialer
+	if setup := s.setUp(c, back); setup != nil {
+		dialer = setUpDialer{dialer, setup}
 	}
 	if a.HTTP == nil {
 		return probe.TCP(dialer), nil

@@ -37,6 +37,7 @@ type client struct {
 	prev, next *client // under Server.mu
 
 	aborted atomic.Bool // set under mu
+	reset   atomic.Bool // it was the client itself that cut it off
 
 	mu      sync.Mutex
 	done    chan struct{} // closed when the connection is cut off; made for the first who asks
@@ -200,6 +201,20 @@ func (c *client) letGo() {
 	c.mu.Lock()
 	c.backend = nil
 	c.mu.Unlock()
+}
+
+// wasReset cuts off a stream that its client has reset.
+func (c *client) wasReset() {
+	c.reset.Store(true)
+	c.abort()
+}
+
+// whyCutOff is the failure of a request whose connection is cut off.
+func (c *client) whyCutOff() Failure {
+	if c.reset.Load() {
+		return FailClientGone
+	}
+	return FailShutdown
 }
 
 // cutOff says whether abort was called.

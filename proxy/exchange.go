@@ -8,13 +8,15 @@ import (
 
 	"github.com/wavepool/wavepool/pool"
 	"github.com/wavepool/wavepool/proxy/http1"
+	"github.com/wavepool/wavepool/proxy/http2"
 	"github.com/wavepool/wavepool/proxy/socket"
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
 // backend is what we keep beside each backend connection, in its Aux.
 type backend struct {
-	sock    socket.Conn // the connection's bytes
+	sock    socket.Conn   // the connection's bytes
+	stream  *http2.Stream // where it is one of many on a connection; nil: it is the connection
 	reader  http1.Reader
 	body    http1.Body
 	writeBy time.Time // the write deadline set on it
@@ -35,6 +37,7 @@ const (
 	hangUp             // the request is over, and so is the connection
 	again              // another attempt, on the next backend
 	afresh             // another attempt, on a fresh connection to the same backend
+	over               // another attempt, since no backend has seen this one
 )
 
 const (
@@ -78,13 +81,23 @@ func (c *httpConn) exchange() bool {
 		case afresh:
 			c.s.counters.repeated.Add(1)
 			err = up.BeginFresh(c.lifetime(), &c.attempt)
+		case over:
+			c.s.counters.repeated.Add(1)
+			err = up.BeginOver(c.lifetime(), &c.attempt)
 		}
 	}
 }
 
-// try makes one attempt on the connection that the upstream has given.
-func (c *httpConn) try(up *upstream.Upstream) next {
-	conn := c.attempt.Conn
+// backendOf is what stands beside the attempt's connection: kept from one request to the next, or made for the one
+// stream.
+func (c *httpConn) backendOf(conn pool.Conn) *backend {
+	if s, ok := conn.Session().(*http2.Session); ok {
+		b := &backend{stream: s.Open()}
+		b.sock.Init(b.stream)
+		b.reader.Reset(&b.sock)
+		c.attempt.Stream = b.stream
+		return b
+	}
 	b, ok := conn.Aux().(*backend)
 	if !ok {
 		b = &backend{}
@@ -92,8 +105,15 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 		b.reader.Reset(&b.sock)
 		conn.SetAux(b)
 	}
-	if !c.hold(conn.NetConn()) {
-		return c.failed(up, b, upstream.OutcomeClientGone, pool.ReasonAborted, FailShutdown)
+	return b
+}
+
+// try makes one attempt on the connection that the upstream has given.
+func (c *httpConn) try(up *upstream.Upstream) next {
+	conn := c.attempt.Conn
+	b := c.backendOf(conn)
+	if !c.hold(b.sock.NetConn()) {
+		return c.failed(up, b, upstream.OutcomeClientGone, pool.ReasonAborted, c.whyCutOff())
 	}
 	defer c.letGo()
 	if !c.attempt.Await() {
@@ -106,7 +126,7 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 		return c.tunnel(up, b)
 	}
 	if err == nil {
-		if seconds := c.resp.IdleTimeout(); seconds > 0 {
+		if seconds := c.resp.IdleTimeout(); seconds > 0 && b.stream == nil {
 			conn.PeerIdleTimeout(time.Duration(seconds) * time.Second)
 		}
 		return c.relay(up, b)
@@ -305,6 +325,8 @@ func (c *httpConn) noAnswer(up *upstream.Upstream, b *backend, err error, unsent
 	switch {
 	case errors.As(err, &parse):
 		return c.failed(up, b, upstream.OutcomeBadAnswer, pool.ReasonProtocol, FailBadAnswer)
+	case b.stream != nil && !c.attempt.Lost() && !errors.Is(err, os.ErrDeadlineExceeded):
+		return c.streamLost(up, b, err)
 	case c.attempt.Lost():
 		return c.leave(up, b, upstream.OutcomeLost)
 	case err == errPerTry:
@@ -332,11 +354,36 @@ func (c *httpConn) noAnswer(up *upstream.Upstream, b *backend, err error, unsent
 	return c.refused(FailReset)
 }
 
+// streamLost judges a stream that ended before the head of its answer was complete. One that the backend has not looked at
+// may be sent again whatever it asks for.
+func (c *httpConn) streamLost(up *upstream.Upstream, b *backend, err error) next {
+	unseen, refused := errors.Is(err, http2.ErrUnprocessed), errors.Is(err, http2.ErrRefused)
+	repeatable := !c.interim && !b.reader.Started()
+	if unseen || refused {
+		repeatable = repeatable && c.takeBack()
+	} else {
+		repeatable = repeatable && c.whole && http1.MethodIdempotent(c.req.Method)
+	}
+	switch {
+	case unseen && repeatable && c.fresh < maxFresh:
+		c.fresh++
+		c.finish(up, b, upstream.OutcomeStale, false, pool.ReasonBroken)
+		return over
+	case unseen:
+		return c.failed(up, b, upstream.OutcomeStale, pool.ReasonBroken, FailReset)
+	}
+	c.finish(up, b, upstream.OutcomeReset, false, pool.ReasonBroken)
+	if repeatable && up.MayRetry(&c.attempt, upstream.OnReset) {
+		return again
+	}
+	return c.refused(FailReset)
+}
+
 // clientsFault says whether it was the client, or a forced end, that spoiled the attempt.
 func (c *httpConn) clientsFault(err error) (Failure, bool) {
 	switch {
 	case c.cutOff():
-		return FailShutdown, true
+		return c.whyCutOff(), true
 	case err == errClientGone:
 		return FailClientGone, true
 	case c.sender != nil && c.sender.clientErr != nil:
@@ -372,10 +419,21 @@ func (c *httpConn) finish(up *upstream.Upstream, b *backend, o upstream.Outcome,
 	c.recent = up.Now()
 	c.logAttempt(&c.attempt, c.recent, o)
 	c.logBody(&b.body)
-	if keep {
+	if b.stream != nil {
+		b.reader.Reset(nil)
+		keep = c.closeStream(b, why) || keep
+	} else if keep {
 		b.reader.ReleaseBuffer()
 	} else {
 		b.reader.Reset(nil)
 	}
 	up.Finish(&c.attempt, c.recent, o, keep, why)
+}
+
+// closeStream ends a stream, and says whether its connection may carry others: what went wrong with one stream is its own
+// affair. Only where the backend has let the time pass without sending anything on any of them, the connection may be dead.
+func (c *httpConn) closeStream(b *backend, why pool.Reason) bool {
+	silent := b.stream.Silent()
+	_ = b.stream.Close()
+	return why != pool.ReasonUnanswered || !silent
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/http1"
 	"github.com/wavepool/wavepool/proxy/upstream"
 )
@@ -317,7 +318,7 @@ func (c *httpConn) badHead(err error) bool {
 	c.req.Reset()
 	switch {
 	case c.cutOff():
-		c.fail(FailShutdown, "")
+		c.fail(c.whyCutOff(), "")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return c.refuse(FailHeadTimeout, FailHeadTimeout.Status(), "")
 	default:
@@ -371,6 +372,7 @@ func (c *httpConn) build() bool {
 		f.Host = []byte(c.to.settings.Backends[0].Address) // HTTP/1.0 may lack one; HTTP/1.1, which we speak, may not
 	}
 	c.addPolicy(&f)
+	f.Trailers = c.to.settings.Protocol != config.UpstreamHTTP1
 	if c.upgrading() {
 		f.Upgrade = c.req.Upgrade
 	}
@@ -404,9 +406,10 @@ func (c *httpConn) build() bool {
 }
 
 // upgrading says whether the request's wish to switch protocols is passed on. Cleartext HTTP/2 is not a protocol that
-// one may smuggle through here, and a request with a body has nothing to switch with.
+// one may smuggle through here, a request with a body has nothing to switch with, and HTTP/2 does not switch.
 func (c *httpConn) upgrading() bool {
-	return c.req.Upgrade != nil && c.req.Framing == http1.NoBody && !listHas(c.req.Upgrade, "h2c")
+	return c.req.Upgrade != nil && c.req.Framing == http1.NoBody && !listHas(c.req.Upgrade, "h2c") &&
+		c.to.settings.Protocol == config.UpstreamHTTP1
 }
 
 // appendRun appends body bytes in the framing in which they travel.
@@ -509,7 +512,7 @@ func (c *client) beginFailure(err error) Failure {
 	var connect *upstream.ConnectError
 	switch {
 	case c.cutOff() || errors.Is(err, upstream.ErrClosed):
-		return FailShutdown
+		return c.whyCutOff()
 	case errors.Is(err, upstream.ErrNoBackend):
 		return FailNoBackend
 	case errors.Is(err, upstream.ErrQueueFull):

@@ -250,7 +250,7 @@ func (c *httpConn) answered(status int, keep bool) next {
 func (c *httpConn) clientLeft() next {
 	f := FailClientGone
 	if c.cutOff() {
-		f = FailShutdown
+		f = c.whyCutOff()
 	}
 	c.fail(f, "")
 	return hangUp
@@ -264,7 +264,7 @@ func (c *httpConn) brokenOff(up *upstream.Upstream, b *backend, err error) next 
 	var parse *http1.ParseError
 	switch {
 	case c.cutOff():
-		o, why, f = upstream.OutcomeClientGone, pool.ReasonAborted, FailShutdown
+		o, why, f = upstream.OutcomeClientGone, pool.ReasonAborted, c.whyCutOff()
 	case err == errClientGone:
 		o, why, f = upstream.OutcomeClientGone, pool.ReasonAborted, FailClientGone
 	case c.sender != nil && c.sender.clientErr != nil:

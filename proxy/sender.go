@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,11 @@ type sender struct {
 	ok   atomic.Bool // the whole body has been sent
 	last atomic.Bool // its last bytes are being written
 	done chan struct{}
+	to   net.Conn // what it writes to
+
+	keeps bool // kept holds all that was taken from the client, as it was written
+	kept  []byte
+	taken int64 // payload bytes in it
 
 	mu   sync.Mutex // orders the two goroutines that set the read deadline of the backend's connection
 	seen sign
@@ -71,7 +77,7 @@ var errTooLarge = errors.New("the body is longer than allowed")
 
 // startSender begins to stream.
 func (c *httpConn) startSender(b *backend) {
-	s := &sender{done: make(chan struct{})}
+	s := &sender{done: make(chan struct{}), to: b.sock.NetConn(), keeps: b.stream != nil}
 	c.sender = s
 	c.readBy = time.Time{} // the sender sets others
 	c.s.clk.AfterFunc(0, func() {
@@ -114,7 +120,7 @@ func (c *httpConn) stopSender() {
 	s.stop.Store(true)
 	if !s.ok.Load() {
 		_ = c.nc.SetReadDeadline(past)
-		_ = c.attempt.Conn.NetConn().SetWriteDeadline(past)
+		_ = s.to.SetWriteDeadline(past)
 	}
 	<-s.done
 }
@@ -183,6 +189,7 @@ func (c *httpConn) copyBody(s *sender, b *backend) {
 			out = appendRun(out[:0], run, true)
 			run = out
 		}
+		s.keep(run, sent)
 		if c.body.Done() && !chunked {
 			s.last.Store(true)
 		}
@@ -193,13 +200,39 @@ func (c *httpConn) copyBody(s *sender, b *backend) {
 	}
 	if chunked {
 		s.last.Store(true)
-		if err := c.writeBackend(b, c.s.now(), http1.AppendLastChunk(out[:0], c.body.Trailers())); err != nil {
+		out = http1.AppendLastChunk(out[:0], c.body.Trailers())
+		if err := c.writeBackend(b, c.s.now(), out); err != nil {
 			c.notTaken(s, b, err)
 			return
 		}
+		s.keep(out, sent)
 	}
 	s.ok.Store(true)
 	c.note(b, bodySent)
+}
+
+// keep keeps what goes out, as long as it is not much: a stream that its backend does not look at is sent again.
+func (s *sender) keep(run []byte, taken int64) {
+	if s.keeps = s.keeps && len(s.kept)+len(run) <= replayMax; !s.keeps {
+		s.kept = nil
+		return
+	}
+	s.kept, s.taken = append(s.kept, run...), taken
+}
+
+// takeBack makes what the sender, which has ended, has taken from the client a part of what is sent again. It reports
+// whether all of that is there.
+func (c *httpConn) takeBack() bool {
+	s := c.sender
+	if s == nil {
+		return c.whole
+	}
+	if !s.keeps || s.clientErr != nil {
+		return false
+	}
+	c.out, c.whole, c.sender = append(c.out, s.kept...), s.ok.Load(), nil
+	c.taken = max(c.taken, s.taken)
+	return true
 }
 
 // excused says whether a wait for the body goes on, though the client has been too slow: the answer has begun meanwhile,

@@ -97,5 +97,8 @@ func (l *listener) serveStream(nc net.Conn, of *client) {
 	s.serving.Add(1)
 	l.serving.Add(1)
 	s.mu.Unlock()
+	if r, ok := nc.(interface{ OnReset(func()) }); ok {
+		r.OnReset(c.wasReset)
+	}
 	(&httpConn{client: c}).start()
 }

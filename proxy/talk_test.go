@@ -29,7 +29,7 @@ type conversation struct {
 	backends int                  // default 1
 	tune     func(*config.Config) // changes the settings; active checks are off
 	files    func(*talk) func(string) ([]byte, error)
-	eager    bool          // connections of clients have eager writes, as net/http's HTTP/2 needs them in a simulation
+	eager    bool          // connections of the proxy and its clients have eager writes, as net/http's HTTP/2 needs them in a simulation
 	virtual  bool          // it is about time: netsim only
 	quiet    time.Duration // how long silence is waited for on the real clock; default 30 ms
 	talk     func(c *talk)
@@ -55,6 +55,7 @@ type talk struct {
 	counted  bool
 	careless bool
 	closers  []func()
+	after    []func() // when the proxy has been drained
 	answered int
 	failed   map[proxy.Failure]int
 	retired  map[pool.Reason]int
@@ -149,6 +150,7 @@ func (cv *conversation) run(t *testing.T, st *start) {
 			return netsim.EagerListener(ln, 0), nil
 		}
 		c.eager = netsim.EagerDial(c.dialer.DialContext, 0)
+		st.doors.Dialer = eagerDialer{netsim.EagerDial(st.doors.Dialer.DialContext, 0)}
 	}
 	if cv.files != nil {
 		st.doors.ReadFile = cv.files(c)
@@ -207,6 +209,9 @@ func (c *talk) end() {
 	}
 	c.asides.Wait()
 	_ = c.server.Drain(context.Background()) // a script may have stopped it already
+	for _, f := range c.after {
+		f()
+	}
 	for _, o := range c.origins {
 		_ = o.ln.Close()
 	}
@@ -238,8 +243,9 @@ func (c *talk) end() {
 		require.Zero(c.t, b.Pool.Idle+b.Pool.Lent+b.Pool.Dialling)
 		dialled += int(b.Pool.Dialled)
 		for r, n := range b.Pool.Retired {
-			if n > 0 && pool.Reason(r) != pool.ReasonPoolClosed {
-				retired[pool.Reason(r)] += int(n)
+			why := pool.Reason(r)
+			if n > 0 && why != pool.ReasonPoolClosed && why != pool.ReasonSessionEnded { // either may come first in the end
+				retired[why] += int(n)
 			}
 		}
 	}

@@ -2,16 +2,13 @@ package proxy
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"reflect"
 	"slices"
 	"time"
 
-	"github.com/wavepool/wavepool/pool"
 	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/upstream"
@@ -66,7 +63,7 @@ func (s *Server) newBack(c *config.Upstream) (*certs.Back, error) {
 	}
 	back, err := certs.NewBack(certs.BackSettings{
 		Doors: s.doors(), ServerName: c.TLS.ServerName, CA: c.TLS.CA, Insecure: c.TLS.Verify == config.SwitchOff,
-		Certificate: pairOf(c.TLS.Certificate), MinVersion: c.TLS.MinVersion, NextProtos: []string{"http/1.1"},
+		Certificate: pairOf(c.TLS.Certificate), MinVersion: c.TLS.MinVersion, NextProtos: protocolsOf(c),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("proxy: upstream %s: %w", c.Name, err)
@@ -77,47 +74,10 @@ func (s *Server) newBack(c *config.Upstream) (*certs.Back, error) {
 // sameIdentity says whether connections that were made for a group may serve under other settings of its TLS. A changed
 // file counts as a change: it may name other authorities, or another client.
 func (g *group) sameIdentity(c *config.Upstream) bool {
-	if !reflect.DeepEqual(g.tls, c.TLS) {
+	if g.speaks != c.Protocol || !reflect.DeepEqual(g.tls, c.TLS) {
 		return false
 	}
 	return g.back == nil || !g.back.Changed()
-}
-
-// setUp makes the TLS side of a pool's new connections.
-func setUp(back *certs.Back) func(address string) func(context.Context, net.Conn) (pool.Session, error) {
-	return func(address string) func(context.Context, net.Conn) (pool.Session, error) {
-		return func(ctx context.Context, nc net.Conn) (pool.Session, error) {
-			tc := back.Client(nc, address)
-			if err := tc.HandshakeContext(ctx); err != nil {
-				return nil, err
-			}
-			return pool.Exclusive(tc), nil
-		}
-	}
-}
-
-// tlsDialer is the dialer of health checks to backends that speak TLS.
-type tlsDialer struct {
-	upstream.Dialer
-	back *certs.Back
-}
-
-// DialContext implements upstream.Dialer.
-func (d tlsDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	nc, err := d.Dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	tc := d.back.Client(nc, address)
-	if limit, ok := ctx.Deadline(); ok {
-		_ = nc.SetDeadline(limit)
-	}
-	if err := tc.HandshakeContext(ctx); err != nil {
-		_ = nc.Close()
-		return nil, err
-	}
-	_ = nc.SetDeadline(time.Time{})
-	return tc, nil
 }
 
 // clearText is the answer to a client that speaks HTTP where TLS is spoken.

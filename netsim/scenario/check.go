@@ -30,6 +30,19 @@ func (sc *Scenario) check(r *form.Report) {
 	sc.checkRandom(r)
 	sc.checkOperations(r)
 	sc.checkExpect(r)
+	sc.checkProtocols(r)
+}
+
+// checkProtocols refuses what the simulated backends do not speak.
+func (sc *Scenario) checkProtocols(r *form.Report) {
+	if sc.Settings == nil || r.Failed("proxy") {
+		return
+	}
+	for i := range sc.Settings.Upstreams {
+		if u := &sc.Settings.Upstreams[i]; u.Protocol == config.UpstreamHTTP2 {
+			r.Fail("proxy", "upstream %s has protocol http2, which the backends of scenarios do not speak", u.Name)
+		}
+	}
 }
 
 func (sc *Scenario) checkBackends(r *form.Report) {

@@ -73,6 +73,9 @@ func (c *Config) checkListener(r *form.Report, path string, l *Listener) {
 		r.Fail(path, "needs routes, or the one upstream that gets everything")
 	}
 	c.checkUpstreamName(r, upstream, l.Upstream)
+	if u := c.UpstreamNamed(l.Upstream); l.Protocol == ProtocolTCP && u != nil && u.Protocol != UpstreamHTTP1 && !r.Failed(upstream) {
+		r.Fail(upstream, "%s speaks protocol %s with its backends, which a listener of protocol tcp cannot use", u.Name, u.Protocol)
+	}
 	l.TLS.check(r, form.Join(path, "tls"))
 	c.checkRoutes(r, form.Join(path, "routes"), l.Routes)
 
@@ -189,6 +192,9 @@ func (u *Upstream) check(r *form.Report, path string) {
 			continue
 		}
 		seen[address] = i
+	}
+	if p := form.Join(path, "protocol"); u.Protocol == UpstreamAuto && u.TLS == nil && !r.Failed(p, form.Join(path, "tls")) {
+		r.Fail(p, "auto is chosen in the handshake of TLS, but there is no tls; take http1 or http2")
 	}
 	u.TLS.check(r, form.Join(path, "tls"))
 	u.Pool.check(r, form.Join(path, "pool"))

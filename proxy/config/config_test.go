@@ -86,6 +86,7 @@ listeners:
 upstreams:
   web:
     strategy: random
+    protocol: http1
     backends: [{address: "[2001:db8::1]:80", weight: 9}]
     pool: {max_connections: 8, min_idle: 7, idle_timeout: 1s, max_lifetime: 2s, lifetime_jitter_percent: 3,
            validate_after: 4ms, connect_timeout: 5ms, min_connect_timeout: 3ms, max_dials: 9, max_idle: 7, max_uses: 10,
@@ -129,7 +130,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 			}(),
 		},
 		Upstreams: []Upstream{{
-			Name: "web", Strategy: "random", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9}},
+			Name: "web", Strategy: "random", Protocol: "http1", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9}},
 			Pool: Pool{MaxConnections: 8, MinIdle: 7, IdleTimeout: time.Second, MaxLifetime: 2 * time.Second,
 				LifetimeJitterPercent: 3, ValidateAfter: 4 * time.Millisecond, ConnectTimeout: 5 * time.Millisecond,
 				MinConnectTimeout: 3 * time.Millisecond, MaxDials: 9, MaxIdle: 7, MaxUses: 10, Order: OrderFIFO,

@@ -44,6 +44,7 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 	u := Upstream{
 		Name:     name,
 		Strategy: StrategyRoundRobin,
+		Protocol: UpstreamHTTP1,
 		Pool: Pool{
 			MaxConnections:        50,
 			IdleTimeout:           30 * time.Second,
@@ -191,6 +192,7 @@ func (l *Listener) fill() {
 func (u *Upstream) fill() {
 	d := DefaultUpstream("")
 	fill(&u.Strategy, d.Strategy)
+	fill(&u.Protocol, d.Protocol)
 	fill(&u.Host, d.Host)
 	fill(&u.ResponseTimeout, d.ResponseTimeout)
 	fill(&u.TunnelIdleTimeout, d.TunnelIdleTimeout)

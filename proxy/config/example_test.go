@@ -70,6 +70,7 @@ func ExampleConfig_Marshal() {
 	//     backends:
 	//       - address: 10.0.0.1:5432
 	//         weight: 1
+	//     protocol: http1
 	//     pool:
 	//       max_connections: 50
 	//       min_idle: 0

@@ -83,6 +83,7 @@ func (u *Upstream) form() form.Form {
 					{Key: "weight", Value: form.Int(&b.Weight, 1, MaxWeight)},
 				}
 			})},
+		{Key: "protocol", Value: form.OneOf(&u.Protocol, UpstreamHTTP1, UpstreamHTTP2, UpstreamAuto)},
 		{Key: "tls", Value: form.Optional(&u.TLS, defaultUpstreamTLS, func(t *UpstreamTLS) form.Form { return t.form() })},
 		{Key: "pool", Value: u.Pool.form()},
 		{Key: "health", Value: u.Health.form()},

@@ -176,6 +176,7 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 		Name:              name,
 		Host:              rapid.SampledFrom([]string{HostPass, HostBackend, "b.example", "[::1]:80"}).Draw(t, "host"),
 		Strategy:          rapid.SampledFrom(Strategies()).Draw(t, "strategy"),
+		Protocol:          UpstreamHTTP1,
 		ResponseTimeout:   drawDuration(t, "response", tick, day, true),
 		TunnelIdleTimeout: drawDuration(t, "tunnel", tick, 7*day, true),
 		StreamIdleTimeout: drawDuration(t, "stream", tick, day, true),

@@ -16,6 +16,18 @@ func Strategies() []string {
 	return []string{StrategyRoundRobin, StrategyLeastConnections, StrategyRandom, StrategyP2C, StrategyPeakEWMA}
 }
 
+// The protocols of backends.
+const (
+	// UpstreamHTTP1: HTTP/1.1, one request at a time on a connection.
+	UpstreamHTTP1 = "http1"
+	// UpstreamHTTP2: HTTP/2, many requests at a time on a connection, as many as the backend allows; gRPC needs it. Over TLS
+	// it is asked for by ALPN, and a backend that does not choose it is not used; in clear text it is spoken by prior
+	// knowledge (h2c). A request to switch protocols (WebSocket) is passed on as one that asks for none.
+	UpstreamHTTP2 = "http2"
+	// UpstreamAuto: over TLS, whatever each backend chooses by ALPN, HTTP/2 first.
+	UpstreamAuto = "auto"
+)
+
 // Upstream is a named group of backends that serve the same thing.
 type Upstream struct {
 	// Name is the key under upstreams: 1 to 64 letters, digits, hyphens, underscores and dots, beginning with a letter
@@ -25,6 +37,9 @@ type Upstream struct {
 	Strategy string
 	// Backends are the members, in file order. At least one, at most 10000. No address is given twice.
 	Backends []Backend
+	// Protocol is what is spoken with the backends. Key protocol, default UpstreamHTTP1, or UpstreamHTTP2, UpstreamAuto. A TCP
+	// listener's upstream has none but the default.
+	Protocol string
 	// TLS makes the connections to the backends speak TLS; nil is cleartext. Key tls.
 	TLS *UpstreamTLS
 	// Pool keeps the connections to each backend.

@@ -32,6 +32,8 @@ type ForwardRequest struct {
 	// requests.
 	Framing       Framing
 	ContentLength int64
+	// Trailers passes on that the client takes trailers (TE: trailers), for a next hop that may ask for it, as gRPC does.
+	Trailers bool
 	// Upgrade, if not nil, asks the backend for that protocol by Upgrade and Connection fields.
 	Upgrade []byte
 	// Close adds "Connection: close": the last request on the backend's connection.
@@ -104,8 +106,25 @@ func AppendRequestHead(dst []byte, req *Request, f *ForwardRequest) []byte {
 		dst = appendField(dst, f.RequestIDName, f.RequestID)
 	}
 	dst = appendVia(dst, req.Minor, f.Via)
+	if f.Trailers && takesTrailers(req) {
+		dst = append(dst, "TE: trailers\r\nConnection: TE\r\n"...)
+	}
 	dst = appendConnection(dst, f.Upgrade, f.Close, false)
 	return append(dst, "\r\n"...)
+}
+
+// takesTrailers says whether a TE field has the word trailers (RFC 9110 section 10.1.4).
+func takesTrailers(req *Request) bool {
+	for i := range req.Fields {
+		if f := &req.Fields[i]; len(f.Name) == 2 && equalFold(f.Name, "te") {
+			for word := range bytes.SplitSeq(f.Value, []byte(",")) {
+				if equalFold(bytes.Trim(word, " \t"), "trailers") {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // appendForwardLine writes the request line and Host.

@@ -40,7 +40,7 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 		_ = far.Close()
 	})
 	// A client that resets its stream, or goes away, aborts the request.
-	left := afterDone(r, near.abort)
+	left := afterDone(r, near.reset)
 	f.cfg.Clock.AfterFunc(0, func() {
 		defer work.Done()
 		sendBody(near, head, r)

@@ -3,6 +3,10 @@
 // retries and timeouts, and what reaches it goes through the same strict parser as any bytes from a stranger, so that there is
 // no second place where a name or a length could be understood differently.
 //
+// [Back] is the backends' side: a [Session] is one connection in a pool, and each [Stream] of it an HTTP/1.1 connection for one
+// request. Its frames are those of net/http's ClientConn; what that keeps to itself, and what it must not see, is found by
+// looking at the heads of frames (watched.go, windows.go). Its errors are judged in trouble.go alone.
+//
 // [Front] is the clients' side. The frames, HPACK and flow control of RFC 9113 are net/http's server; so are its guards
 // against floods. What is refused beyond that is in request.go: a stream is reset, or answered 400, whose fields HTTP/1.1
 // could not carry as they are.

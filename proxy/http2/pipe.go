@@ -18,7 +18,10 @@ const pipeSize = 64 << 10
 // and resets: an end that is closed with unread bytes, or written to after its peer has closed, fails as a socket does.
 func pipe(clk clock.Clock, near, far net.Addr) (*pipeConn, *pipeConn) {
 	a, b := &flow{clk: clk}, &flow{clk: clk}
-	return &pipeConn{clk: clk, in: a, out: b, local: near, remote: far}, &pipeConn{clk: clk, in: b, out: a, local: far, remote: near}
+	one := &pipeConn{clk: clk, in: a, out: b, local: near, remote: far}
+	two := &pipeConn{clk: clk, in: b, out: a, local: far, remote: near, peer: one}
+	one.peer = two
+	return one, two
 }
 
 // flow is one direction.
@@ -27,8 +30,9 @@ type flow struct {
 
 	mu       sync.Mutex // never held over a wait
 	bytes    []byte
-	ended    bool // the writer has written all
-	broken   bool // the reader has gone, or the writer has given up
+	ended    bool  // the writer has written all
+	broken   bool  // the reader has gone, or the writer has given up
+	cause    error // what the reader is told of that; nil: a reset
 	readBy   time.Time
 	writeBy  time.Time
 	reading  chan struct{} // closed to wake the reader that waits; nil: none does
@@ -51,6 +55,18 @@ func rouse(clk clock.Clock, ch chan struct{}) {
 		close(ch)
 		rest()
 	}
+}
+
+// wakeSoon is rouse for a caller that must not wait.
+func wakeSoon(clk clock.Clock, ch chan struct{}) {
+	if ch == nil {
+		return
+	}
+	if _, simulated := clk.(reserver); simulated {
+		clk.AfterFunc(0, func() { close(ch) })
+		return
+	}
+	close(ch)
 }
 
 // sleep waits until woken or until the limit.
@@ -81,6 +97,8 @@ func (f *flow) await() error {
 			return os.ErrDeadlineExceeded
 		case len(f.bytes) > 0:
 			return nil
+		case f.broken && f.cause != nil:
+			return f.cause
 		case f.broken:
 			return syscall.ECONNRESET
 		case f.ended:
@@ -161,6 +179,36 @@ type pipeConn struct {
 	clk           clock.Clock
 	in, out       *flow
 	local, remote net.Addr
+	peer          *pipeConn
+
+	mu     sync.Mutex // guards what follows
+	lost   func()
+	isLost bool
+}
+
+// OnReset arranges for f to be called, in a goroutine of its own, if the stream behind the other end is reset: waiting for
+// that end to write something, or to take it, is in vain.
+func (c *pipeConn) OnReset(f func()) {
+	c.mu.Lock()
+	c.lost = f
+	late := c.isLost
+	c.mu.Unlock()
+	if late {
+		c.clk.AfterFunc(0, f)
+	}
+}
+
+// reset is an abort that the peer's OnReset tells of.
+func (c *pipeConn) reset() {
+	c.abort()
+	p := c.peer
+	p.mu.Lock()
+	p.isLost = true
+	f := p.lost
+	p.mu.Unlock()
+	if f != nil {
+		f()
+	}
 }
 
 func (c *pipeConn) opError(op string, err error) error {
@@ -241,6 +289,29 @@ func (c *pipeConn) abort() {
 	c.out.change(func() { c.out.shutSend, c.out.broken, c.out.bytes = true, true, nil })
 }
 
+// fail is an abort whose reason the peer is told.
+func (c *pipeConn) fail(why error) {
+	c.in.change(func() { c.in.shut, c.in.broken, c.in.bytes = true, true, nil })
+	c.out.change(func() { c.out.shutSend, c.out.broken, c.out.bytes, c.out.cause = true, true, nil, why })
+}
+
+// refuse takes no more of what the peer sends, and goes on sending.
+func (c *pipeConn) refuse() {
+	c.in.change(func() { c.in.shut, c.in.broken, c.in.bytes = true, true, nil })
+}
+
+// offer writes all of p if that needs no wait.
+func (c *pipeConn) offer(p []byte) bool {
+	c.out.mu.Lock()
+	room := pipeSize - len(c.out.bytes)
+	c.out.mu.Unlock()
+	if len(p) > room {
+		return false
+	}
+	_, err := c.Write(p)
+	return err == nil
+}
+
 // LocalAddr implements net.Conn.
 func (c *pipeConn) LocalAddr() net.Addr { return c.local }
 
@@ -264,12 +335,16 @@ func (c *pipeConn) SetWriteDeadline(t time.Time) error {
 }
 
 func (c *pipeConn) deadline(f *flow, set func(), closed *bool) error {
-	was := false
-	f.change(func() {
-		if was = *closed; !was {
-			set()
-		}
-	})
+	f.mu.Lock()
+	was := *closed
+	if !was {
+		set()
+	}
+	reader, writer := f.wakeLocked(&f.reading), f.wakeLocked(&f.writing)
+	f.mu.Unlock()
+	// Whoever sets a deadline may hold a lock, as one may with a socket: it must not wait here.
+	wakeSoon(f.clk, reader)
+	wakeSoon(f.clk, writer)
 	if was {
 		return c.opError("set", net.ErrClosed)
 	}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,9 @@ type Attempt struct {
 	// PerTry is set by Begin: for how long the attempt may wait for the beginning of its answer before the caller asks
 	// MayLeave with OnPerTryTimeout. 0: for as long as the caller likes.
 	PerTry time.Duration
+	// Stream is for the caller to set before Await, where it reads from something else than Conn.NetConn(): that is then
+	// what gets the deadlines of Await. Begin forgets it.
+	Stream net.Conn
 	// FirstByte is for the caller to set: when the head of the answer was there. Zero: at the instant of Finish.
 	FirstByte time.Time
 
@@ -199,6 +203,13 @@ func (u *Upstream) BeginFresh(ctx context.Context, a *Attempt) error {
 	return u.Begin(ctx, a)
 }
 
+// BeginOver repeats an attempt that its backend has not looked at, wherever there is room now. It does not count against
+// the policy of retries.
+func (u *Upstream) BeginOver(ctx context.Context, a *Attempt) error {
+	a.Number--
+	return u.Begin(ctx, a)
+}
+
 // BeginUnused is Begin for a tunnel, which nobody can repeat once a byte has gone: its connection has carried nothing of
 // anybody's before. One that was made ready beforehand will do, and the pool makes another one ready at once; one that came
 // back from an earlier request gives way to a fresh dial.
@@ -268,7 +279,7 @@ func (u *Upstream) countLocked(a *Attempt, b *backend) {
 
 // ready makes the attempt ready for another connection.
 func (a *Attempt) ready() {
-	a.PerTry, a.FirstByte = 0, time.Time{}
+	a.PerTry, a.FirstByte, a.Stream = 0, time.Time{}, nil
 	if a.Repeatable {
 		a.state.Store(stateBegun)
 	}

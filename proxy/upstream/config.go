@@ -28,6 +28,10 @@ type Backend struct {
 	Weight int
 }
 
+// Changing is what a pool.Session implements whose Available or Err changes by itself: it calls what OnChange was given,
+// which does not block.
+type Changing interface{ OnChange(func()) }
+
 // Check describes the active health checks of the group.
 type Check struct {
 	// Prober makes one check. Nil: no active checks.

@@ -81,7 +81,7 @@ func (u *Upstream) armLocked(a *Attempt) {
 }
 
 // Await says that the caller begins to use Conn: from here on until Answered the attempt may be lost to it, which is told by
-// a read deadline of Conn in the past. It is false when it is lost already.
+// a read deadline of Conn, or of Stream, in the past. It is false when it is lost already.
 func (a *Attempt) Await() bool {
 	return !a.Repeatable || a.state.CompareAndSwap(stateBegun, stateAwaiting)
 }
@@ -209,7 +209,11 @@ func (u *Upstream) moveOne(b *backend) bool {
 		switch {
 		case a.state.CompareAndSwap(stateAwaiting, stateLost):
 			// Under the lock, so that it hits no later exchange on the connection: the attempt is not finished yet.
-			_ = a.Conn.NetConn().SetReadDeadline(longAgo)
+			nc := a.Stream
+			if nc == nil {
+				nc = a.Conn.NetConn()
+			}
+			_ = nc.SetReadDeadline(longAgo)
 			return true
 		case a.state.CompareAndSwap(stateBegun, stateLost):
 			return true

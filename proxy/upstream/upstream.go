@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -141,7 +142,14 @@ func (u *Upstream) newBackend(cfg Backend) (*backend, error) {
 	pc.Name, pc.Network, pc.Address = b.stream, "tcp", cfg.Address
 	pc.Dialer, pc.Clock, pc.Rand = u.cfg.Dialer, u.clk, u.cfg.Rand
 	if u.cfg.Setup != nil {
-		pc.Setup = u.cfg.Setup(cfg.Address)
+		setup := u.cfg.Setup(cfg.Address)
+		pc.Setup = func(ctx context.Context, nc net.Conn) (pool.Session, error) {
+			s, err := setup(ctx, nc)
+			if c, ok := s.(Changing); ok {
+				c.OnChange(func() { b.pool.SessionChanged() })
+			}
+			return s, err
+		}
 	}
 	pc.OnReady = func() { u.ready(b) }
 	pc.OnDialFailed = func(err error) { u.dialFailed(b, err) }

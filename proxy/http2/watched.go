@@ -1,0 +1,145 @@
+package http2
+
+import (
+	"encoding/binary"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/benbjohnson/clock"
+)
+
+// The frames that are looked for (RFC 9113 section 6), and their flags. ACK and END_STREAM are the same bit.
+const (
+	frameHead     = 9
+	frameData     = 0
+	frameHeaders  = 1
+	frameReset    = 3
+	frameSettings = 4
+	frameGoAway   = 7
+	frameWindow   = 8
+	flagAck       = 1
+	flagEndStream = 1
+
+	settingInitialWindow = 4
+)
+
+// watched is a backend's connection in the hands of net/http, which keeps to itself some of what it reads: that the first
+// SETTINGS have come, before which it reports a hundred streams; that the backend wants to go; whether anything has come
+// at all. Only the heads of frames are looked at, SETTINGS and WINDOW_UPDATE.
+//
+// A Read is called again when what the last one gave has been dealt with. That is when news are told.
+type watched struct {
+	net.Conn
+	clk clock.Clock
+	// single gives out one frame at a time, in a simulation: each then has an instant for those that it wakes.
+	single  bool
+	changed func() // the limits may be others; called without a lock
+
+	in       frames // of the goroutine that reads, like what follows
+	settings int    // SETTINGS of the backend's that have been read
+	news     bool
+	whole    bool // a frame has been given out
+	bad      bool // a frame must not be given out
+
+	out     frames // of whoever writes: one at a time
+	preface int    // bytes to come of what is written before the first frame
+	windows *windows
+
+	heard  atomic.Uint64 // reads that brought something
+	goAway atomic.Bool
+	ended  atomic.Bool
+	once   sync.Once
+	ready  chan struct{} // closed when the first SETTINGS are in force, or there will be none
+}
+
+func newWatched(nc net.Conn, clk clock.Clock, changed func()) *watched {
+	_, single := clk.(reserver)
+	w := &watched{Conn: nc, clk: clk, single: single, changed: changed, ready: make(chan struct{}), windows: newWindows(), preface: len(preface)}
+	w.in.ended = w.read
+	w.out.started = func() { w.windows.sent(w.out.kind(), w.out.flags(), w.out.id(), w.out.left) }
+	return w
+}
+
+// preface is what a client of HTTP/2 begins with (RFC 9113 section 3.4).
+const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+// Read implements net.Conn.
+func (w *watched) Read(p []byte) (int, error) {
+	if w.news {
+		w.news = false
+		w.tell()
+	}
+	if w.single {
+		if w.whole {
+			w.whole = false
+			apart(w.clk)() // whom that frame has woken goes first
+		}
+		p = p[:min(len(p), w.in.want())]
+	}
+	n, err := w.Conn.Read(p)
+	if n > 0 {
+		w.heard.Add(1)
+		if w.in.scan(p[:n]); w.bad {
+			return 0, errWindow
+		}
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (w *watched) Write(p []byte) (int, error) {
+	skip := min(w.preface, len(p))
+	w.preface -= skip
+	w.out.scan(p[skip:])
+	return w.Conn.Write(p)
+}
+
+// read notes a frame that is complete.
+func (w *watched) read(payload []byte) {
+	w.whole = true
+	switch w.in.kind() {
+	case frameSettings:
+		if w.in.flags()&flagAck != 0 {
+			return
+		}
+		w.bad = w.bad || len(payload) == maxKept // nobody has so much to say
+		w.settings++
+		w.news = true
+		for ; len(payload) >= 6; payload = payload[6:] {
+			if binary.BigEndian.Uint16(payload) == settingInitialWindow {
+				w.windows.begun(int64(binary.BigEndian.Uint32(payload[2:])))
+			}
+		}
+	case frameWindow:
+		if len(payload) == 4 && !w.windows.enlarged(w.in.id(), int64(binary.BigEndian.Uint32(payload)&maxWindow)) {
+			w.bad = true
+		}
+	case frameGoAway:
+		w.goAway.Store(true)
+		w.news = true
+	}
+}
+
+// tell tells what has become known.
+func (w *watched) tell() {
+	if w.settings > 0 {
+		w.begin()
+	}
+	w.changed()
+}
+
+// begin lets the set-up end.
+func (w *watched) begin() {
+	w.once.Do(func() { rouse(w.clk, w.ready) })
+}
+
+// Close implements net.Conn.
+func (w *watched) Close() error {
+	err := w.Conn.Close()
+	if !w.ended.Swap(true) {
+		w.begin()
+		w.changed()
+	}
+	return err
+}

@@ -1,0 +1,99 @@
+// Package interop runs gRPC's own interoperability tests through a wavepool that is built and started for them: a client and
+// a server of grpc-go, HTTP/2 on both sides. It is a module of its own, so that wavepool depends on no gRPC:
+//
+//	cd testdata/grpc-interop && go test
+package interop
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/interop"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+)
+
+// through starts a server and a wavepool before it, and connects to that.
+func through(t *testing.T) *grpc.ClientConn {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := grpc.NewServer()
+	testpb.RegisterTestServiceServer(srv, interop.NewTestServer())
+	go func() { _ = srv.Serve(ln) }()
+	t.Cleanup(srv.Stop)
+
+	dir := t.TempDir()
+	binary, cfg := filepath.Join(dir, "wavepool"), filepath.Join(dir, "wavepool.yaml")
+	build := exec.Command("go", "build", "-o", binary, "./cmd/wavepool")
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text := fmt.Sprintf("listeners: [{address: \"127.0.0.1:0\", upstream: svc}]\n"+
+		"upstreams: {svc: {protocol: http2, backends: [{address: %q}]}}\nadmin: {address: off}\n", ln.Addr())
+	if err := os.WriteFile(cfg, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "-config", cfg)
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	address := ""
+	lines := bufio.NewScanner(log)
+	for address == "" && lines.Scan() {
+		if _, rest, ok := strings.Cut(lines.Text(), "msg=listening address="); ok {
+			address, _, _ = strings.Cut(rest, " ")
+		}
+	}
+	go func() {
+		for lines.Scan() {
+		}
+	}()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func TestGRPCGoesThroughInAllItsKinds(t *testing.T) {
+	conn := through(t)
+	tc := testpb.NewTestServiceClient(conn)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	// Each of them ends the process when it fails, and says which it is.
+	interop.DoEmptyUnaryCall(ctx, tc)
+	interop.DoLargeUnaryCall(ctx, tc)
+	interop.DoClientStreaming(ctx, tc)
+	interop.DoServerStreaming(ctx, tc)
+	interop.DoPingPong(ctx, tc)
+	interop.DoEmptyStream(ctx, tc)
+	interop.DoTimeoutOnSleepingServer(ctx, tc)
+	interop.DoCancelAfterBegin(ctx, tc)
+	interop.DoCancelAfterFirstResponse(ctx, tc)
+	interop.DoCustomMetadata(ctx, tc)
+	interop.DoStatusCodeAndMessage(ctx, tc)
+	interop.DoSpecialStatusMessage(ctx, tc)
+	interop.DoUnimplementedMethod(ctx, conn)
+	interop.DoUnimplementedService(ctx, testpb.NewUnimplementedServiceClient(conn))
+}
