@@ -2,7 +2,6 @@ package proxy_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -393,7 +392,7 @@ func TestAHostileHTTP2BackendGetsA502AndNoMoreOfOurTime(t *testing.T) {
 			require.Equal(c.t, "502 Bad Gateway", m.start)
 			_ = f.nc.Close()
 			st := c.server.Stats()
-			require.EqualValues(c.t, 1, st.Upstreams[0].Backends[0].Pool.Dialled, fmt.Sprint("one dial was enough"))
+			require.EqualValues(c.t, 1, st.Upstreams[0].Backends[0].Pool.Dialled, "one dial was enough")
 			c.lenient()
 		}})
 	}
