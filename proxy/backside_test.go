@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
@@ -184,8 +183,6 @@ func within(r *http.Request, ch <-chan struct{}) {
 	case <-r.Context().Done():
 	}
 }
-
-const soonEnough = 10 * time.Second
 
 // serveTLS lets a backend of net/http's serve one protocol over TLS.
 func (o *origin) serveTLS(p *paper, protocol string, h http.HandlerFunc) {
