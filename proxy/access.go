@@ -140,6 +140,10 @@ func (c *httpConn) logRequest() {
 	l.Method, l.Host, l.TargetBytes = req.Method, req.Authority, len(req.Target)
 	l.Path, l.Query, _ = bytes.Cut(req.Path, queryMark)
 	l.HeadIn, l.RequestID = int64(req.HeadBytes), c.id
+	l.UserAgent = req.Get("User-Agent")
+	if c.plan != nil && c.trusted() {
+		l.ForwardedFor = req.Get("X-Forwarded-For")
+	}
 	l.BodyIn += c.body.Passed()
 	if c.to != nil {
 		l.Upstream = c.to.settings.Name

@@ -69,6 +69,8 @@ type entry struct {
 	BodyOut                            int `json:"body_out"`
 	Retries                            int
 	RequestID                          string `json:"request_id"`
+	ForwardedFor                       string `json:"forwarded_for"`
+	UserAgent                          string `json:"user_agent"`
 	Attempts                           []attempted
 }
 
@@ -108,6 +110,23 @@ func (c *talk) logged() []entry {
 
 func TestALineSaysAllOfARequestThatWasAnswered(t *testing.T) {
 	converse(t, []conversation{{promise: "and of its successor on the same connections", tune: logs, talk: twoLogged}})
+}
+
+func TestALineNamesTheClientBehindAProxyThatIsBelieved(t *testing.T) {
+	for trusted, want := range map[string]string{"0.0.0.0/0": "9.9.9.9, 8.8.8.8", "192.0.2.0/24": ""} {
+		tune := func(s *config.Config) { logs(s); s.Listeners[0].TrustedProxies = []string{trusted} }
+		converse(t, []conversation{{promise: "and nobody that another one invents, " + trusted, tune: tune, talk: func(c *talk) {
+			client := c.client().send("GET / HTTP/1.1\r\n", host, "X-Forwarded-For: 9.9.9.9, 8.8.8.8\r\nUser-Agent: a browser\r\n\r\n")
+			backend := c.origins[0].accept()
+			backend.request()
+			backend.send(okay)
+			client.answer()
+			c.counts(1)
+			line := c.logged()[0]
+			require.Equal(c.t, want, line.ForwardedFor)
+			require.Equal(c.t, "a browser", line.UserAgent)
+		}}})
+	}
 }
 
 func twoLogged(c *talk) {

@@ -55,6 +55,8 @@ func (w *encoder) request(e *Entry, f Field) {
 		word(w, f, e.Protocol, maxName)
 	case Client:
 		word(w, f, e.Client, maxName)
+	case ForwardedFor:
+		word(w, f, e.ForwardedFor, maxName)
 	case ClientRequest:
 		w.number(f, int64(e.ClientRequest))
 	case Method:
@@ -132,6 +134,8 @@ func (w *encoder) rest(e *Entry, f Field) {
 		w.number(f, int64(max(0, len(e.Attempts)-1)))
 	case Attempts:
 		w.attempts(e.Attempts[:min(len(e.Attempts), maxAttempts)])
+	case UserAgent:
+		word(w, f, e.UserAgent, maxName)
 	case RequestID:
 		word(w, f, e.RequestID, maxIdentity)
 	}

@@ -15,6 +15,8 @@ type Entry struct {
 	Protocol string
 	// Client is the peer's address and port.
 	Client string
+	// ForwardedFor is what a peer that is believed says about the client behind it: its X-Forwarded-For, cut after 256 bytes.
+	ForwardedFor []byte
 	// ClientRequest numbers the requests of the client's connection from 1.
 	ClientRequest int
 	// Method, Host, Path and Query are the request's, as received; Path is cut after 1024 bytes, and so is Query, Method
@@ -47,6 +49,8 @@ type Entry struct {
 	HeadIn, BodyIn, HeadOut, BodyOut int64
 	// Attempts are the attempts in their order, of which 16 are written.
 	Attempts []Attempt
+	// UserAgent is the client's name for itself, cut after 256 bytes.
+	UserAgent []byte
 	// RequestID is the request's identity, cut after 128 bytes.
 	RequestID []byte
 
@@ -85,6 +89,7 @@ const (
 	Listener
 	Protocol
 	Client
+	ForwardedFor
 	ClientRequest
 	Method
 	Host
@@ -109,15 +114,16 @@ const (
 	BodyOut
 	Retries
 	Attempts
+	UserAgent
 	RequestID
 
 	numFields = int(iota)
 )
 
 var fieldNames = [numFields]string{
-	"time", "listener", "protocol", "client", "client_request", "method", "host", "path", "query", "target_bytes",
+	"time", "listener", "protocol", "client", "forwarded_for", "client_request", "method", "host", "path", "query", "target_bytes",
 	"status", "outcome", "detail", "upstream", "backend", "reused", "conn_age", "conn_uses", "queue_wait", "connect", "first_byte",
-	"total", "head_in", "body_in", "head_out", "body_out", "retries", "attempts", "request_id",
+	"total", "head_in", "body_in", "head_out", "body_out", "retries", "attempts", "user_agent", "request_id",
 }
 
 // String returns the field's name.

@@ -82,10 +82,10 @@ const (
 // AccessFields returns the closed list of names that AccessLog.Fields may hold, in the order of a line. The slice is the
 // caller's own.
 func AccessFields() []string {
-	return []string{"time", "listener", "protocol", "client", "client_request", "method", "host", "path", "query",
+	return []string{"time", "listener", "protocol", "client", "forwarded_for", "client_request", "method", "host", "path", "query",
 		"target_bytes", "status", "outcome", "detail", "upstream", "backend", "reused", "conn_age", "conn_uses", "queue_wait",
 		"connect", "first_byte", "total", "head_in", "body_in", "head_out", "body_out", "retries", "attempts",
-		"request_id"}
+		"user_agent", "request_id"}
 }
 
 // DefaultAccessLog returns an access log with every default and no path yet.
