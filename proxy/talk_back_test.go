@@ -164,7 +164,10 @@ func TestStreamsShareABackendConnection(t *testing.T) {
 						require.Equal(c.t, "200 OK", p.answer().start)
 					})
 				}
-				c.queued(2)
+				c.await("both connections are full and two requests wait", func() bool {
+					u := c.server.Stats().Upstreams[0]
+					return u.InFlight == 6 && u.Waiting == 2
+				})
 				close(all)
 				done.Wait()
 				c.dialled = 2
