@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/benbjohnson/clock"
+
 	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/upstream"
@@ -136,40 +138,42 @@ func (c *httpConn) misdirected() bool {
 	return false
 }
 
-// certificateWatch looks at the files of certificates from time to time.
+// certificateWatch looks at the files of certificates from time to time. Server.mu guards it.
 type certificateWatch struct {
-	next  *afterFunc
+	next  *clock.Timer // counted in Server.work until it has been stopped or has run; nil: none
 	ended bool
 }
-
-type afterFunc struct{ stop func() bool }
 
 // watchCertificates arranges for the next look, if there is anything to be looked at.
 func (s *Server) watchCertificates() {
 	every := reloadEvery(s.Settings())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.watch.next != nil {
-		s.watch.next.stop()
-		s.watch.next = nil
-	}
+	s.stopWatchLocked()
 	if every <= 0 || s.watch.ended {
 		return
 	}
-	t := s.clk.AfterFunc(every, func() {
+	s.work.Add(1)
+	s.watch.next = s.clk.AfterFunc(every, func() {
+		defer s.work.Done()
 		s.ReloadCertificates()
 		s.watchCertificates()
 	})
-	s.watch.next = &afterFunc{t.Stop}
+}
+
+// stopWatchLocked takes back the next look. One that has begun counts itself out.
+func (s *Server) stopWatchLocked() {
+	if s.watch.next != nil && s.watch.next.Stop() {
+		s.work.Done()
+	}
+	s.watch.next = nil
 }
 
 func (s *Server) endWatch() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watch.ended = true
-	if s.watch.next != nil {
-		s.watch.next.stop()
-	}
+	s.stopWatchLocked()
 }
 
 // reloadEvery is the shortest of the times after which files are to be looked at; 0 for never.
