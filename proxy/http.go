@@ -291,6 +291,7 @@ func (c *httpConn) over() {
 	c.using.Store(nil)
 	c.lineOver()
 	c.giveBackOut()
+	c.s.bursts[c.worker].answered()
 }
 
 // giveBackOut returns the buffer, unless it has grown beyond what is worth keeping.

@@ -57,7 +57,8 @@ type Server struct {
 	clk      clock.Clock
 	epoch    time.Time // when it was made: see now
 	log      *slog.Logger
-	shards   int // idle lists in every pool
+	shards   int     // idle lists in every pool
+	bursts   []burst // of each worker
 	counters counters
 	events   ring
 	seq      atomic.Uint64
@@ -117,6 +118,7 @@ func New(cfg Config) (*Server, error) {
 		turn: newTurn(cfg.Clock), shards: shardsFor(settings),
 	}
 	s.settings.Store(settings)
+	s.bursts = make([]burst, s.shards)
 	var err error
 	if s.fronts, err = s.newFronts(settings.Listeners); err != nil {
 		return nil, err
