@@ -39,7 +39,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &done):
 		return int(done)
 	case errors.Is(err, errHelp):
-		fmt.Fprint(stdout, usage)
+		fmt.Fprint(stdout, helpFor(args[0]))
 		return exitOK
 	}
 	return fail(err)

@@ -182,6 +182,28 @@ func TestHelpAndVersionGoToStandardOutput(t *testing.T) {
 	require.True(t, strings.HasPrefix(stdout, "wavesim "))
 }
 
+func TestTheHelpOfACommandIsAboutThatCommand(t *testing.T) {
+	for command, want := range map[string]struct{ has, lacks []string }{
+		"run":        {[]string{"usage: wavesim run FILE...", "run -seed 7 -check", "\n  -seed N         the seed", "-limit"}, []string{"-shard", "-expect", "merge part"}},
+		"sweep":      {[]string{"run one with many seeds", "-shard I/N      only every", "-limit"}, []string{"-trace", "-expect"}},
+		"compare":    {[]string{"-config A -config B", "compare wants two"}, []string{"-trace", "-shard"}},
+		"list":       {[]string{"usage: wavesim list [DIR]"}, []string{"flags may stand", "-seed"}},
+		"explain":    {[]string{"what a fault does"}, []string{"-seed"}},
+		"completion": {[]string{"bash|zsh|fish"}, []string{"-seed"}},
+	} {
+		code, stdout, _ := wavesim(command, "-h")
+		require.Equal(t, exitOK, code)
+		for _, part := range want.has {
+			require.Contains(t, stdout, part, command)
+		}
+		for _, part := range want.lacks {
+			require.NotContains(t, stdout, part, command)
+		}
+	}
+	_, all, _ := wavesim("-h")
+	require.Equal(t, usage, all)
+}
+
 func TestListShowsWhatEachScenarioIsAbout(t *testing.T) {
 	code, stdout, _ := wavesim("list", filepath.Join("..", "..", "testdata", "scenarios"))
 	require.Equal(t, exitOK, code)

@@ -157,6 +157,10 @@ func OperationKinds() []FaultKind {
 		{OpRemove, "A backend leaves its group for good. " +
 			"It gets nothing new; requests and tunnels there have the proxy's drain_timeout to end, and are then cut off.",
 			"{at: 40s, remove: {backend: \"10.0.0.1:80\"}}"},
+		{OpRenew, "Every certificate of the proxy and of its backends is replaced by a new one. " +
+			"The authority stays. The proxy reads its files again when reload_every has passed, or at a reload; connections that are " +
+			"open go on. A scenario with certificates has generated ones in the place of the files that its configuration names.",
+			"{at: 40s, renew_certificates: {}}"},
 		{OpReweight, "A backend's share changes for the requests to come. " +
 			"What is in flight stays where it is.",
 			"{at: 40s, reweight: {backend: \"10.0.0.1:80\", weight: 5}}"},
