@@ -36,6 +36,7 @@ func (g *Group) Check(now time.Time, i int, ok bool) (Change, bool) {
 		}
 		return g.checkFailed(now, i)
 	}
+	b.refused = false
 	if b.check.down {
 		if c, changed := g.checkPassed(now, i); changed {
 			return c, true
@@ -44,6 +45,13 @@ func (g *Group) Check(now time.Time, i int, ok bool) (Change, bool) {
 		b.check.failed = 0
 	}
 	return g.vouch(now, i)
+}
+
+// Checks says what the active checks hold of backend i: that it is down, and that the last ones disagree with that, so
+// that more of them would change it.
+func (g *Group) Checks(i int) (down, doubt bool) {
+	c := &g.at(i, "Checks").check
+	return c.down, c.passed > 0 || c.failed > 0
 }
 
 // vouch counts a passed check for a backend that traffic has ejected, and lets it in when there are enough.

@@ -27,6 +27,17 @@ type Config struct {
 
 	// Passive says when real traffic ejects a backend.
 	Passive Passive
+
+	// Breaker is a circuit breaker for each backend. Default off.
+	Breaker Breaker
+
+	// PanicPercent is the share of the group below which those that are not available are admitted too: where most are out,
+	// what is left may not be able to carry the load, and rather the load, or the evidence, is to be doubted. Default 0,
+	// which is off; at most 100.
+	PanicPercent int
+
+	// FailOpen admits those that are not available when none is. Default off.
+	FailOpen bool
 }
 
 // Passive says when real traffic ejects a backend, and for how long. The zero value is the default; a group
@@ -59,6 +70,9 @@ type Passive struct {
 	// never ejected. Default 50 (when 0); at most 100; negative means that none is ever ejected. Backends
 	// that are down by their checks are part of the group, but not of those ejected.
 	MaxEjectionPercent int
+
+	// Outliers ejects backends that do worse than the rest of the group. Default off.
+	Outliers Outliers
 }
 
 // withDefaults returns the config with every default filled in, or the first mistake.
@@ -76,6 +90,8 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Rise < 0:
 		return c, fmt.Errorf("health: Rise is %d; at least 1 check must pass", c.Rise)
+	case c.PanicPercent < 0 || c.PanicPercent > 100:
+		return c, fmt.Errorf("health: PanicPercent is %d; from 0 to 100", c.PanicPercent)
 	case c.Fall < 0:
 		return c, fmt.Errorf("health: Fall is %d; at least 1 check must fail", c.Fall)
 	case p.BaseEjectionTime < 0:
@@ -90,10 +106,14 @@ func (c Config) withDefaults() (Config, error) {
 	case p.MaxEjectionTime > math.MaxInt64/4:
 		return c, fmt.Errorf("health: MaxEjectionTime (%v) is longer than an instant can hold", p.MaxEjectionTime)
 	}
-	if p.MaxEjectionPercent < 0 { // nobody is to be ejected: then nothing is to be counted, or refused, either
-		p.Consecutive5xx, p.ConsecutiveFailures = -1, -1
+	if err := p.Outliers.fill(); err != nil {
+		return c, err
 	}
-	return c, nil
+	if p.MaxEjectionPercent < 0 { // nobody is to be ejected: then nothing is to be counted, or refused, either
+		p.Consecutive5xx, p.ConsecutiveFailures, p.Outliers = -1, -1, Outliers{}
+	}
+	err := c.Breaker.fill()
+	return c, err
 }
 
 func orDefault[T int | time.Duration](v *T, d T) {

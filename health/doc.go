@@ -4,7 +4,7 @@
 //
 // A [Group] is a pure state machine: evidence and the instant at which it came go in, and a [Change] comes
 // out when a backend has left or come back. It sends no probe, has no clock, and starts no goroutine; what to
-// do about a Change, and what to do when no backend is left, is the caller's business.
+// do about a Change is the caller's business.
 //
 // # Map
 //
@@ -13,22 +13,25 @@
 //   - group.go: the [Group] and how one can look at it.
 //   - check.go: active checks, which turn a backend down and up (rise and fall).
 //   - members.go: backends that come and go, those that an operator drains, and a change of the configuration.
-//   - passive.go: real traffic, which ejects a backend for a time that grows.
+//   - passive.go: real traffic, which ejects a backend for a time that grows; outlier.go: by comparison with the others.
+//   - breaker.go: a circuit breaker for each backend, and the requests that it admits half-open.
+//   - panic.go: what may be used when too few backends are available.
 //   - probe: the package beside this one that carries out active checks.
 //
 // # Promises
 //
 //   - Every backend starts available. A start is not a failure: it takes evidence to remove a backend.
-//   - A backend has three independent reasons to be out: its checks fail, traffic has ejected it, or an operator has
-//     drained it. It is available exactly when none holds. Passing checks shorten an ejection only if it was for failures to
+//   - A backend has four independent reasons to be out: its checks fail, traffic has ejected it, its breaker admits
+//     nothing, or an operator has drained it. It is available exactly when none holds. Passing checks shorten an ejection only if it was for failures to
 //     reach the backend, which is what a check tests; see [Group.Check].
 //   - Traffic never ejects more than the configured share of the group, nor the only backend of a group of one.
 //     Active checks have no such limit: that a backend is down is then a fact, not a comparison.
 //   - Evidence about a backend that is out does not count: it is late news of requests begun before, and the
-//     backend comes back with a clean slate. (Active checks do count, being the way back.)
+//     backend comes back with a clean slate. (Active checks do count, being the way back, and so do the probes of a breaker.)
+//   - A breaker that is half-open admits no more requests than its probes until these have ended, and forgets none.
 //   - A Change is returned for each time that a backend's availability flips, and for nothing else.
 //   - Equal calls give equal answers. Chance is used only for [Passive.EjectionJitter], once for each ejection.
-//   - Observe of a success costs a few loads and no allocation.
+//   - Observe of a success costs a few loads and no allocation while outliers and breakers are off.
 //
 // # Locking law
 //

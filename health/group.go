@@ -28,6 +28,12 @@ func (c Change) String() string {
 	switch {
 	case c.Reason == DrainAsked:
 		verb = "drained"
+	case c.Reason == BreakerOpen:
+		verb = "open"
+	case c.Reason == BreakerHalfOpen:
+		verb = "half open"
+	case c.Reason == BreakerProbing:
+		verb = "probed"
 	case !c.Until.IsZero():
 		verb = "ejected"
 	case !c.Available:
@@ -48,10 +54,13 @@ const (
 	Ejected
 	// Drained: an operator has asked for it. This word outranks the others.
 	Drained
+	// Broken: its breaker is open, or half-open with as many probes under way as it admits. All other words outrank this one but
+	// Up.
+	Broken
 )
 
 // Statuses returns the closed list, in order. The caller owns the slice.
-func Statuses() []Status { return []Status{Up, Down, Ejected, Drained} }
+func Statuses() []Status { return []Status{Up, Down, Ejected, Drained, Broken} }
 
 // String returns the word for the status.
 func (s Status) String() string {
@@ -64,6 +73,8 @@ func (s Status) String() string {
 		return "ejected"
 	case Drained:
 		return "drained"
+	case Broken:
+		return "broken"
 	}
 	return fmt.Sprintf("status(%d)", uint8(s))
 }
@@ -96,6 +107,13 @@ type State struct {
 	EjectionsTotal int
 	// EjectionsRefused counts the times that the evidence was complete and the limit forbade an ejection.
 	EjectionsRefused int
+
+	// Circuit is the state of the breaker; Closed where there is none.
+	Circuit Circuit
+	// CircuitUntil is the end of the open time, or of the patience with probes; zero without either.
+	CircuitUntil time.Time
+	// Trips counts how often the breaker has opened.
+	Trips int
 }
 
 // Group judges the backends of one group, named by their index. Its methods must be called one at a time. An
@@ -108,6 +126,11 @@ type Group struct {
 	limit    int // how many may be ejected at a time
 	ejected  int // how many are; 0 <= ejected <= limit
 	up       int // how many are available
+	blocked  int // how many breakers wait for an instant
+
+	started bool
+	sweepAt time.Time // of the next comparison of Outliers; zero: there is none
+	rearm   bool      // Next may be earlier than it was, though no Change has told so
 }
 
 // backend holds the verdicts on one backend, which know nothing of each other, and the operator's word.
@@ -117,6 +140,9 @@ type backend struct {
 	passive passive
 	drained bool
 	asked   time.Time // when an operator drained it
+	refused bool      // the last connection that was wanted could not be made
+	window  window
+	circuit *circuit // nil: its breaker is closed, and has counted nothing
 	// upSince and upReason tell of the last flip to available; see State.
 	upSince  time.Time
 	upReason Reason
@@ -180,6 +206,9 @@ func (g *Group) State(i int) State {
 		EjectionsTotal:   b.passive.total,
 		EjectionsRefused: b.passive.refused,
 	}
+	if c := b.circuit; c != nil {
+		s.Circuit, s.CircuitUntil, s.Trips = c.state, c.until, c.trips
+	}
 	switch {
 	case b.drained:
 		s.Status, s.Since, s.Reason = Drained, b.asked, DrainAsked
@@ -187,11 +216,18 @@ func (g *Group) State(i int) State {
 		s.Status, s.Since, s.Reason = Down, b.check.since, CheckFailed
 	case b.passive.out():
 		s.Status, s.Since, s.Reason = Ejected, b.passive.since, b.passive.reason
+	case b.circuit != nil && b.circuit.blocked:
+		s.Status, s.Since, s.Reason = Broken, b.circuit.since, BreakerOpen
+		if b.circuit.state == HalfOpen {
+			s.Reason = BreakerProbing
+		}
 	}
 	return s
 }
 
-func (b *backend) available() bool { return !b.check.down && !b.passive.out() && !b.drained }
+func (b *backend) available() bool {
+	return !b.check.down && !b.passive.out() && !b.drained && (b.circuit == nil || !b.circuit.blocked)
+}
 
 // at returns the backend of that index. Misuse is named here once, instead of a bare index panic everywhere.
 func (g *Group) at(i int, method string) *backend {
@@ -222,5 +258,9 @@ func (g *Group) back(now time.Time, i int, r Reason, detail string) (Change, boo
 	b.upSince, b.upReason = now, r
 	// What requests said before the backend left is no evidence against what has come back.
 	b.passive.forget()
+	b.window, b.refused = window{}, false
+	if b.circuit != nil {
+		b.circuit.forget()
+	}
 	return Change{Backend: i, Available: true, Reason: r, Detail: detail, At: now}, true
 }

@@ -162,9 +162,9 @@ func TestClosedListsHaveDifferentWordsAndNoMore(t *testing.T) {
 	words(strs(Reasons()))
 	words(strs(Signals()))
 	words(strs(Statuses()))
-	require.Equal(t, "reason(8)", Reason(len(Reasons())).String())
+	require.Equal(t, "reason(14)", Reason(len(Reasons())).String())
 	require.Equal(t, "signal(5)", Signal(len(Signals())).String())
-	require.Equal(t, "status(4)", Status(len(Statuses())).String())
+	require.Equal(t, "status(5)", Status(len(Statuses())).String())
 }
 
 func strs[T interface{ String() string }](list []T) []string {

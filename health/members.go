@@ -33,6 +33,9 @@ func (g *Group) Remove(now time.Time, i int) []Change {
 	if b.passive.out() {
 		g.ejected--
 	}
+	if b.circuit != nil {
+		g.unblock(b.circuit)
+	}
 	*b = backend{check: check{down: true}} // so that nobody takes it for available
 	g.size--
 	g.limit = g.cfg.Passive.ejectionLimit(g.size)
@@ -119,5 +122,12 @@ func (g *Group) Reconfigure(now time.Time, cfg Config) ([]Change, error) {
 			}
 		}
 	}
-	return append(changes, g.pardon(now)...), nil
+	changes = g.resetBreakers(now, append(changes, g.pardon(now)...))
+	if g.started {
+		for i := range g.backends {
+			g.backends[i].window = window{}
+		}
+		g.Start(now)
+	}
+	return changes, nil
 }

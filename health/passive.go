@@ -27,13 +27,30 @@ func (p *passive) out() bool { return !p.until.IsZero() }
 func (p *passive) forget() { p.answers5xx, p.failures = 0, 0 }
 
 // Observe brings what one real request has to say about backend i. It returns a Change, and true, when that
-// has ejected the backend. Evidence about a backend that is out is ignored.
+// has ejected the backend. Evidence about a backend that is out is ignored. It is ObserveRequest of a request that took no
+// time, such as a connection that could not be made.
+func (g *Group) Observe(now time.Time, i int, s Signal) (Change, bool) {
+	return g.ObserveRequest(now, i, s, 0, 0)
+}
+
+// ObserveRequest brings the end of one real request to backend i: what it has to say, what its answer took to begin, and
+// whether it was a probe of the breaker's. It returns a Change, and true, when that has made the backend available or
+// unavailable. Evidence about a backend that is out is ignored, but for that of probes.
 //
 // When the evidence is complete but the limit on ejections is reached, the backend stays, the refusal is
 // counted once, and the next piece of evidence of that kind asks again.
-func (g *Group) Observe(now time.Time, i int, s Signal) (Change, bool) {
+func (g *Group) ObserveRequest(now time.Time, i int, s Signal, took time.Duration, probe Probe) (Change, bool) {
 	b := g.at(i, "Observe")
 	p := &b.passive
+	b.refused = s == ConnectFailed
+	if !g.sweepAt.IsZero() && b.available() {
+		b.window.note(s, took)
+	}
+	if g.cfg.Breaker.on() {
+		if c, changed := g.trial(now, i, s, took, probe); changed {
+			return c, true
+		}
+	}
 	if s == Success {
 		p.forget()
 		return Change{}, false
@@ -101,10 +118,19 @@ func (g *Group) succession(now time.Time, p *passive) int {
 	return int(min(remembered, enough-1) + 1)
 }
 
-// Tick ends the ejections that are over by now. It returns the backends that this has made available, in
-// order of their index, or nil. One that is down by its checks is not among them: it comes back by its
-// checks. An ejection lasts until Tick says otherwise, however late that is.
+// Tick does what is due by now: it ends the ejections that are over, lets breakers half open, and compares the backends
+// with each other (Outliers). It returns the backends that this has made available or unavailable, or nil: of the first
+// kind, in order of their index, then of the second, and then of the third, which are those ejected. One that is down by
+// its checks does not come back by Tick. An ejection lasts until Tick says otherwise, however late that is.
 func (g *Group) Tick(now time.Time) []Change {
+	changes := g.tickBreakers(now, g.tickEjections(now))
+	if !g.sweepAt.IsZero() && !g.sweepAt.After(now) {
+		changes = append(changes, g.sweep(now)...)
+	}
+	return changes
+}
+
+func (g *Group) tickEjections(now time.Time) []Change {
 	var changes []Change
 	for i := range g.backends {
 		if g.ejected == 0 {
@@ -125,17 +151,30 @@ func (g *Group) Tick(now time.Time) []Change {
 }
 
 // Next returns the instant at which Tick is next needed, and whether it is needed at all. The instant changes
-// only when a call has returned an ejection or Tick was called.
+// only when a call has returned a Change, when Tick, Start or Reconfigure was called, or when Rearm says so.
 func (g *Group) Next() (time.Time, bool) {
-	var next time.Time
-	if g.ejected == 0 {
-		return next, false
+	next := g.sweepAt
+	if g.ejected == 0 && g.blocked == 0 {
+		return next, !next.IsZero()
 	}
 	for i := range g.backends {
-		p := &g.backends[i].passive
-		if p.out() && (next.IsZero() || p.until.Before(next)) {
+		b := &g.backends[i]
+		if p := &b.passive; p.out() && (next.IsZero() || p.until.Before(next)) {
 			next = p.until
+		}
+		if c := b.circuit; c != nil && c.blocked && (next.IsZero() || c.until.Before(next)) {
+			next = c.until
 		}
 	}
 	return next, true
+}
+
+// Rearm reports whether a breaker has changed Next since it was last asked. There may have been no Change that told so: a
+// breaker that opens again while it admits nothing leaves the backend as unavailable as it was.
+func (g *Group) Rearm() bool {
+	if !g.rearm {
+		return false
+	}
+	g.rearm = false
+	return true
 }

@@ -24,6 +24,18 @@ const (
 	DrainAsked
 	// DrainOver: an operator has let the backend in again.
 	DrainOver
+	// SuccessRateOutlier: fewer of its requests have succeeded than of the rest of the group; see Outliers.
+	SuccessRateOutlier
+	// LatencyOutlier: its answers took longer than those of the rest of the group; see Outliers.
+	LatencyOutlier
+	// BreakerOpen: too many of its requests have failed, or were slow; see Breaker.
+	BreakerOpen
+	// BreakerHalfOpen: its breaker admits a few requests, on which it depends what is next.
+	BreakerHalfOpen
+	// BreakerProbing: these requests are under way, and no others are admitted.
+	BreakerProbing
+	// BreakerClosed: these requests have succeeded.
+	BreakerClosed
 )
 
 // reasonWords is indexed by Reason.
@@ -36,6 +48,12 @@ var reasonWords = [...]string{
 	EjectionOver:        "ejection_over",
 	DrainAsked:          "drain_asked",
 	DrainOver:           "drain_over",
+	SuccessRateOutlier:  "success_rate_outlier",
+	LatencyOutlier:      "latency_outlier",
+	BreakerOpen:         "breaker_open",
+	BreakerHalfOpen:     "breaker_half_open",
+	BreakerProbing:      "breaker_probing",
+	BreakerClosed:       "breaker_closed",
 }
 
 // Reasons returns the closed list, in order. The caller owns the slice.
