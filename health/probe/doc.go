@@ -4,8 +4,15 @@
 // # Map
 //
 //   - probe.go: a [Prober] is one check, carried out once; its failure is an [Error] with a [Reason].
-//   - tcp.go, http.go: the probers.
-//   - run.go: [Run] repeats a check of one backend on a [Schedule].
+//   - tcp.go, tls.go, http.go, grpc.go: the probers by protocol; exchange.go: bytes out and in, for any other.
+//   - run.go: [Run] repeats a check of one backend on a [Schedule], faster or slower as the backend stands;
+//     limit.go: a [Limit] bounds how many are made at a time.
+//
+// # What each check sees
+//
+// A connection alone is made by the backend's kernel, whether its process runs or not: [TCP] finds a machine that is gone and
+// a port on which nobody listens. [TLS], [HTTP], [GRPC] and [Exchange] need an answer of the process, and so find one that is
+// stopped, swapped out or deadlocked as well.
 //
 // # Promises
 //
@@ -19,5 +26,5 @@
 // # Goroutines and locks
 //
 // Run works on the goroutine of its caller, and calls the report from there, holding nothing. The package has
-// no lock. Probers hold no state and may be used by many goroutines at once.
+// no lock but that of a Limit, which is never held over a wait. Probers hold no state and may be used by many goroutines at once.
 package probe

@@ -16,6 +16,22 @@ type Schedule struct {
 	// longer is followed by the next at once. Default 5 s (when 0); not negative.
 	Interval time.Duration
 
+	// Fast takes the place of Interval while Standing says Doubtful, and Down while it says Failing. Default Interval (when 0);
+	// not negative.
+	Fast, Down time.Duration
+
+	// Standing says, after each report, how the backend stands by its checks. Default (when nil) always Settled.
+	Standing func() Standing
+
+	// Slow is for how long other evidence may take the place of checks: when a check is due and Vouched says so, it is left
+	// out, unless the last one that was made would be older than Slow by the next time, give or take Spread. Default
+	// (when 0) none is left out; not negative. Less than two Intervals are as good as none.
+	Slow time.Duration
+
+	// Vouched says, each time that a check is due, whether the backend has proved since the last such time that it is well.
+	// Default (when nil) it never has.
+	Vouched func() bool
+
 	// Timeout is the time that one check may take. Default 1 s (when 0); not negative.
 	Timeout time.Duration
 
@@ -23,6 +39,9 @@ type Schedule struct {
 	// many backends, or of many proxies, do not meet. The first check is made within that fraction of an
 	// interval. Default 0.1 (when 0); at most 1; negative is none.
 	Spread float64
+
+	// Limit bounds the checks that are under way, of this backend and of all whose schedules share it. Default (when nil) none.
+	Limit *Limit
 
 	// Clock is the source of time. Default (when nil) the real one.
 	Clock clock.Clock
@@ -32,10 +51,28 @@ type Schedule struct {
 	Rand *rand.Rand
 }
 
+// Standing says how a backend stands by its checks. The list is closed.
+type Standing uint8
+
+const (
+	// Settled: the last checks agree with what is held of the backend, and it is held for well.
+	Settled Standing = iota
+	// Doubtful: the last checks disagree with what is held of it, and more of them would change that.
+	Doubtful
+	// Failing: it is held for down, and no check passes.
+	Failing
+)
+
 // withDefaults returns the schedule with every default filled in, or the first mistake.
 func (s Schedule) withDefaults() (Schedule, error) {
 	if s.Interval == 0 {
 		s.Interval = 5 * time.Second
+	}
+	if s.Fast == 0 {
+		s.Fast = s.Interval
+	}
+	if s.Down == 0 {
+		s.Down = s.Interval
 	}
 	if s.Timeout == 0 {
 		s.Timeout = time.Second
@@ -49,6 +86,10 @@ func (s Schedule) withDefaults() (Schedule, error) {
 	switch {
 	case s.Interval < 0 || s.Interval > math.MaxInt64/4:
 		return s, fmt.Errorf("probe: Interval is %v; it must be positive, and less than a lifetime", s.Interval)
+	case s.Fast < 0 || s.Fast > math.MaxInt64/4 || s.Down < 0 || s.Down > math.MaxInt64/4:
+		return s, fmt.Errorf("probe: Fast is %v and Down %v; they must be positive, and less than a lifetime", s.Fast, s.Down)
+	case s.Slow < 0:
+		return s, fmt.Errorf("probe: Slow is negative (%v)", s.Slow)
 	case s.Timeout < 0:
 		return s, fmt.Errorf("probe: Timeout is negative (%v)", s.Timeout)
 	case math.IsNaN(s.Spread) || s.Spread > 1:
@@ -71,10 +112,25 @@ func (s *Schedule) first() time.Duration {
 
 // interval returns the time from the beginning of a check to the beginning of the next.
 func (s *Schedule) interval() time.Duration {
-	if s.Spread == 0 {
-		return s.Interval
+	mean := s.Interval
+	if s.Standing != nil {
+		switch s.Standing() {
+		case Doubtful:
+			mean = s.Fast
+		case Failing:
+			mean = s.Down
+		}
 	}
-	return time.Duration((1 + s.Spread*(2*s.Rand.Float64()-1)) * float64(s.Interval))
+	if s.Spread == 0 {
+		return mean
+	}
+	return time.Duration((1 + s.Spread*(2*s.Rand.Float64()-1)) * float64(mean))
+}
+
+// leaveOut says whether a check that is due may be left out, when so many have been since the last one that was made.
+func (s *Schedule) leaveOut(skipped int) bool {
+	// It is asked each time: what it says is about the time since it was last asked.
+	return s.Slow > s.Interval && s.Vouched != nil && s.Vouched() && int64(skipped) <= int64(s.Slow/s.Interval)-2
 }
 
 // Run checks the backend at address with p, by the schedule, until ctx ends, and tells report of each check:
@@ -83,7 +139,7 @@ func (s *Schedule) interval() time.Duration {
 //
 // Run works, and reports, on the goroutine of its caller: the next check waits for report to return. A check
 // that is under way when ctx ends is given up and not reported. Ending ctx therefore ends Run without a last
-// word, and after Run has returned nothing of it is left.
+// word, and after Run has returned nothing of it is left. Standing and Vouched are called there too.
 func Run(
 	ctx context.Context, s Schedule, p Prober, address string, report func(now time.Time, err error),
 ) error {
@@ -91,14 +147,26 @@ func Run(
 	if err != nil {
 		return err
 	}
+	skipped := 0
+	made := false
 	for wait := s.first(); sleep(ctx, s.Clock, wait); {
 		begun := s.Clock.Now()
+		if s.leaveOut(skipped) && made {
+			skipped++
+			wait = s.interval()
+			continue
+		}
+		if !s.Limit.enter(ctx, s.Clock) {
+			return nil
+		}
 		err := once(ctx, &s, p, address)
+		s.Limit.leave(s.Clock)
 		if ctx.Err() != nil {
 			return nil
 		}
 		now := s.Clock.Now()
 		report(now, err)
+		skipped, made = 0, true
 		wait = max(0, s.interval()-s.Clock.Now().Sub(begun))
 	}
 	return nil
