@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/health/probe"
 	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
@@ -44,11 +43,8 @@ func (s *Server) newGroup(settings *config.Config, c *config.Upstream) (*group, 
 func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *group) (upstream.Config, error) {
 	uc := upstream.Config{
 		Name: c.Name, Strategy: c.Strategy,
-		Pool: s.poolConfig(&c.Pool, tunnelsOnly(settings, c.Name)),
-		Health: health.Config{Passive: health.Passive{
-			Consecutive5xx: c.Health.Passive.Consecutive5xx, ConsecutiveFailures: c.Health.Passive.ConsecutiveFailures,
-			BaseEjectionTime: c.Health.Passive.BaseEjectionTime, MaxEjectionPercent: c.Health.Passive.MaxEjectionPercent,
-		}},
+		Pool:     s.poolConfig(&c.Pool, tunnelsOnly(settings, c.Name)),
+		Health:   judgeOf(&c.Health),
 		Attempts: c.Retry.Attempts, BudgetPercent: c.Retry.BudgetPercent,
 		RetryOn: conditions(c.Retry.On), PerTryTimeout: c.Retry.PerTryTimeout,
 		MaxWaiting: c.Queue.MaxWaiting, QueueTimeout: c.Queue.Timeout,
@@ -65,7 +61,10 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 	}
 	if a := c.Health.Active; a != nil {
 		uc.Health.Rise, uc.Health.Fall = a.Rise, a.Fall
-		uc.Check = upstream.Check{Interval: a.Interval, Timeout: a.Timeout}
+		uc.Check = upstream.Check{
+			Interval: a.Interval, Timeout: a.Timeout, MaxConcurrent: a.MaxConcurrent,
+			FastInterval: a.FastInterval, DownInterval: a.DownInterval, SlowInterval: a.SlowInterval,
+		}
 		if uc.Check.Prober = g.prober; g.prober == nil || !reflect.DeepEqual(a, g.active) {
 			prober, err := s.newProber(c, g.back)
 			if err != nil {
@@ -104,20 +103,6 @@ func conditions(words []string) upstream.Condition {
 		set |= upstream.ConditionNamed(word)
 	}
 	return set
-}
-
-func (s *Server) newProber(c *config.Upstream, back *certs.Back) (probe.Prober, error) {
-	a, dialer := c.Health.Active, s.cfg.Dialer
-	if setup := s.setUp(c, back); setup != nil {
-		dialer = setUpDialer{dialer, setup}
-	}
-	if a.HTTP == nil {
-		return probe.TCP(dialer), nil
-	}
-	return probe.HTTP(dialer, probe.HTTPConfig{
-		Path: a.HTTP.Path, Host: a.HTTP.Host,
-		ExpectStatus: probe.StatusRange{Min: a.HTTP.Status.Low, Max: a.HTTP.Status.High},
-	})
 }
 
 // shardsFor is the number of idle lists in every pool: a worker's number is its shard.

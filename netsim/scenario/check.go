@@ -41,6 +41,8 @@ func (sc *Scenario) checkProtocols(r *form.Report) {
 	for i := range sc.Settings.Upstreams {
 		if u := &sc.Settings.Upstreams[i]; u.Protocol == config.UpstreamHTTP2 {
 			r.Fail("proxy", "upstream %s has protocol http2, which the backends of scenarios do not speak", u.Name)
+		} else if u.Health.Active != nil && u.Health.Active.GRPC != nil {
+			r.Fail("proxy", "upstream %s has checks of gRPC, which the backends of scenarios do not answer", u.Name)
 		}
 	}
 }

@@ -103,3 +103,18 @@ func TestColdCachesAreWhatMakesTheRestartsSlow(t *testing.T) {
 	require.Less(t, figure(fewest, "p90"), 0.7*figure(cold, "p90"))
 	require.Greater(t, figure(fewest, "p99"), 5*figure(warm, "p99"))
 }
+
+func TestABackendThatFailsNowAndThenIsFoundByComparison(t *testing.T) {
+	with := stockVerdict(t, "uneven-errors", asItIs)
+	without := stockVerdict(t, "uneven-errors", func(sc *Scenario) { sc.Settings.Upstreams[0].Health.Passive.Outliers = nil })
+	t.Logf("failed %v with, %v without", figure(with, "failed"), figure(without, "failed"))
+	require.Less(t, 3*figure(with, "failed"), figure(without, "failed"))
+}
+
+func TestABreakerBySlowAnswersKeepsRequestsFromASlowBackend(t *testing.T) {
+	with := stockVerdict(t, "circuit-breaker", asItIs)
+	without := stockVerdict(t, "circuit-breaker", func(sc *Scenario) { sc.Settings.Upstreams[0].Health.Breaker = nil })
+	t.Logf("p90 %v with, %v without; p99 %v, %v", figure(with, "p90"), figure(without, "p90"), figure(with, "p99"), figure(without, "p99"))
+	require.Less(t, figure(with, "p90"), 0.05)
+	require.Greater(t, figure(without, "p90"), 0.4)
+}

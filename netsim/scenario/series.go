@@ -29,7 +29,7 @@ type BackendSeries struct {
 	Name string
 	// Idle, Lent and Dialling count the pool's connections.
 	Idle, Lent, Dialling []int
-	// Health is whether the backend may be chosen: up, down, ejected or drained, which one that is not there is too.
+	// Health is whether the backend may be chosen: up, down, ejected, broken or drained, which one that is not there is too.
 	Health []health.Status
 
 	seen int // one more than the last step that was looked at

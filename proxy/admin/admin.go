@@ -90,8 +90,9 @@ type UpstreamStatus struct {
 	// PerTryTimeout is how long an attempt that is not the last may wait for the beginning of its answer, in seconds; 0
 	// while there is no such limit.
 	PerTryTimeout float64 `json:"per_try_timeout_seconds"`
-	// Available is the number of backends that health admits.
-	Available int `json:"available"`
+	// Available is the number of backends that are available; Panicking says that they are so few that others are used too.
+	Available int  `json:"available"`
+	Panicking bool `json:"panicking"`
 	// Backends are in the order of the configuration, and behind them those that are leaving.
 	Backends []BackendStatus `json:"backends"`
 	// Removed counts the backends that are gone, RemovedAttempts the attempts that ended there.
@@ -115,9 +116,11 @@ type BackendStatus struct {
 	// Address and Weight are as configured.
 	Address string `json:"address"`
 	Weight  int    `json:"weight"`
-	// State is up, down, ejected or drained; Reason a word of health.Reason.
+	// State is up, down, ejected, drained or broken; Reason a word of health.Reason.
 	State  string `json:"state"`
 	Reason string `json:"reason"`
+	// Circuit is the state of its breaker: closed, which it is without one too, open or half_open.
+	Circuit string `json:"circuit"`
 	// Leaving says that it was removed, and that what it has lent is not back yet.
 	Leaving bool `json:"leaving"`
 	// InFlight counts the requests at the backend and those that wait for a dial to it.
@@ -177,7 +180,7 @@ func StatusOf(s *proxy.Server) Status {
 func upstreamStatus(u *upstream.Stats) UpstreamStatus {
 	out := UpstreamStatus{
 		Name: u.Name, Strategy: u.Strategy, Begun: u.Begun, InFlight: u.InFlight, Waiting: u.Waiting,
-		Retries: u.Retries, OverBudget: u.OverBudget, Available: u.Available,
+		Retries: u.Retries, OverBudget: u.OverBudget, Available: u.Available, Panicking: u.Panicking,
 		PerTryTimeout: u.PerTryTimeout.Seconds(),
 	}
 	w := &u.Wait
@@ -190,6 +193,7 @@ func upstreamStatus(u *upstream.Stats) UpstreamStatus {
 	for _, b := range u.Backends {
 		bs := BackendStatus{
 			Address: b.Address, Weight: b.Weight, State: b.Health.Status.String(), Reason: b.Health.Reason.String(),
+			Circuit: b.Health.Circuit.String(),
 			Leaving: b.Leaving, InFlight: b.InFlight, Checks: b.Checks, ChecksPassed: b.ChecksPassed, Outcomes: map[string]uint64{},
 		}
 		for _, o := range upstream.Outcomes() {

@@ -198,13 +198,7 @@ func (u *Upstream) check(r *form.Report, path string) {
 	}
 	u.TLS.check(r, form.Join(path, "tls"))
 	u.Pool.check(r, form.Join(path, "pool"))
-	if a := u.Health.Active; a != nil {
-		timeout, interval := form.Join(path, "health.active.timeout"), form.Join(path, "health.active.interval")
-		if a.Timeout > a.Interval && !r.Failed(timeout, interval) {
-			r.Fail(timeout, "is more than interval (%s > %s)",
-				form.FormatDuration(a.Timeout), form.FormatDuration(a.Interval))
-		}
-	}
+	u.Health.check(r, path, u)
 }
 
 // check finds the settings of a pool that contradict each other.

@@ -31,6 +31,8 @@ func full() *Config {
 	c.Listeners[0].TrustedProxies = []string{"10.0.0.0/8"}
 	c.AccessLog = &AccessLog{Path: "access.log", Format: LogJSON, Fields: AccessFields(), Buffer: 1 << 20}
 	c.Upstreams[0].Health.Active.HTTP = &check
+	outliers, breaker := defaultOutliers(), defaultBreaker()
+	c.Upstreams[0].Health.Passive.Outliers, c.Upstreams[0].Health.Breaker = &outliers, &breaker
 	front, back := defaultListenerTLS(), defaultUpstreamTLS()
 	front.Certificates, front.ClientCA = []Certificate{{Cert: "site.pem", Key: "site.key"}}, "clients.pem"
 	front.ClientAuth = ClientAuthRequire
@@ -93,8 +95,13 @@ upstreams:
            order: fifo, trim_every: 6s, predict: holt, predict_every: 7s, tcp_user_timeout: 8s, leak_after: 9s,
            keep_alive: {idle: 10s, interval: 11s, count: 12}}
     health:
-      active: {interval: 3s, timeout: 2s, rise: 4, fall: 5, http: {path: /up, host: "h.example:81", status: 204}}
-      passive: {consecutive_5xx: 6, consecutive_failures: 7, base_ejection_time: 8s, max_ejection_percent: 9}
+      active: {interval: 3s, fast_interval: 1s, down_interval: 4s, slow_interval: 6s, timeout: 2s, max_concurrent: 9, rise: 4, fall: 5, http: {path: /up, host: "h.example:81", status: 204}}
+      passive: {consecutive_5xx: 6, consecutive_failures: 7, base_ejection_time: 8s, max_ejection_percent: 9,
+        max_ejection_time: 10s, ejection_jitter_percent: 11,
+        outliers: {success_rate: 1.2, latency: 3, interval: 4s, min_backends: 6, min_requests: 7}}
+      panic_threshold: 15%
+      on_no_backend: fail_open
+      breaker: {error_percent: 8, slow_percent: 9, slow_after: 10s, window: 11s, min_requests: 12, open_time: 13s, probes: 14}
     retry: {attempts: 3, on: [reset, 503, response_timeout], per_try_timeout: 9ms, budget_percent: 4}
     queue: {max_waiting: 5, timeout: 6s}
     tls: {server_name: d, ca: e, verify: on, cert: f, key: g, min_version: TLSv1.3, reload_every: off}
@@ -138,10 +145,15 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 				TCPUserTimeout: 8 * time.Second, LeakAfter: 9 * time.Second,
 				KeepAlive: &KeepAlive{Idle: 10 * time.Second, Interval: 11 * time.Second, Count: 12}},
 			Health: Health{
-				Active: &Active{Interval: 3 * time.Second, Timeout: 2 * time.Second, Rise: 4, Fall: 5,
+				Active: &Active{Interval: 3 * time.Second, FastInterval: time.Second, DownInterval: 4 * time.Second,
+					SlowInterval: 6 * time.Second, Timeout: 2 * time.Second, MaxConcurrent: 9, Rise: 4, Fall: 5,
 					HTTP: &HTTPCheck{Path: "/up", Host: "h.example:81", Status: StatusRange{204, 204}}},
 				Passive: Passive{Consecutive5xx: 6, ConsecutiveFailures: 7, BaseEjectionTime: 8 * time.Second,
-					MaxEjectionPercent: 9}},
+					MaxEjectionPercent: 9, MaxEjectionTime: 10 * time.Second, EjectionJitterPercent: 11,
+					Outliers: &Outliers{SuccessRate: 1.2, Latency: 3, Interval: 4 * time.Second, MinBackends: 6, MinRequests: 7}},
+				PanicThreshold: 15, OnNoBackend: NoBackendFailOpen,
+				Breaker: &Breaker{ErrorPercent: 8, SlowPercent: 9, SlowAfter: 10 * time.Second, Window: 11 * time.Second,
+					MinRequests: 12, OpenTime: 13 * time.Second, Probes: 14}},
 			TLS: &UpstreamTLS{ServerName: "d", CA: "e", Verify: SwitchOn, Certificate: Certificate{Cert: "f", Key: "g"},
 				MinVersion: TLS13, ReloadEvery: Off},
 			Retry: Retry{Attempts: 3, On: []string{"reset", "503", "response_timeout"},
@@ -257,7 +269,7 @@ func TestValidateTakesZeroFieldsAsDefaultsAndChangesNothing(t *testing.T) {
 	want.Listeners[0].Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: "web"}}
 	want.Upstreams = []Upstream{DefaultUpstream("web", "10.0.0.1:80")}
 	want.Upstreams[0].Health.Active = &Active{Interval: 10 * time.Millisecond, Timeout: 10 * time.Millisecond,
-		Rise: 2, Fall: 3, HTTP: &HTTPCheck{Path: "/", Status: StatusRange{200, 399}}}
+		MaxConcurrent: 256, Rise: 2, Fall: 3, HTTP: &HTTPCheck{Path: "/", Status: StatusRange{200, 399}}}
 	require.Equal(t, want, c.WithDefaults())
 }
 
@@ -269,6 +281,7 @@ func TestWithDefaultsSharesNothingWithItsSource(t *testing.T) {
 	d.AccessLog.Path, d.AccessLog.Fields[0] = "x", "x"
 	d.Upstreams[0].Backends[0].Weight = 7
 	d.Upstreams[0].Health.Active.HTTP.Path = "/x"
+	d.Upstreams[0].Health.Passive.Outliers.Latency, d.Upstreams[0].Health.Breaker.Probes = 9, 9
 	require.Equal(t, full(), c)
 }
 

@@ -60,11 +60,13 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 			PredictEvery:          time.Second,
 		},
 		Health: Health{
-			Active: &active,
+			OnNoBackend: NoBackendRefuse,
+			Active:      &active,
 			Passive: Passive{
 				Consecutive5xx:      5,
 				ConsecutiveFailures: 5,
 				BaseEjectionTime:    30 * time.Second,
+				MaxEjectionTime:     5 * time.Minute,
 				MaxEjectionPercent:  50,
 			},
 		},
@@ -83,11 +85,7 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 
 // DefaultActive returns the active checks of an upstream whose file says nothing: a TCP connect every 5 seconds.
 func DefaultActive() Active {
-	return Active{Interval: 5 * time.Second, Timeout: time.Second, Rise: 2, Fall: 3}
-}
-
-func defaultHTTPCheck() HTTPCheck {
-	return HTTPCheck{Path: "/", Status: StatusRange{Low: 200, High: 399}}
+	return Active{Interval: 5 * time.Second, Timeout: time.Second, MaxConcurrent: 256, Rise: 2, Fall: 3}
 }
 
 // defaultKeepAlive is what a *net.Dialer sets: a section of the file changes only what it names.
@@ -149,6 +147,9 @@ func (c *Config) settle(r *form.Report) {
 		u := &c.Upstreams[i]
 		if u.Health.Active != nil && !r.Given(form.Join("upstreams", u.Name)+".health.active.timeout") {
 			u.Health.Active.Timeout = min(u.Health.Active.Timeout, u.Health.Active.Interval)
+		}
+		if !r.Given(form.Join("upstreams", u.Name) + ".health.passive.max_ejection_time") {
+			u.Health.Passive.MaxEjectionTime = max(u.Health.Passive.MaxEjectionTime, u.Health.Passive.BaseEjectionTime)
 		}
 		if !r.Given(form.Join("upstreams", u.Name) + ".pool.min_connect_timeout") {
 			u.Pool.MinConnectTimeout = min(u.Pool.MinConnectTimeout, u.Pool.ConnectTimeout)
@@ -224,15 +225,7 @@ func (u *Upstream) fill() {
 		p.KeepAlive = &k
 	}
 
-	h := &u.Health.Passive
-	fill(&h.Consecutive5xx, d.Health.Passive.Consecutive5xx)
-	fill(&h.ConsecutiveFailures, d.Health.Passive.ConsecutiveFailures)
-	fill(&h.BaseEjectionTime, d.Health.Passive.BaseEjectionTime)
-	fill(&h.MaxEjectionPercent, d.Health.Passive.MaxEjectionPercent)
-	if u.Health.Active != nil {
-		active := u.Health.Active.filled()
-		u.Health.Active = &active
-	}
+	u.Health.fill()
 
 	fill(&u.Retry.Attempts, d.Retry.Attempts)
 	if u.Retry.On = slices.Clone(u.Retry.On); u.Retry.On == nil {
@@ -247,13 +240,9 @@ func (a Active) filled() Active {
 	d := DefaultActive()
 	fill(&a.Interval, d.Interval)
 	fill(&a.Timeout, min(d.Timeout, a.Interval))
+	fill(&a.MaxConcurrent, d.MaxConcurrent)
 	fill(&a.Rise, d.Rise)
 	fill(&a.Fall, d.Fall)
-	if a.HTTP != nil {
-		check := *a.HTTP
-		fill(&check.Path, "/")
-		fill(&check.Status, defaultHTTPCheck().Status)
-		a.HTTP = &check
-	}
+	a.fillChecks()
 	return a
 }

@@ -144,23 +144,26 @@ func (h *Health) form() form.Form {
 			{Key: "consecutive_5xx", Value: form.IntOrOff(&p.Consecutive5xx, 1, 10_000, Off)},
 			{Key: "consecutive_failures", Value: form.IntOrOff(&p.ConsecutiveFailures, 1, 10_000, Off)},
 			{Key: "base_ejection_time", Value: form.Duration(&p.BaseEjectionTime, tick, day)},
+			{Key: "max_ejection_time", Value: form.Duration(&p.MaxEjectionTime, tick, day)},
+			{Key: "ejection_jitter_percent", Value: form.IntOrOff(&p.EjectionJitterPercent, 1, 100, 0)},
 			{Key: "max_ejection_percent", Value: form.Int(&p.MaxEjectionPercent, 1, 100)},
+			{Key: "outliers", Value: form.Optional(&p.Outliers, defaultOutliers, func(o *Outliers) form.Form { return o.form() })},
 		}, func() { p.Consecutive5xx, p.ConsecutiveFailures = Off, Off })},
+		{Key: "panic_threshold", Value: percent{&h.PanicThreshold}},
+		{Key: "on_no_backend", Value: form.OneOf(&h.OnNoBackend, NoBackendRefuse, NoBackendFailOpen)},
+		{Key: "breaker", Value: form.Optional(&h.Breaker, defaultBreaker, func(b *Breaker) form.Form { return b.form() })},
 	}
 }
 
 func (a *Active) form() form.Form {
-	return form.Form{
+	return append(form.Form{
 		{Key: "interval", Value: form.Duration(&a.Interval, tick, day)},
+		{Key: "fast_interval", Value: form.DurationOrOff(&a.FastInterval, tick, day, 0)},
+		{Key: "down_interval", Value: form.DurationOrOff(&a.DownInterval, tick, day, 0)},
+		{Key: "slow_interval", Value: form.DurationOrOff(&a.SlowInterval, tick, day, 0)},
 		{Key: "timeout", Value: form.Duration(&a.Timeout, tick, day)},
+		{Key: "max_concurrent", Value: form.Int(&a.MaxConcurrent, 1, 100_000)},
 		{Key: "rise", Value: form.Int(&a.Rise, 1, 100)},
 		{Key: "fall", Value: form.Int(&a.Fall, 1, 100)},
-		{Key: "http", Value: form.Optional(&a.HTTP, defaultHTTPCheck, func(h *HTTPCheck) form.Form {
-			return form.Form{
-				{Key: "path", Value: form.String(&h.Path, checkPath)},
-				{Key: "host", Value: form.String(&h.Host, checkHostField)},
-				{Key: "status", Value: statusRange{&h.Status}},
-			}
-		})},
-	}
+	}, a.checks()...)
 }

@@ -58,6 +58,9 @@ func (c *Config) relativeTo(folder string) {
 			move(&t.Certificate.Cert)
 			move(&t.Certificate.Key)
 		}
+		if a := c.Upstreams[i].Health.Active; a != nil && a.TLS != nil {
+			move(&a.TLS.CA)
+		}
 	}
 	if c.AccessLog != nil && c.AccessLog.Path != LogStdout {
 		move(&c.AccessLog.Path)

@@ -217,18 +217,6 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 		u.Pool.TCPUserTimeout = drawDuration(t, "user timeout", tick, day, false)
 		u.Pool.LeakAfter = drawDuration(t, "leak", tick, 7*day, false)
 	}
-	u.Health.Passive = Passive{drawInt(t, "5xx", 1, 10_000, true), drawInt(t, "failures", 1, 10_000, true),
-		drawDuration(t, "ejection", tick, day, false), drawInt(t, "percent", 1, 100, false)}
-	if rapid.Bool().Draw(t, "active") {
-		interval := drawDuration(t, "interval", tick, day, false)
-		u.Health.Active = &Active{Interval: interval, Timeout: drawDuration(t, "timeout", tick, interval, false),
-			Rise: drawInt(t, "rise", 1, 100, false), Fall: drawInt(t, "fall", 1, 100, false)}
-		if rapid.Bool().Draw(t, "http") {
-			low := drawInt(t, "low", 100, 599, false)
-			u.Health.Active.HTTP = &HTTPCheck{Path: rapid.SampledFrom([]string{"/", "/healthz", "/a%20b"}).Draw(t, "path"),
-				Host:   rapid.SampledFrom([]string{"", "a.example", "a.example:8080", "[::1]:1", "[::1]"}).Draw(t, "check host"),
-				Status: StatusRange{low, drawInt(t, "high", low, 599, false)}}
-		}
-	}
+	u.Health = drawHealth(t, &u)
 	return u
 }

@@ -161,60 +161,6 @@ type KeepAlive struct {
 	Count int
 }
 
-// Health says what counts as evidence against a backend and what follows from it.
-type Health struct {
-	// Active are the checks that the proxy makes itself. nil means none: a file says active: off. A file that says
-	// nothing gets DefaultActive.
-	Active *Active
-	// Passive is what the proxy learns from the requests that it carries.
-	Passive Passive
-}
-
-// Active are the health checks that the proxy makes on its own.
-type Active struct {
-	// Interval is the time from one check of a backend to the next. Key interval, default 5s, from 1ms to 24h.
-	Interval time.Duration
-	// Timeout bounds one check, connect included. Key timeout, default 1s (or Interval when that is
-	// less), from 1ms to Interval.
-	Timeout time.Duration
-	// Rise is how many checks in a row must pass before a backend that is down is up. Key rise, default 2, from 1 to 100.
-	Rise int
-	// Fall is how many checks in a row must fail before a backend that is up is down. Key fall, default 3, from 1 to 100.
-	Fall int
-	// HTTP makes the check an HTTP request; nil makes it a TCP connect. Key http.
-	HTTP *HTTPCheck
-}
-
-// HTTPCheck is a health check by GET request.
-type HTTPCheck struct {
-	// Path is the request's target, beginning with a slash. Key path, default /.
-	Path string
-	// Host is the Host field of the request. Key host, default empty, which is the backend's own address.
-	Host string
-	// Status are the answers that pass. Key status, one code or a range such as 200-399, the default.
-	Status StatusRange
-}
-
-// StatusRange is a closed range of HTTP status codes, from 100 to 599. The zero value means 200-399.
-type StatusRange struct{ Low, High int }
-
-// Passive is outlier detection: a backend whose answers are bad is ejected for a time.
-type Passive struct {
-	// Consecutive5xx is how many 5xx answers in a row eject a backend. Key consecutive_5xx, default 5, from 1 to 10000,
-	// or Off.
-	Consecutive5xx int
-	// ConsecutiveFailures is how many failures in a row (refused, reset, timed out) eject a backend. Key
-	// consecutive_failures, default 5, from 1 to 10000, or Off.
-	ConsecutiveFailures int
-	// BaseEjectionTime is the length of the first ejection; each one that follows soon is longer by as much. An ejection
-	// for ConsecutiveFailures ends earlier when Active checks pass again, as many as their Rise asks for. Key
-	// base_ejection_time, default 30s, from 1ms to 24h.
-	BaseEjectionTime time.Duration
-	// MaxEjectionPercent bounds the part of the group that is ejected at one time. Key max_ejection_percent, default 50,
-	// from 1 to 100.
-	MaxEjectionPercent int
-}
-
 // Adaptive is the Retry.PerTryTimeout that is learned from how long answers take.
 const Adaptive time.Duration = 0
 

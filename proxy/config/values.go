@@ -156,3 +156,78 @@ func (s StatusRange) String() string {
 	}
 	return fmt.Sprintf("%d-%d", s.Low, s.High)
 }
+
+// factor is a number that need not be whole, from least to most, or the word off, which is 0 in Go.
+type factor struct {
+	p           *float64
+	least, most float64
+}
+
+func (v factor) Read(r *form.Report, path string, n *yaml.Node) {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		n = n.Alias
+	}
+	if n.Kind == yaml.ScalarNode && n.Value == "off" {
+		*v.p = 0
+		return
+	}
+	x, err := strconv.ParseFloat(n.Value, 64)
+	if n.Kind != yaml.ScalarNode || err != nil || strings.Trim(n.Value, "0123456789.") != "" || x == 0 {
+		r.Fail(path, "want a number such as 1.9, or the word off")
+		return
+	}
+	*v.p = x
+}
+
+func (v factor) Check(r *form.Report, path string) {
+	if x := *v.p; x != 0 && !(x >= v.least && x <= v.most) {
+		r.Fail(path, "must be between %v and %v, or the word off; got %v", v.least, v.most, x)
+	}
+}
+
+func (v factor) Node() *yaml.Node {
+	if *v.p == 0 {
+		off := "off"
+		return form.String(&off, nil).Node()
+	}
+	text := strconv.FormatFloat(*v.p, 'f', -1, 64)
+	tag := "!!float"
+	if !strings.Contains(text, ".") {
+		tag = "!!int"
+	}
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: text}
+}
+
+// percent is a whole number from 1 to 100 with a percent sign, or the word off, which is 0 in Go.
+type percent struct{ p *int }
+
+func (v percent) Read(r *form.Report, path string, n *yaml.Node) {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		n = n.Alias
+	}
+	if n.Kind == yaml.ScalarNode && n.Value == "off" {
+		*v.p = 0
+		return
+	}
+	digits, isPercent := strings.CutSuffix(n.Value, "%")
+	x, err := strconv.ParseUint(digits, 10, 16)
+	if n.Kind != yaml.ScalarNode || !isPercent || err != nil || x == 0 {
+		r.Fail(path, "want a percentage such as 30%%, or the word off")
+		return
+	}
+	*v.p = int(x)
+}
+
+func (v percent) Check(r *form.Report, path string) {
+	if *v.p < 0 || *v.p > 100 {
+		r.Fail(path, "must be between 1%% and 100%%, or the word off; got %d%%", *v.p)
+	}
+}
+
+func (v percent) Node() *yaml.Node {
+	text := "off"
+	if *v.p != 0 {
+		text = strconv.Itoa(*v.p) + "%"
+	}
+	return form.String(&text, nil).Node()
+}

@@ -129,6 +129,9 @@ func (u *Upstream) adoptLocked(cfg Config) ([]verdict, error) {
 		}
 	}
 	c := &u.cfg
+	if c.Check.MaxConcurrent != cfg.Check.MaxConcurrent {
+		u.limit = limitOf(cfg.Check)
+	}
 	c.Strategy, c.Health, c.Check = cfg.Strategy, cfg.Health, cfg.Check
 	c.Attempts, c.BudgetPercent, c.BudgetMin = cfg.Attempts, cfg.BudgetPercent, cfg.BudgetMin
 	c.RetryOn, c.PerTryTimeout = cfg.RetryOn, cfg.PerTryTimeout

@@ -55,6 +55,7 @@ type Attempt struct {
 	granted    bool          // there is a place in the budget for the attempt after this one
 	left       Condition     // why it may leave, where it was granted that
 	suspects   []suspect     // the backends that were left because of the per-try timeout
+	probe      health.Probe  // on behalf of which half-open breaker it is made
 }
 
 // Reset forgets everything but the shard. It comes after the Finish of the last attempt.
@@ -105,7 +106,9 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 		b := u.backends[i]
 		a.on = b
 		u.countLocked(a, b) // before it is known, to take the lock once
+		news := u.probeLocked(now, a, b)
 		u.mu.Unlock()
+		u.told(news)
 		if c, ok := b.pool.TryLend(now, a.Shard); ok {
 			a.Backend, a.Address, a.Conn = b.index, b.address, c
 			a.Began, a.Waited = now, 0
@@ -118,6 +121,11 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 		u.ungrantLocked(a)
 		a.on = nil
 		a.ready()
+		if news := u.forgoProbeLocked(now, a, b); news != nil {
+			u.mu.Unlock()
+			u.told(news)
+			u.mu.Lock()
+		}
 		// The lock was away: the world may be another one.
 		if err := u.admitLocked(ctx); err != nil {
 			u.doneLocked(i, lb.Abandoned, 0)
@@ -137,7 +145,7 @@ func (u *Upstream) admitLocked(ctx context.Context) error {
 	switch {
 	case u.closed:
 		return ErrClosed
-	case u.judge.AvailableCount() == 0:
+	case u.judge.AdmittedCount() == 0:
 		return ErrNoBackend
 	}
 	return ctx.Err()
@@ -182,10 +190,13 @@ func (u *Upstream) BeginFresh(ctx context.Context, a *Attempt) error {
 		return err
 	}
 	usable := u.availableLocked(b)
+	var news *verdict
 	if usable {
 		u.picker.Take(b.index)
+		news = u.probeLocked(a.since, a, b)
 	}
 	u.mu.Unlock()
+	u.told(news)
 	if usable {
 		c, err := b.pool.Fresh(ctx, a.Shard)
 		if err == nil {
@@ -222,7 +233,9 @@ func (u *Upstream) BeginUnused(ctx context.Context, a *Attempt) error {
 		u.inFlight--
 		u.stats.begun--
 		u.doneLocked(b.index, lb.Abandoned, 0)
+		news := u.forgoProbeLocked(u.Now(), a, b)
 		u.mu.Unlock()
+		u.told(news)
 		c.Discard(pool.ReasonNotReusable)
 		err = u.BeginFresh(ctx, a)
 	}
@@ -244,7 +257,14 @@ func (u *Upstream) freshFailed(a *Attempt, b *backend, err error) {
 	now := u.Now()
 	u.mu.Lock()
 	u.doneLocked(b.index, outcomes[o].lb, now.Sub(a.since))
+	var news *verdict
+	if o == OutcomeConnectFailed {
+		a.probe = 0 // the evidence is enough
+	} else {
+		news = u.forgoProbeLocked(now, a, b)
+	}
 	u.mu.Unlock()
+	u.told(news)
 	if o == OutcomeConnectFailed {
 		u.evidence(now, b, o)
 	}
@@ -316,10 +336,10 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 	var ch health.Change
 	var changed bool
 	var others []verdict
-	if left == OnPerTryTimeout && o == OutcomeTimeout {
+	if left == OnPerTryTimeout && o == OutcomeTimeout && a.probe == 0 {
 		a.suspects = append(a.suspects, suspect{b, head})
 	} else {
-		ch, changed = u.observeLocked(now, b, o)
+		ch, changed = u.observeLocked(now, b, o, head, a)
 		if a.suspects != nil && o != OutcomeStale && o != OutcomeLost { // after these it goes on
 			others = u.concludeLocked(a, now, o, head)
 		}

@@ -39,6 +39,12 @@ type Check struct {
 	// Interval, Timeout and Spread are those of probe.Schedule, with its defaults.
 	Interval, Timeout time.Duration
 	Spread            float64
+	// FastInterval, DownInterval and SlowInterval are Fast, Down and Slow of probe.Schedule, with its defaults. What vouches for
+	// a backend are requests that it has answered with a status below 500, while none has failed; one that is not available
+	// has nobody to vouch for it.
+	FastInterval, DownInterval, SlowInterval time.Duration
+	// MaxConcurrent bounds the checks of the group that are under way; others wait for their turn. Default 0: no bound.
+	MaxConcurrent int
 }
 
 // Config describes an upstream. Name and Backends are required; the zero value of everything else is a safe default.
@@ -115,6 +121,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Attempts < 0 {
 		wrong("Attempts %d is negative", c.Attempts)
+	}
+	if c.Check.MaxConcurrent < 0 {
+		wrong("Check.MaxConcurrent %d is negative", c.Check.MaxConcurrent)
 	}
 	if c.BudgetPercent < 0 || c.BudgetPercent > 100 {
 		wrong("BudgetPercent %d is not within 1 and 100", c.BudgetPercent)

@@ -21,7 +21,10 @@
 //
 // Only health decides whether a backend may be used. Active checks, failed dials and the outcomes of attempts are its
 // evidence. When it takes a backend out, the waiters that counted on it are sent elsewhere; when none is left they
-// fail at once with [ErrNoBackend]. When it lets a backend in again, the pool forgets its failures.
+// fail at once with [ErrNoBackend]. When it lets a backend in again, the pool forgets its failures. In panic, which is off by
+// default, it admits backends that are not available as well, when too few others are; one that is drained, or to which the
+// last dial has failed, is never among them. A half-open breaker admits a few attempts: each is told to the judge when it gets
+// its connection, and its end is evidence or gives the place back.
 //
 // # Retries
 //

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/wavepool/wavepool/health"
@@ -19,15 +20,26 @@ func (u *Upstream) armChecksLocked(b *backend) (begin func()) {
 	var ctx context.Context
 	ctx, b.stop = context.WithCancel(context.Background())
 	u.work.Add(1)
-	stream := b.checkStream()
-	return func() { u.startChecks(ctx, b, check, stream) }
+	stream, limit := b.checkStream(), u.limit
+	return func() { u.startChecks(ctx, b, check, stream, limit) }
+}
+
+// limitOf makes the bound of a group's checks.
+func limitOf(check Check) *probe.Limit {
+	if check.MaxConcurrent <= 0 {
+		return nil
+	}
+	return probe.NewLimit(check.MaxConcurrent)
 }
 
 // startChecks begins the active checks of one backend, which end with ctx. They have been counted as work.
-func (u *Upstream) startChecks(ctx context.Context, b *backend, check Check, stream string) {
+func (u *Upstream) startChecks(ctx context.Context, b *backend, check Check, stream string, limit *probe.Limit) {
 	s := probe.Schedule{
 		Interval: check.Interval, Timeout: check.Timeout, Spread: check.Spread,
-		Clock: u.clk, Rand: u.cfg.Rand(stream),
+		Fast: check.FastInterval, Down: check.DownInterval, Slow: check.SlowInterval,
+		Limit: limit, Clock: u.clk, Rand: u.cfg.Rand(stream),
+		Standing: func() probe.Standing { return u.standing(b) },
+		Vouched:  u.voucher(b),
 	}
 	u.clk.AfterFunc(0, func() {
 		defer u.work.Done()
@@ -35,6 +47,39 @@ func (u *Upstream) startChecks(ctx context.Context, b *backend, check Check, str
 			u.checkDone(now, b, err)
 		})
 	})
+}
+
+// standing is how a backend stands by its checks.
+func (u *Upstream) standing(b *backend) probe.Standing {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if b.leaving {
+		return probe.Settled
+	}
+	switch down, doubt := u.judge.Checks(b.index); {
+	case doubt:
+		return probe.Doubtful
+	case down:
+		return probe.Failing
+	}
+	return probe.Settled
+}
+
+// voucher returns what says whether a backend has answered requests, and failed none, since it was last asked.
+func (u *Upstream) voucher(b *backend) func() bool {
+	var answered, failed uint64
+	return func() bool {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		wasAnswered, wasFailed := answered, failed
+		answered, failed = b.outcomes[OutcomeAnswered], 0
+		for o, n := range b.outcomes {
+			if outcomes[o].judged && Outcome(o) != OutcomeAnswered {
+				failed += n
+			}
+		}
+		return answered > wasAnswered && failed == wasFailed && u.availableLocked(b)
+	}
 }
 
 // checkDone gives the judge the result of an active check.
@@ -55,22 +100,76 @@ func (u *Upstream) checkDone(now time.Time, b *backend, err error) {
 			ch.Detail += "; last: " + err.Error()
 		}
 	}
+	u.admittedLocked(b)
 	u.mu.Unlock()
 	if changed {
 		u.changed(b, ch)
 	}
 }
 
-// observeLocked gives the judge the outcome of an attempt.
-func (u *Upstream) observeLocked(now time.Time, b *backend, o Outcome) (health.Change, bool) {
-	if !outcomes[o].judged || b.leaving {
+// observeLocked gives the judge an outcome, and how long its answer took to begin. The attempt that it is of may be nil.
+func (u *Upstream) observeLocked(now time.Time, b *backend, o Outcome, took time.Duration, a *Attempt) (health.Change, bool) {
+	var probe health.Probe
+	if a != nil {
+		probe, a.probe = a.probe, 0
+	}
+	if b.leaving || !outcomes[o].judged && probe == 0 {
 		return health.Change{}, false
 	}
-	ch, changed := u.judge.Observe(now, b.index, outcomes[o].signal)
+	var ch health.Change
+	var changed bool
+	if outcomes[o].judged {
+		ch, changed = u.judge.ObserveRequest(now, b.index, outcomes[o].signal, took, probe)
+	} else {
+		ch, changed = u.judge.Forgo(now, b.index, probe)
+	}
+	switch {
+	case changed:
+		u.applyLocked(ch)
+	case u.judge.Rearm():
+		u.armTickLocked()
+	}
+	u.admittedLocked(b)
+	return ch, changed
+}
+
+// probeLocked tells the judge of a request that goes to a backend: a half-open breaker admits only a few. It returns the
+// verdict that follows, for told; nil for none.
+func (u *Upstream) probeLocked(now time.Time, a *Attempt, b *backend) *verdict {
+	if !u.judge.Breaking() || b.leaving {
+		return nil
+	}
+	p, ch, changed := u.judge.Admit(now, b.index)
+	a.probe = p
+	return u.newsLocked(b, ch, changed)
+}
+
+// forgoProbeLocked tells the judge that nothing came of a request that it may have admitted as a probe.
+func (u *Upstream) forgoProbeLocked(now time.Time, a *Attempt, b *backend) *verdict {
+	probe := a.probe
+	if a.probe = 0; probe == 0 || b.leaving {
+		return nil
+	}
+	ch, changed := u.judge.Forgo(now, b.index, probe)
+	return u.newsLocked(b, ch, changed)
+}
+
+func (u *Upstream) newsLocked(b *backend, ch health.Change, changed bool) *verdict {
 	if changed {
 		u.applyLocked(ch)
+		return &verdict{b, ch}
 	}
-	return ch, changed
+	if u.judge.Rearm() {
+		u.armTickLocked()
+	}
+	return nil
+}
+
+// told does, without the lock, what follows from a verdict, if there is one.
+func (u *Upstream) told(news *verdict) {
+	if news != nil {
+		u.changed(news.b, news.ch)
+	}
 }
 
 // evidence counts an outcome that no attempt carries (a failed dial) and gives it to the judge.
@@ -82,7 +181,7 @@ func (u *Upstream) evidence(now time.Time, b *backend, o Outcome) {
 		b.outcomes[o]++
 	}
 	u.stats.begun++
-	ch, changed := u.observeLocked(now, b, o)
+	ch, changed := u.observeLocked(now, b, o, 0, nil)
 	u.mu.Unlock()
 	if changed {
 		u.changed(b, ch)
@@ -92,7 +191,50 @@ func (u *Upstream) evidence(now time.Time, b *backend, o Outcome) {
 // applyLocked carries a verdict to the picker and arms the timer for the end of ejections.
 func (u *Upstream) applyLocked(ch health.Change) {
 	u.picker.SetAvailable(ch.Backend, ch.Available)
+	u.panicLocked()
 	u.armTickLocked()
+}
+
+// panicLocked carries to the picker that panic has begun, goes on among others, or has ended.
+func (u *Upstream) panicLocked() {
+	is := u.judge.Panicking()
+	if !is && !u.panicking {
+		return
+	}
+	for i, b := range u.backends {
+		if b != nil {
+			u.picker.SetAvailable(i, u.availableLocked(b))
+		}
+	}
+	u.panicTurned = u.panicTurned || is != u.panicking
+	u.panicking = is
+}
+
+// admittedLocked carries to the picker what evidence means for a backend that only panic admits, though it is no verdict.
+func (u *Upstream) admittedLocked(b *backend) {
+	if u.panicking && !b.leaving {
+		u.picker.SetAvailable(b.index, u.availableLocked(b))
+	}
+}
+
+// panicked does, without the lock, what follows for waiters when panic begins or ends.
+func (u *Upstream) panicked() {
+	u.mu.Lock()
+	turned, is := u.panicTurned, u.panicking
+	u.panicTurned = false
+	var members []*backend
+	if turned {
+		members = slices.Clone(u.members)
+	}
+	u.mu.Unlock()
+	for _, b := range members {
+		if is {
+			b.pool.Retry()
+			u.serve(b)
+		} else {
+			u.rehome(b)
+		}
+	}
 }
 
 func (u *Upstream) armTickLocked() {
@@ -111,7 +253,7 @@ func (u *Upstream) stopTickLocked() {
 	u.tick = nil
 }
 
-// ejectionsEnd lets back in whoever has served its time.
+// ejectionsEnd has the judge do what is due: it lets back in whoever has served its time, above all.
 func (u *Upstream) ejectionsEnd() {
 	defer u.work.Done()
 	u.mu.Lock()
@@ -137,6 +279,7 @@ func (u *Upstream) verdictsLocked(changes []health.Change) []verdict {
 		u.picker.SetAvailable(ch.Backend, ch.Available)
 		all = append(all, verdict{u.backends[ch.Backend], ch})
 	}
+	u.panicLocked()
 	u.armTickLocked()
 	return all
 }
@@ -146,10 +289,11 @@ func (u *Upstream) allChanged(verdicts []verdict) {
 	for _, v := range verdicts {
 		u.changed(v.b, v.ch)
 	}
+	u.panicked() // a group that has shrunk may end it without a verdict
 }
 
 // availableLocked says whether a backend may get requests. One that is being removed is not the judge's any more.
-func (u *Upstream) availableLocked(b *backend) bool { return !b.leaving && u.judge.Available(b.index) }
+func (u *Upstream) availableLocked(b *backend) bool { return !b.leaving && u.judge.Admits(b.index) }
 
 // changed does, without the lock, what follows from a verdict.
 func (u *Upstream) changed(b *backend, ch health.Change) {
@@ -157,12 +301,13 @@ func (u *Upstream) changed(b *backend, ch health.Change) {
 	if ch.Available {
 		b.pool.Retry()
 		u.serve(b)
-		return
+	} else {
+		u.rehome(b)
+		if moves(ch) {
+			u.moveAll(b)
+		}
 	}
-	u.rehome(b)
-	if moves(ch) {
-		u.moveAll(b)
-	}
+	u.panicked()
 }
 
 // dialFailed is a pool's word that a dial failed. Where fewer are left than waiters count on, the first of these goes to

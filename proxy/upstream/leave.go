@@ -246,7 +246,7 @@ func (u *Upstream) concludeLocked(a *Attempt, now time.Time, o Outcome, head tim
 		if !good || s.on.gone {
 			continue
 		}
-		if ch, changed := u.observeLocked(now, s.on, OutcomeTimeout); changed {
+		if ch, changed := u.observeLocked(now, s.on, OutcomeTimeout, s.waited, nil); changed {
 			all = append(all, verdict{s.on, ch})
 		}
 	}

@@ -31,6 +31,7 @@ func (u *Upstream) AddBackend(cfg Backend) error {
 	}
 	u.operationEvent(b, OpAdd, "weight "+strconv.Itoa(b.weight))
 	begin()
+	u.panicked()
 	u.serve(b) // whoever found no room before may find it here
 	return nil
 }

@@ -204,7 +204,9 @@ func (u *Upstream) accept(w *waiter, g grant) error {
 	if err := w.ctx.Err(); err != nil {
 		u.mu.Lock()
 		u.doneLocked(g.backend.index, lb.Abandoned, 0)
+		news := u.forgoProbeLocked(u.Now(), w.a, g.backend)
 		u.mu.Unlock()
+		u.told(news)
 		g.conn.Release()
 		return err
 	}

@@ -135,19 +135,23 @@ func (u *Upstream) hand(b *backend) {
 		if w == nil {
 			return
 		}
-		c, ok := b.pool.TryLend(u.Now(), shard)
+		now := u.Now()
+		c, ok := b.pool.TryLend(now, shard)
 		if !ok {
 			return
 		}
 		u.mu.Lock()
+		var news *verdict
 		if w = u.headLocked(b); w != nil { // the lock was away: it may be another one
 			u.claimLocked(w, b)
+			news = u.probeLocked(now, w.a, b)
 		}
 		u.mu.Unlock()
 		if w == nil {
 			c.Release()
 			return
 		}
+		u.told(news)
 		rest := apart(u.clk)
 		w.served <- grant{backend: b, conn: c}
 		rest()
@@ -199,7 +203,7 @@ func (u *Upstream) failWaiters(err error) {
 	for {
 		u.mu.Lock()
 		var w *waiter
-		if len(u.queue.line) > 0 && (err != ErrNoBackend || u.judge.AvailableCount() == 0) {
+		if len(u.queue.line) > 0 && (err != ErrNoBackend || u.judge.AdmittedCount() == 0) {
 			w = u.queue.line[0]
 			u.leaveLocked(w)
 		}
@@ -259,7 +263,7 @@ func (u *Upstream) unstrand() {
 
 // strandedLocked returns the first waiter that no backend may serve, as long as health admits one at all.
 func (u *Upstream) strandedLocked() *waiter {
-	if u.judge.AvailableCount() == 0 {
+	if u.judge.AdmittedCount() == 0 {
 		return nil
 	}
 	for _, w := range u.queue.line {

@@ -83,6 +83,8 @@ type Stats struct {
 	PerTryTimeout time.Duration
 	// Available is the number of backends that health admits.
 	Available int
+	// Panicking: so few are available that others are used too; see health.Config.
+	Panicking bool
 	// Backends are in the order of the configuration, and behind them those that are leaving.
 	Backends []BackendStats
 	// Removed is what those that are gone have left.
@@ -95,7 +97,7 @@ func (u *Upstream) Stats() Stats {
 	s := Stats{
 		Name: u.cfg.Name, Strategy: u.cfg.Strategy, Begun: u.stats.begun, InFlight: u.inFlight,
 		Waiting: len(u.queue.line), Waits: u.stats.waits, Retries: u.stats.retries, OverBudget: u.stats.overBudget,
-		Available: u.judge.AvailableCount(), Backends: make([]BackendStats, len(u.members)), Removed: u.removed,
+		Available: u.judge.AvailableCount(), Panicking: u.panicking, Backends: make([]BackendStats, len(u.members)), Removed: u.removed,
 		Wait: u.waits.Snapshot(), PerTryTimeout: u.perTryLocked(),
 	}
 	members := slices.Clone(u.members)

@@ -13,6 +13,7 @@ import (
 	"github.com/benbjohnson/clock"
 
 	"github.com/wavepool/wavepool/health"
+	"github.com/wavepool/wavepool/health/probe"
 	"github.com/wavepool/wavepool/lb"
 	"github.com/wavepool/wavepool/pool"
 )
@@ -30,6 +31,7 @@ type Upstream struct {
 	mu       sync.Mutex
 	picker   lb.Picker
 	judge    *health.Group
+	limit    *probe.Limit // of the checks; nil: none
 	queue    queue
 	inFlight int // attempts that hold a connection
 	retries  int // of those, the repetitions that the budget counts
@@ -37,10 +39,12 @@ type Upstream struct {
 	stats    counters
 	removed  Removed          // what the backends that are gone have left
 	seqs     map[string]*life // by address, for all that there ever were
-	tick     *clock.Timer     // pending end of an ejection
-	started  bool
-	closed   bool
-	work     sync.WaitGroup // checks, and ends of ejections that are due
+	tick     *clock.Timer     // what the judge has to do next, at its time
+	// panicking and panicTurned: see panicLocked.
+	panicking, panicTurned bool
+	started                bool
+	closed                 bool
+	work                   sync.WaitGroup // checks, and ends of ejections that are due
 }
 
 // Now is the present instant by the upstream's clock, for Finish and for the attempts' own durations. It asks only for
@@ -85,7 +89,7 @@ func New(cfg Config) (*Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Upstream{cfg: cfg, clk: cfg.Clock, epoch: cfg.Clock.Now(), seqs: make(map[string]*life)}
+	u := &Upstream{cfg: cfg, limit: limitOf(cfg.Check), clk: cfg.Clock, epoch: cfg.Clock.Now(), seqs: make(map[string]*life)}
 	if u.picker, err = lb.New(cfg.Strategy, nil, cfg.Rand("lb/"+cfg.Name)); err != nil {
 		return nil, err
 	}
@@ -123,6 +127,7 @@ func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
 	u.members = slices.Insert(u.members, at, b)
 	u.picker.Add(b.index, lb.Backend{Weight: b.weight})
 	u.judge.Add(b.index)
+	u.panicLocked()
 	u.queue.forget(b.index)
 	return b, nil
 }
@@ -175,6 +180,8 @@ func (u *Upstream) Start() {
 		return
 	}
 	u.started = true
+	u.judge.Start(u.Now())
+	u.armTickLocked()
 	members := slices.Clone(u.members)
 	begin := make([]func(), len(members))
 	for i, b := range members {

@@ -17,19 +17,24 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/interop"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
 )
 
-// through starts a server and a wavepool before it, and connects to that.
-func through(t *testing.T) *grpc.ClientConn {
+// through starts a server and a wavepool before it, with those settings of the upstream's health, and connects to that.
+func through(t *testing.T, health string, register func(*grpc.Server)) *grpc.ClientConn {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := grpc.NewServer()
 	testpb.RegisterTestServiceServer(srv, interop.NewTestServer())
+	register(srv)
 	go func() { _ = srv.Serve(ln) }()
 	t.Cleanup(srv.Stop)
 
@@ -41,7 +46,7 @@ func through(t *testing.T) *grpc.ClientConn {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	text := fmt.Sprintf("listeners: [{address: \"127.0.0.1:0\", upstream: svc}]\n"+
-		"upstreams: {svc: {protocol: http2, backends: [{address: %q}]}}\nadmin: {address: off}\n", ln.Addr())
+		"upstreams: {svc: {protocol: http2, health: %s, backends: [{address: %q}]}}\nadmin: {address: off}\n", health, ln.Addr())
 	if err := os.WriteFile(cfg, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +82,7 @@ func through(t *testing.T) *grpc.ClientConn {
 }
 
 func TestGRPCGoesThroughInAllItsKinds(t *testing.T) {
-	conn := through(t)
+	conn := through(t, "{}", func(*grpc.Server) {})
 	tc := testpb.NewTestServiceClient(conn)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -96,4 +101,31 @@ func TestGRPCGoesThroughInAllItsKinds(t *testing.T) {
 	interop.DoSpecialStatusMessage(ctx, tc)
 	interop.DoUnimplementedMethod(ctx, conn)
 	interop.DoUnimplementedService(ctx, testpb.NewUnimplementedServiceClient(conn))
+}
+
+func TestHealthChecksFollowTheHealthServiceOfGRPC(t *testing.T) {
+	hs := health.NewServer()
+	conn := through(t, "{active: {interval: 50ms, timeout: 50ms, rise: 1, fall: 1, grpc: {service: cart}}}",
+		func(srv *grpc.Server) { healthpb.RegisterHealthServer(srv, hs) })
+	tc := testpb.NewTestServiceClient(conn)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	until := func(want codes.Code) {
+		for {
+			_, err := tc.EmptyCall(ctx, &testpb.Empty{})
+			if status.Code(err) == want {
+				return
+			}
+			if ctx.Err() != nil {
+				t.Fatalf("never %v; last: %v", want, err)
+			}
+		}
+	}
+	until(codes.Unavailable) // the service is unknown
+	hs.SetServingStatus("cart", healthpb.HealthCheckResponse_SERVING)
+	until(codes.OK)
+	hs.SetServingStatus("cart", healthpb.HealthCheckResponse_NOT_SERVING)
+	until(codes.Unavailable)
+	hs.SetServingStatus("cart", healthpb.HealthCheckResponse_SERVING)
+	until(codes.OK)
 }
