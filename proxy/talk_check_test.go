@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wavepool/wavepool/pool"
 	"github.com/wavepool/wavepool/proxy"
 	"github.com/wavepool/wavepool/proxy/config"
 )
@@ -199,4 +200,49 @@ func TestRequestsTakeThePlaceOfChecksWhileTheyAreAnswered(t *testing.T) {
 		require.GreaterOrEqual(c.t, checks()-idle-busy, uint64(3))
 		c.counts(100)
 	}}})
+}
+
+func TestATunnelThatLivesForLongIsNoSlowAnswer(t *testing.T) {
+	slow := func(s *config.Config) {
+		s.Upstreams[0].Health.Breaker = &config.Breaker{ErrorPercent: 1, SlowPercent: 1, SlowAfter: 100 * time.Millisecond, MinRequests: 1}
+	}
+	converse(t, []conversation{
+		{promise: "a tunnel", virtual: true, tune: func(s *config.Config) { overTCP(s); slow(s) }, talk: func(c *talk) {
+			client := c.client().send("question")
+			backend := c.origins[0].accept()
+			backend.expect("question")
+			c.clk.Sleep(10 * time.Second)
+			backend.send("answer").fin()
+			client.expect("answer")
+			client.ended()
+			client.close()
+			c.await("it has been counted", func() bool { return c.server.Stats().Answered == 1 })
+			require.Equal(c.t, 1, c.server.Stats().Upstreams[0].Available)
+			c.retires(pool.ReasonNotReusable)
+			c.counts(1)
+		}},
+		{promise: "an answer whose body goes on for long", virtual: true, tune: slow, talk: func(c *talk) {
+			client := c.client().send(get)
+			backend := c.origins[0].accept()
+			backend.request()
+			backend.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+			c.clk.Sleep(10 * time.Second)
+			backend.send("k")
+			require.Equal(c.t, "ok", client.answer().body)
+			c.settle()
+			require.Equal(c.t, 1, c.server.Stats().Upstreams[0].Available)
+			c.counts(1)
+		}},
+		{promise: "but an answer that begins late is one", virtual: true, tune: slow, talk: func(c *talk) {
+			client := c.client().send(get)
+			backend := c.origins[0].accept()
+			backend.request()
+			c.clk.Sleep(100 * time.Millisecond)
+			backend.send(okay)
+			require.Equal(c.t, "ok", client.answer().body)
+			c.settle()
+			require.Equal(c.t, 0, c.server.Stats().Upstreams[0].Available)
+			c.counts(1)
+		}},
+	})
 }
