@@ -31,7 +31,7 @@ type Outliers struct {
 	MinBackends int
 
 	// MinRequests is the least number of requests in an Interval for which a backend is compared; for Latency, of successful
-	// ones. Default 100 (when 0); at least 1.
+	// ones of which it is known what they took. Default 100 (when 0); at least 1.
 	MinRequests int
 }
 
@@ -74,7 +74,8 @@ func (o *Outliers) fill() error {
 type window struct {
 	requests  int
 	succeeded int
-	logs      float64 // sum of the logarithms of what the successful ones took, in nanoseconds
+	timed     int     // the successful ones of which it is known what they took
+	logs      float64 // sum of the logarithms of that, in nanoseconds
 }
 
 // note counts one request.
@@ -82,7 +83,10 @@ func (w *window) note(s Signal, took time.Duration) {
 	w.requests++
 	if s == Success {
 		w.succeeded++
-		w.logs += math.Log(float64(max(took, 1)))
+		if took > 0 {
+			w.timed++
+			w.logs += math.Log(float64(took))
+		}
 	}
 }
 
@@ -90,7 +94,7 @@ func (w *window) rate() float64 { return float64(w.succeeded) / float64(w.reques
 
 // typical is the geometric mean of what the successful requests took.
 func (w *window) typical() time.Duration {
-	return time.Duration(math.Exp(w.logs / float64(w.succeeded)))
+	return time.Duration(math.Exp(w.logs / float64(w.timed)))
 }
 
 // Start says at which instant traffic begins: comparisons of Outliers count from there. Without it there are none. Next
@@ -152,7 +156,7 @@ func (g *Group) sweepRates(now time.Time, changes []Change) []Change {
 }
 
 func (g *Group) sweepLatencies(now time.Time, changes []Change) []Change {
-	all := g.compared(func(w *window) int { return w.succeeded }, func(w *window) float64 { return float64(w.typical()) })
+	all := g.compared(func(w *window) int { return w.timed }, func(w *window) float64 { return float64(w.typical()) })
 	if all == nil {
 		return changes
 	}

@@ -294,3 +294,18 @@ func TestOutliersRefuseAConfigOutOfRange(t *testing.T) {
 		require.NoError(t, err, "%+v", o)
 	}
 }
+
+func TestRequestsThatTookNobodyKnowsHowLongHaveNoLatency(t *testing.T) {
+	g := fleet(t, 5, Outliers{Latency: 3})
+	for i := range 5 {
+		tell(g, i, 100, 0, 10*time.Millisecond)
+	}
+	tell(g, 0, 99, 0, 0)
+	tell(g, 1, 10_000, 0, 0)
+	require.Empty(t, g.Tick(instant.Add(10*time.Second)))
+	for i := range 5 {
+		tell(g, i, 99, 0, time.Duration(1+1000*i)*time.Millisecond)
+		tell(g, i, 100, 0, 0)
+	}
+	require.Empty(t, g.Tick(instant.Add(20*time.Second)), "of no backend enough is known")
+}

@@ -33,9 +33,10 @@ func (g *Group) Observe(now time.Time, i int, s Signal) (Change, bool) {
 	return g.ObserveRequest(now, i, s, 0, 0)
 }
 
-// ObserveRequest brings the end of one real request to backend i: what it has to say, what its answer took to begin, and
-// whether it was a probe of the breaker's. It returns a Change, and true, when that has made the backend available or
-// unavailable. Evidence about a backend that is out is ignored, but for that of probes.
+// ObserveRequest brings the end of one real request to backend i: what it has to say, what its answer took to begin (0
+// where that is not known, or says nothing about the backend), and whether it was a probe of the breaker's. It returns a
+// Change, and true, when that has made the backend available or unavailable. Evidence about a backend that is out is
+// ignored, but for that of probes.
 //
 // When the evidence is complete but the limit on ejections is reached, the backend stays, the refusal is
 // counted once, and the next piece of evidence of that kind asks again.

@@ -427,6 +427,7 @@ func (c *httpConn) finish(up *upstream.Upstream, b *backend, o upstream.Outcome,
 	} else {
 		b.reader.Reset(nil)
 	}
+	c.attempt.Untimed = c.sender != nil // the backend may have waited for the client
 	up.Finish(&c.attempt, c.recent, o, keep, why)
 }
 

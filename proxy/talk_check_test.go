@@ -202,7 +202,7 @@ func TestRequestsTakeThePlaceOfChecksWhileTheyAreAnswered(t *testing.T) {
 	}}})
 }
 
-func TestATunnelThatLivesForLongIsNoSlowAnswer(t *testing.T) {
+func TestOnlyTheBackendsOwnTimeMakesAnAnswerSlow(t *testing.T) {
 	slow := func(s *config.Config) {
 		s.Upstreams[0].Health.Breaker = &config.Breaker{ErrorPercent: 1, SlowPercent: 1, SlowAfter: 100 * time.Millisecond, MinRequests: 1}
 	}
@@ -228,6 +228,18 @@ func TestATunnelThatLivesForLongIsNoSlowAnswer(t *testing.T) {
 			backend.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
 			c.clk.Sleep(10 * time.Second)
 			backend.send("k")
+			require.Equal(c.t, "ok", client.answer().body)
+			c.settle()
+			require.Equal(c.t, 1, c.server.Stats().Upstreams[0].Available)
+			c.counts(1)
+		}},
+		{promise: "an answer that waits for a slow client's body", virtual: true, tune: slow, talk: func(c *talk) {
+			client := c.client().send("POST / HTTP/1.1\r\n", host, "Content-Length: 4\r\n\r\n")
+			backend := c.origins[0].accept()
+			c.clk.Sleep(5 * time.Second)
+			client.send("body")
+			require.Equal(c.t, "body", backend.request().body)
+			backend.send(okay)
 			require.Equal(c.t, "ok", client.answer().body)
 			c.settle()
 			require.Equal(c.t, 1, c.server.Stats().Upstreams[0].Available)

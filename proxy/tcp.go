@@ -104,7 +104,7 @@ func (c *client) carry(to *target, a *upstream.Attempt, said []byte, mayFresh bo
 	finish := func(o upstream.Outcome, why pool.Reason) {
 		now := up.Now()
 		c.logAttempt(a, now, o)
-		a.FirstByte = a.Began // how long a tunnel lives says nothing of how fast its backend is
+		a.Untimed = true // how long a tunnel lives says nothing of how fast its backend is
 		up.Finish(a, now, o, false, why)
 	}
 	backend := a.Conn.NetConn()

@@ -41,6 +41,9 @@ type Attempt struct {
 	Stream net.Conn
 	// FirstByte is for the caller to set: when the head of the answer was there. Zero: at the instant of Finish.
 	FirstByte time.Time
+	// Untimed is for the caller to set: how long the answer took to begin says nothing about the backend, because the client
+	// had a part in that (a body that was streamed), or because there is no answer (a tunnel). Begin forgets it.
+	Untimed bool
 
 	on       *backend // the one of Backend, which names another one once this one is gone
 	since    time.Time
@@ -299,7 +302,7 @@ func (u *Upstream) countLocked(a *Attempt, b *backend) {
 
 // ready makes the attempt ready for another connection.
 func (a *Attempt) ready() {
-	a.PerTry, a.FirstByte, a.Stream = 0, time.Time{}, nil
+	a.PerTry, a.FirstByte, a.Stream, a.Untimed = 0, time.Time{}, nil, false
 	if a.Repeatable {
 		a.state.Store(stateBegun)
 	}
@@ -339,7 +342,11 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 	if left == OnPerTryTimeout && o == OutcomeTimeout && a.probe == 0 {
 		a.suspects = append(a.suspects, suspect{b, head})
 	} else {
-		ch, changed = u.observeLocked(now, b, o, head, a)
+		took := head
+		if a.Untimed {
+			took = 0
+		}
+		ch, changed = u.observeLocked(now, b, o, took, a)
 		if a.suspects != nil && o != OutcomeStale && o != OutcomeLost { // after these it goes on
 			others = u.concludeLocked(a, now, o, head)
 		}

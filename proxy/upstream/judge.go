@@ -107,7 +107,8 @@ func (u *Upstream) checkDone(now time.Time, b *backend, err error) {
 	}
 }
 
-// observeLocked gives the judge an outcome, and how long its answer took to begin. The attempt that it is of may be nil.
+// observeLocked gives the judge an outcome, and how long its answer took to begin, 0 where that says nothing. The attempt that
+// it is of may be nil.
 func (u *Upstream) observeLocked(now time.Time, b *backend, o Outcome, took time.Duration, a *Attempt) (health.Change, bool) {
 	var probe health.Probe
 	if a != nil {
