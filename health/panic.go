@@ -9,7 +9,7 @@ func (g *Group) Panicking() bool {
 // Admits reports whether requests may be sent to backend i: it is available, or the group panics, nobody has drained it, and
 // the last connection to it that was wanted could be made. In panic checks, ejections and breakers keep nobody out.
 //
-// What it says changes with each [Change], and in panic also with evidence about that backend.
+// What it says changes with each [Change], and in panic also with evidence about that backend, Drain and Undrain of it.
 func (g *Group) Admits(i int) bool {
 	b := g.at(i, "Admits")
 	return b.available() || b.admittedInPanic() && g.Panicking()

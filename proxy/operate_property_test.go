@@ -136,6 +136,11 @@ func (o *operator) reload(op simOp) {
 	u.Pool.MaxConnections, u.Pool.MinIdle = op.n%5+1, op.n%2
 	u.Pool.IdleTimeout = time.Duration(op.n+1) * 200 * time.Millisecond
 	u.Health.Active = &config.Active{Interval: time.Duration(op.n/2+1) * 300 * time.Millisecond, Timeout: 200 * time.Millisecond}
+	u.Health.Breaker, u.Health.Passive.Outliers = nil, nil
+	if op.n%3 == 1 {
+		judge(u)
+		u.Health.Active.SlowInterval = 0 // it may be less than twice the interval
+	}
 	u.Retry.Attempts = op.n%3 + 1
 	members := []string{o.all[op.n%len(o.all)], o.all[(op.n+op.n/3)%len(o.all)]}
 	for _, a := range o.members { // one that is open stays, to be sure

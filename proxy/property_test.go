@@ -38,6 +38,7 @@ type simPlan struct {
 	faults   []simFault
 	work     [][]simRequest
 
+	judged  bool            // breakers, outliers and panic are on
 	perTry  time.Duration   // of each attempt but the last
 	members int             // how many backends are there at first; 0: all
 	withOps func(*simWorld) // what is done meanwhile
@@ -58,6 +59,7 @@ func drawPlan(t *rapid.T, faults bool) simPlan {
 	if !faults {
 		return p
 	}
+	p.judged = rapid.Bool().Draw(t, "judged")
 	p.loss = float64(rapid.IntRange(0, 3).Draw(t, "lossPercent")) / 100
 	p.faults = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) simFault {
 		return simFault{
@@ -104,11 +106,25 @@ func (p *simPlan) tune(c *config.Config) {
 		u.Retry.On = []string{"connect_failure", "reset"}
 	}
 	u.Health.Active = &config.Active{Interval: 500 * time.Millisecond, Timeout: 200 * time.Millisecond}
+	if p.judged {
+		judge(u)
+	}
 	c.Listeners[0].Workers = p.shards
 	c.DrainTimeout = 5 * time.Second
 	if p.members > 0 {
 		u.Backends = u.Backends[:p.members]
 	}
+}
+
+// judge switches everything on by which health may take a backend out or let it in.
+func judge(u *config.Upstream) {
+	u.Health.PanicThreshold, u.Health.OnNoBackend = 40, config.NoBackendFailOpen
+	u.Health.Breaker = &config.Breaker{ErrorPercent: 30, SlowPercent: 50, SlowAfter: 50 * time.Millisecond, Window: time.Second,
+		MinRequests: 3, OpenTime: 300 * time.Millisecond, Probes: 2}
+	u.Health.Passive.EjectionJitterPercent = 50
+	u.Health.Passive.Outliers = &config.Outliers{SuccessRate: 1, Latency: 1.5, Interval: 400 * time.Millisecond, MinBackends: 3, MinRequests: 3}
+	u.Health.Active.FastInterval, u.Health.Active.DownInterval = 100*time.Millisecond, 700*time.Millisecond
+	u.Health.Active.SlowInterval, u.Health.Active.MaxConcurrent = time.Second, 1
 }
 
 // run carries the plan out in the present bubble and returns what the clients saw and the trace's hash.

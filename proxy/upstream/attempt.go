@@ -354,6 +354,7 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 	if a.Repeatable && o == OutcomeAnswered {
 		u.perTry.observe(head)
 	}
+	turned := u.panicTurned
 	u.mu.Unlock()
 	if o != OutcomeAnswered {
 		u.tell(b, Event{At: now, Kind: KindAttemptFailed, Reason: o.String()})
@@ -366,7 +367,9 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 	if changed {
 		u.changed(b, ch)
 	}
-	u.allChanged(others)
+	if others != nil || turned {
+		u.allChanged(others)
+	}
 }
 
 // MayRetry says whether the request may be tried again after an attempt that ended badly, for that reason: the settings

@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/wavepool/wavepool/health"
@@ -101,9 +100,12 @@ func (u *Upstream) checkDone(now time.Time, b *backend, err error) {
 		}
 	}
 	u.admittedLocked(b)
+	turned := u.panicTurned
 	u.mu.Unlock()
 	if changed {
 		u.changed(b, ch)
+	} else if turned {
+		u.panicked()
 	}
 }
 
@@ -183,9 +185,12 @@ func (u *Upstream) evidence(now time.Time, b *backend, o Outcome) {
 	}
 	u.stats.begun++
 	ch, changed := u.observeLocked(now, b, o, 0, nil)
+	turned := u.panicTurned
 	u.mu.Unlock()
 	if changed {
 		u.changed(b, ch)
+	} else if turned {
+		u.panicked()
 	}
 }
 
@@ -204,7 +209,8 @@ func (u *Upstream) panicLocked() {
 	}
 	for i, b := range u.backends {
 		if b != nil {
-			u.picker.SetAvailable(i, u.availableLocked(b))
+			b.admitted = u.availableLocked(b)
+			u.picker.SetAvailable(i, b.admitted)
 		}
 	}
 	u.panicTurned = u.panicTurned || is != u.panicking
@@ -213,28 +219,35 @@ func (u *Upstream) panicLocked() {
 
 // admittedLocked carries to the picker what evidence means for a backend that only panic admits, though it is no verdict.
 func (u *Upstream) admittedLocked(b *backend) {
-	if u.panicking && !b.leaving {
-		u.picker.SetAvailable(b.index, u.availableLocked(b))
+	if !u.panicking || b.leaving || u.availableLocked(b) == b.admitted {
+		return
 	}
+	b.admitted = !b.admitted
+	u.picker.SetAvailable(b.index, b.admitted)
+	u.panicTurned = true
 }
 
-// panicked does, without the lock, what follows for waiters when panic begins or ends.
+// panicked does, without the lock, what follows for waiters when panic begins or ends, or admits another one.
 func (u *Upstream) panicked() {
 	u.mu.Lock()
-	turned, is := u.panicTurned, u.panicking
-	u.panicTurned = false
-	var members []*backend
-	if turned {
-		members = slices.Clone(u.members)
-	}
-	u.mu.Unlock()
-	for _, b := range members {
-		if is {
-			b.pool.Retry()
-			u.serve(b)
-		} else {
-			u.rehome(b)
+	var out, in []*backend
+	if u.panicTurned {
+		for _, b := range u.members {
+			if u.availableLocked(b) {
+				in = append(in, b)
+			} else {
+				out = append(out, b)
+			}
 		}
+	}
+	u.panicTurned = false
+	u.mu.Unlock()
+	for _, b := range in {
+		b.pool.Retry()
+		u.serve(b)
+	}
+	for _, b := range out {
+		u.rehome(b)
 	}
 }
 

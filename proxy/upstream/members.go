@@ -202,10 +202,14 @@ func (u *Upstream) turn(address string, op Operation) (*backend, error) {
 	if changed {
 		u.applyLocked(ch)
 	}
+	u.admittedLocked(b)
+	turned := u.panicTurned
 	u.mu.Unlock()
 	u.operationEvent(b, op, "")
 	if changed {
 		u.changed(b, ch)
+	} else if turned {
+		u.panicked()
 	}
 	return b, nil
 }

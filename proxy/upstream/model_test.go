@@ -61,6 +61,13 @@ func drawConfig(t *rapid.T) Config {
 			ValidateAfter:  time.Millisecond,
 		},
 	}
+	if rapid.Bool().Draw(t, "breakers") {
+		cfg.Health.Breaker = health.Breaker{ErrorPercent: rapid.SampledFrom([]int{30, 100}).Draw(t, "errors"), SlowPercent: 60,
+			SlowAfter: 30 * time.Millisecond, MinRequests: rapid.IntRange(1, 3).Draw(t, "least"), Probes: rapid.IntRange(1, 2).Draw(t, "probes"),
+			OpenTime: time.Duration(rapid.IntRange(10, 100).Draw(t, "open")) * time.Millisecond}
+	}
+	cfg.Health.FailOpen = rapid.Bool().Draw(t, "fail open")
+	cfg.Health.PanicPercent = rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "panic")
 	cfg.Pool.MaxDials = rapid.IntRange(1, 4).Draw(t, "maxDials")
 	cfg.Pool.MinIdle = rapid.IntRange(0, min(1, cfg.Pool.MaxConnections)).Draw(t, "minIdle")
 	cfg.Pool.MaxIdle = rapid.IntRange(max(1, cfg.Pool.MinIdle), cfg.Pool.MaxConnections).Draw(t, "maxIdle")

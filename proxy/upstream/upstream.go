@@ -74,6 +74,7 @@ type backend struct {
 	stop                 context.CancelFunc // ends its checks; nil without any
 	checkRuns            int                // how often its checks were begun
 	leaving, emptied     bool               // it was removed; and its pool is closed
+	admitted             bool               // the picker has it for available; kept while the group panics
 	gone                 bool
 }
 
