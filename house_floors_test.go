@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"netsim":            nil,
 	"proxy/http1":       nil,
 	"proxy/certs":       nil,
+	"proxy/proxyproto":  nil,
 	"proxy/socket":      nil,
 	"proxy/accesslog":   nil,
 	"proxy/tunnel":      {"proxy/socket"},
@@ -40,7 +41,7 @@ var mayImport = map[string][]string{
 }
 
 var belowProxy = []string{"pool", "lb", "health", "health/probe", "proxy/http1", "proxy/tunnel", "proxy/config/form",
-	"proxy/config", "proxy/upstream", "proxy/http2", "proxy/socket", "proxy/certs", "proxy/accesslog"}
+	"proxy/config", "proxy/upstream", "proxy/http2", "proxy/socket", "proxy/certs", "proxy/accesslog", "proxy/proxyproto"}
 
 func withProxy(more ...string) []string {
 	return slices.Concat(belowProxy, []string{"proxy", "proxy/admin"}, more)
