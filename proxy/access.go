@@ -96,7 +96,7 @@ func (c *client) beginLine(protocol string) {
 	l := logLines.Get().(*logLine)
 	c.line = l
 	if c.peer == "" {
-		c.peer = c.nc.RemoteAddr().String()
+		c.peer = c.name()
 	}
 	l.Time, l.waits = c.s.clk.Now(), c.s.now()
 	l.Listener, l.Client, l.Protocol, l.ClientRequest = c.l.name, c.peer, protocol, 1

@@ -20,12 +20,13 @@ type group struct {
 	tls    *config.UpstreamTLS // what back was made from
 	back   *certs.Back         // nil: cleartext
 	speaks string              // the protocol that its connections were made for
+	sends  string              // the PROXY protocol likewise
 	gone   bool                // it is not in the settings any more
 }
 
 // newGroup turns the plain settings of a group into the running thing.
 func (s *Server) newGroup(settings *config.Config, c *config.Upstream) (*group, error) {
-	g := &group{name: c.Name, tls: c.TLS, speaks: c.Protocol}
+	g := &group{name: c.Name, tls: c.TLS, speaks: c.Protocol, sends: c.SendProxy}
 	var err error
 	if g.back, err = s.newBack(c); err != nil {
 		return nil, err
@@ -53,7 +54,10 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 	if c.Retry.BudgetPercent == config.Off {
 		uc.BudgetPercent, uc.BudgetMin = 0, math.MaxInt
 	}
-	if uc.Setup = s.setUp(c, g.back); c.Protocol == config.UpstreamHTTP2 {
+	if c.SendProxy == config.SendProxyOff { // else there is nothing to be set up before a client is known
+		uc.Setup = s.setUp(c, g.back)
+	}
+	if c.Protocol == config.UpstreamHTTP2 {
 		uc.Pool.LoansExpected = 100 // RFC 9113 section 6.5.2 wants backends to allow no fewer
 	}
 	for _, b := range c.Backends {

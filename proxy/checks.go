@@ -17,7 +17,7 @@ func (s *Server) newProber(c *config.Upstream, back *certs.Back) (probe.Prober, 
 	if a.GRPC != nil {
 		return s.newGRPCProber(c, back)
 	}
-	if setup := s.setUp(c, back); setup != nil {
+	if setup := s.setUpOfChecks(c, back); setup != nil {
 		dialer = setUpDialer{dialer, setup}
 	}
 	switch {
@@ -49,7 +49,7 @@ func (s *Server) newGRPCProber(c *config.Upstream, back *certs.Back) (probe.Prob
 	speaks := *c
 	speaks.Protocol = config.UpstreamHTTP2
 	a := c.Health.Active.GRPC
-	return probe.GRPC(setUpDialer{s.cfg.Dialer, s.setUp(&speaks, back)}, probe.GRPCConfig{Service: a.Service, Authority: a.Authority})
+	return probe.GRPC(setUpDialer{s.cfg.Dialer, s.setUpOfChecks(&speaks, back)}, probe.GRPCConfig{Service: a.Service, Authority: a.Authority})
 }
 
 // exchangeOf translates what the file says in text.

@@ -23,6 +23,8 @@ type client struct {
 	ip       string
 	peer     string       // its address and port, for the access log
 	line     *logLine     // of the request under way; nil when there is no access log
+	ends     ends         // of its connection, where a header of the PROXY protocol has told them; of a stream always
+	awaits   bool         // such a header comes first
 	source   netip.Addr   // counted in l.sources; the invalid address: not counted
 	isStream bool         // it is a stream of an HTTP/2 connection, and not a connection of its own
 	front    *certs.Front // the connection speaks TLS
@@ -92,7 +94,7 @@ func newClient(l *listener, nc net.Conn, worker int) *client {
 
 // run serves the connection. An HTTP connection may outlive it: see httpConn.
 func (c *client) run() {
-	if !c.handshake() {
+	if c.awaits && !c.hear() || !c.handshake() {
 		c.end()
 		return
 	}

@@ -37,6 +37,9 @@
 //
 // # What others are told, and believed
 //
+// told.go reads the PROXY protocol's header with which the proxies that the settings name begin: exactly its bytes, so that the
+// connection stays bare for TLS, peeks and splices. tell.go writes one to backends: their connections tell of one client,
+// serve one request or tunnel, and what precedes it, TLS included, happens when the client is known and not when the pool dials.
 // policy.go writes and believes forwarding fields; path.go has the one rule about paths; source.go counts the connections of
 // each source. access.go gathers a request's line while it is served, in memory of its own: without an access log a request
 // pays for one look at a pointer. The line is given to proxy/accesslog when the request has ended.

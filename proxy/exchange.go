@@ -57,7 +57,7 @@ func (c *httpConn) exchange() bool {
 	up := c.to.up
 	c.attempt.Reset()
 	c.attempt.Repeatable = c.whole && http1.MethodIdempotent(c.req.Method)
-	err := up.Begin(c.lifetime(), &c.attempt)
+	err := c.begin(up)
 	for {
 		if err != nil {
 			up.Forgo(&c.attempt)
@@ -77,7 +77,7 @@ func (c *httpConn) exchange() bool {
 			up.Forgo(&c.attempt)
 			return false
 		case again:
-			err = up.Begin(c.lifetime(), &c.attempt)
+			err = c.begin(up)
 		case afresh:
 			c.s.counters.repeated.Add(1)
 			err = up.BeginFresh(c.lifetime(), &c.attempt)
@@ -86,6 +86,14 @@ func (c *httpConn) exchange() bool {
 			err = up.BeginOver(c.lifetime(), &c.attempt)
 		}
 	}
+}
+
+// begin begins an attempt. Where backends are told of each client, it gets a connection of its own.
+func (c *httpConn) begin(up *upstream.Upstream) error {
+	if c.to.tells != nil {
+		return up.BeginUnused(c.lifetime(), &c.attempt)
+	}
+	return up.Begin(c.lifetime(), &c.attempt)
 }
 
 // backendOf is what stands beside the attempt's connection: kept from one request to the next, or made for the one
@@ -116,6 +124,11 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 		return c.failed(up, b, upstream.OutcomeClientGone, pool.ReasonAborted, c.whyCutOff())
 	}
 	defer c.letGo()
+	if c.to.tells != nil {
+		if err := c.tell(b); err != nil {
+			return c.notTold(up, b, err)
+		}
+	}
 	if !c.attempt.Await() {
 		return c.leave(up, b, upstream.OutcomeLost)
 	}
@@ -426,6 +439,9 @@ func (c *httpConn) finish(up *upstream.Upstream, b *backend, o upstream.Outcome,
 		b.reader.ReleaseBuffer()
 	} else {
 		b.reader.Reset(nil)
+		if c.to.tells != nil {
+			goodbye(b.sock.NetConn())
+		}
 	}
 	c.attempt.Untimed = c.sender != nil // the backend may have waited for the client
 	up.Finish(&c.attempt, c.recent, o, keep, why)

@@ -269,7 +269,7 @@ func (c *httpConn) request() bool {
 	}
 	c.s.counters.requests.Add(1)
 	c.served++
-	if limit := c.plan.cfg.MaxRequestsPerConnection; limit > 0 && c.served >= limit {
+	if limit := c.plan.cfg.MaxRequestsPerConnection; limit > 0 && c.served >= limit && !c.isStream {
 		c.last = true
 		c.s.counters.worn.Add(1)
 	}

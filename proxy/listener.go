@@ -145,13 +145,14 @@ func (l *listener) takePlace() bool {
 // serve starts the goroutine of one client connection.
 func (l *listener) serve(nc net.Conn, worker int) {
 	s := l.s
-	front := l.plan.Load().front
-	if front != nil {
-		nc = front.Server(nc)
+	p := l.plan.Load()
+	awaits := p.edge.expects(nc)
+	if p.front != nil {
+		nc = p.front.Server(nc)
 	}
 	c := newClient(l, nc, worker)
-	c.front = front
-	if !l.welcome(c) {
+	c.front, c.awaits = p.front, awaits
+	if !awaits && !l.welcome(c) {
 		c.release()
 		_ = nc.Close()
 		return

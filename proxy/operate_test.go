@@ -199,7 +199,7 @@ func TestNewLimitsHoldForWhatComesNext(t *testing.T) {
 		}))
 		require.NoError(t, err)
 		require.Equal(t, []string{"listeners[:8080].workers: 7 instead of 4 (takes a restart)",
-			"listeners[:8080].max_streams: 9 instead of 100 (takes a restart)",
+			"listeners[:8080].max_streams: 9 instead of 100",
 			"listeners[:8080].max_request_body: 10 instead of off", "admin.address: 127.0.0.1:9901 instead of off (takes a restart)"},
 			changes)
 		require.Empty(t, w.server.Settings().Admin.Address, "what takes a restart is not in force")

@@ -16,27 +16,44 @@ import (
 // edge is what a plan says about the fields that we write, made ready for use.
 type edge struct {
 	trusted    []netip.Prefix
+	heralds    []netip.Prefix // who begins with a header of the PROXY protocol
 	forwarding http1.Forwarding
 }
 
 func newEdge(cfg *config.Listener) edge {
 	var e edge
-	for _, text := range cfg.TrustedProxies {
-		p, err := netip.ParsePrefix(text)
-		if ip, ipErr := netip.ParseAddr(text); ipErr == nil {
-			p, err = netip.PrefixFrom(ip, ip.BitLen()), nil
-		}
-		if err == nil { // it has been checked
-			e.trusted = append(e.trusted, p)
-		}
+	e.trusted = prefixes(cfg.TrustedProxies)
+	if cfg.ProxyProtocol != nil {
+		e.heralds = prefixes(cfg.ProxyProtocol.From)
 	}
 	e.forwarding = http1.Forwarding(max(0, slices.Index(config.ForwardedStyles(), cfg.Forwarded)))
 	return e
 }
 
+// prefixes turns the networks and addresses of the settings, which have checked them, into what they stand for.
+func prefixes(networks []string) (all []netip.Prefix) {
+	for _, text := range networks {
+		p, err := netip.ParsePrefix(text)
+		if ip, ipErr := netip.ParseAddr(text); ipErr == nil {
+			p, err = netip.PrefixFrom(ip, ip.BitLen()), nil
+		}
+		if err == nil {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
 // trusts says whether an address is one whose word about clients is believed.
-func (e *edge) trusts(ip netip.Addr) bool {
-	for _, p := range e.trusted {
+func (e *edge) trusts(ip netip.Addr) bool { return within(e.trusted, ip) }
+
+// expects says whether an address begins its connections with a header of the PROXY protocol.
+func (e *edge) expects(nc net.Conn) bool {
+	return len(e.heralds) > 0 && within(e.heralds, addressOf(nc))
+}
+
+func within(networks []netip.Prefix, ip netip.Addr) bool {
+	for _, p := range networks {
 		if p.Contains(ip) {
 			return true
 		}
@@ -59,7 +76,7 @@ func (c *httpConn) trusted() bool {
 		return false
 	}
 	if c.judgedBy != c.plan {
-		c.judgedBy, c.isTrusted = c.plan, c.plan.edge.trusts(addressOf(c.nc))
+		c.judgedBy, c.isTrusted = c.plan, c.plan.edge.trusts(c.address())
 	}
 	return c.isTrusted
 }
@@ -113,7 +130,7 @@ func visible(id []byte) bool {
 
 // newTarget makes where routes to an upstream lead.
 func newTarget(g *group, u *config.Upstream) *target {
-	to := &target{up: g.up, settings: u, stall: stallOf(u)}
+	to := &target{up: g.up, settings: u, stall: stallOf(u), tells: newTeller(u, g.back)}
 	switch u.Host {
 	case config.HostPass:
 	case config.HostBackend:

@@ -225,6 +225,8 @@ func (c *httpConn) reusable(b *backend) (bool, pool.Reason) {
 		return false, pool.ReasonUnexpectedData
 	case !c.resp.KeepAlive:
 		return false, pool.ReasonNotReusable
+	case c.to.tells != nil: // it has told of one client
+		return false, pool.ReasonNotReusable
 	}
 	return true, 0
 }
@@ -295,6 +297,9 @@ func (c *httpConn) tunnel(up *upstream.Upstream, b *backend) next {
 		return c.brokenOff(up, b, errClientGone)
 	}
 	nc := c.attempt.Conn.NetConn()
+	if c.to.tells != nil {
+		nc = b.sock.NetConn()
+	}
 	_ = nc.SetDeadline(time.Time{})
 	_ = c.nc.SetDeadline(time.Time{})
 	if c.cutOff() {

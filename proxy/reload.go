@@ -21,10 +21,10 @@ import (
 // A request finds its route and its limits in one state of the settings, and keeps them to its end. Upstreams are known by
 // their names and backends by their addresses: those that stay keep their connections, their health, their counts and
 // whether they are drained. A new backend starts as at the server's start, and one that is gone leaves as by
-// RemoveBackend. An upstream whose TLS is set otherwise, or finds other certificates in its files, is a new one: no
+// RemoveBackend. An upstream whose TLS or send_proxy is set otherwise, or finds other certificates in its files, is a new one: no
 // connection is used under an identity that it was not made for. Listeners are known by their addresses: new ones are opened before anything changes, those that are gone
 // accept nothing more, and their connections have DrainTimeout to end their requests. Workers of a listener that is open
-// stay as many as they were, and so do the streams of its HTTP/2 connections, with their times; the operators' page stays where it is, and a listener's protocol cannot change; the line, or
+// stay as many as they were; its HTTP/2 connections that are open keep their limits and times; the operators' page stays where it is, and a listener's protocol cannot change; the line, or
 // the error, says so.
 //
 // The error is a config.Errors with the mistakes in the settings, ErrNotRunning, or says which listener cannot be opened.
@@ -68,7 +68,7 @@ func (s *Server) keep(next *config.Config) {
 		l := &next.Listeners[i]
 		for j := range now.Listeners {
 			if old := &now.Listeners[j]; l.Address == old.Address {
-				l.Workers, l.MaxStreams = old.Workers, old.MaxStreams
+				l.Workers = old.Workers
 			}
 		}
 	}
@@ -80,7 +80,7 @@ func (s *Server) keep(next *config.Config) {
 }
 
 // restartOnly is a change of what an open listener, or a pool at work, keeps.
-var restartOnly = regexp.MustCompile(`^listeners\[[^\]]*\]\.(workers|max_streams): |^upstreams\..*\.pool\.leak_after: `)
+var restartOnly = regexp.MustCompile(`^listeners\[[^\]]*\]\.workers: |^upstreams\..*\.pool\.leak_after: `)
 
 // reload is what has been made ready for other settings.
 type reload struct {
@@ -229,6 +229,9 @@ func (s *Server) publish(settings *config.Config) {
 	for i, l := range listeners {
 		if !l.closing.Load() { // these are behind the others, which are in the order of the settings
 			l.plan.Store(newPlan(&settings.Listeners[i], fronts[i], targets))
+			if l.h2 != nil {
+				l.h2.Adjust(frontLimits(&settings.Listeners[i]))
+			}
 		}
 	}
 }

@@ -14,6 +14,7 @@ type target struct {
 	up       *upstream.Upstream
 	settings *config.Upstream
 	stall    time.Duration // the stream_idle_timeout
+	tells    *teller       // who says to its backends whose connection it is; nil: nobody
 
 	host          []byte // what its backends get as Host; nil: the client's
 	hostOfBackend bool   // each backend gets its own, and host stands where that goes

@@ -8,13 +8,20 @@ import (
 )
 
 // KindClientRefused is the kind of event that a server tells when a source comes to its limit of connections; those
-// beyond it are counted, not told one by one. Its Entity is the listener's address, its Reason RefusedPerSource, and its
-// Detail the source.
+// beyond it are counted, not told one by one. Its Entity is the listener's address, its Reason one of those
+// below, and its Detail the source.
 const KindClientRefused = "client_refused"
 
-// RefusedPerSource is the only reason for which a client is refused: its source has as many connections as
-// max_connections_per_source allows.
-const RefusedPerSource = "too_many_of_source"
+// The reasons for which a client is refused.
+const (
+	// RefusedPerSource: its source has as many connections as max_connections_per_source allows.
+	RefusedPerSource = "too_many_of_source"
+	// RefusedHeader: it should have begun with a header of the PROXY protocol and did not, or not in time. The event's Detail
+	// says what was wrong.
+	RefusedHeader = "bad_proxy_header"
+	// RefusedFlood: its connection of HTTP/2 asks for too much and brings too little. The event's Detail says of what.
+	RefusedFlood = "http2_flood"
+)
 
 // sources counts the open connections of a listener by where they come from. It is used only while there is a limit.
 type sources struct {
@@ -76,7 +83,7 @@ func (l *listener) welcome(c *client) bool {
 	if limit <= 0 {
 		return true
 	}
-	ip := addressOf(c.nc)
+	ip := c.address()
 	if !ip.IsValid() || p.edge.trusts(ip) {
 		return true
 	}

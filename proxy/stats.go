@@ -17,6 +17,7 @@ type counters struct {
 	bytesIn, bytesOut  atomic.Uint64
 	acceptErrors       atomic.Uint64
 	refused, worn      atomic.Uint64
+	badHeaders, floods atomic.Uint64
 
 	handshakes, handshakesFailed atomic.Uint64
 	answeredByClass              [6]atomic.Uint64
@@ -31,8 +32,11 @@ type Stats struct {
 	// Handshakes and HandshakesFailed count the TLS handshakes of clients.
 	Handshakes, HandshakesFailed uint64
 	// Refused counts the connections that were closed at once because their source had as many as max_connections_per_source
-	// allows; they are not among those accepted. WornOut counts those that max_requests_per_connection ended.
-	Refused, WornOut uint64
+	// allows; they are not among those accepted, unless a header of the PROXY protocol had to tell the source. HeadersRefused
+	// counts those accepted that should have begun with such a header and did not, or not in time. WornOut counts those that max_requests_per_connection ended.
+	Refused, HeadersRefused, WornOut uint64
+	// Floods counts the HTTP/2 connections that were ended because their clients asked for too much and brought too little.
+	Floods uint64
 	// Requests counts the requests of which a byte arrived, and the connections of TCP listeners. When nothing is
 	// under way it is Answered plus the sum of Failed; in between, InFlight makes up the difference.
 	Requests, Answered uint64
@@ -71,7 +75,7 @@ func (s *Server) Stats() Stats {
 	out := Stats{
 		Accepted: c.accepted.Load(), Open: c.open.Load(), AcceptErrors: c.acceptErrors.Load(),
 		Handshakes: c.handshakes.Load(), HandshakesFailed: c.handshakesFailed.Load(),
-		Refused: c.refused.Load(), WornOut: c.worn.Load(),
+		Refused: c.refused.Load(), HeadersRefused: c.badHeaders.Load(), Floods: c.floods.Load(), WornOut: c.worn.Load(),
 		Answered: c.answered.Load(), Repeated: c.repeated.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/wavepool/wavepool/proxy/config"
 	"github.com/wavepool/wavepool/proxy/http2"
+	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
 // preface is how a client begins HTTP/2 in clear text without having asked (RFC 9113 section 3.4). No request of HTTP/1.1
@@ -17,11 +18,25 @@ var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 // request.
 func (s *Server) newHTTP2(l *listener, cfg *config.Listener) *http2.Front {
 	return http2.NewFront(http2.FrontConfig{
-		Clock: s.clk, MaxStreams: cfg.MaxStreams, MaxHeadBytes: cfg.MaxHeadBytes, IdleTimeout: cfg.IdleTimeout,
-		WriteTimeout: cfg.SendTimeout,
-		Serve:        func(stream net.Conn, conn any) { l.serveStream(stream, conn.(*client)) },
-		Refused:      func(status int, conn any) { l.refusedStream(status, conn.(*client)) },
+		Clock: s.clk, FrontLimits: frontLimits(cfg),
+		Serve:   func(stream net.Conn, conn any) { l.serveStream(stream, conn.(*client)) },
+		Refused: func(status int, conn any) { l.refusedStream(status, conn.(*client)) },
+		WornOut: func(any) { s.counters.worn.Add(1) },
+		Flooded: func(why string, conn any) { l.flooded(why, conn.(*client)) },
 	})
+}
+
+func frontLimits(cfg *config.Listener) http2.FrontLimits {
+	return http2.FrontLimits{
+		MaxStreams: cfg.MaxStreams, MaxHeadBytes: cfg.MaxHeadBytes, IdleTimeout: cfg.IdleTimeout, WriteTimeout: cfg.SendTimeout,
+		MaxRequests: cfg.MaxRequestsPerConnection,
+	}
+}
+
+// flooded tells of a client whose connection is ended because of what it asks for.
+func (l *listener) flooded(why string, c *client) {
+	l.s.counters.floods.Add(1)
+	l.s.tell(upstream.Event{Entity: l.name, Kind: KindClientRefused, Reason: RefusedFlood, Detail: c.address().String() + ": " + why})
 }
 
 // refusedStream accounts for a stream that no connection of its own was made for.
@@ -31,6 +46,7 @@ func (l *listener) refusedStream(status int, of *client) {
 		f = FailMethod
 	}
 	c := newClient(l, of.nc, of.worker) // for its line in the access log: it is in no list
+	c.ends, c.ip = of.ends, of.ip
 	l.s.counters.requests.Add(1)
 	c.beginLine("HTTP/2.0")
 	c.logAnswer(status, 0, 0)
@@ -88,6 +104,7 @@ func (l *listener) serveStream(nc net.Conn, of *client) {
 	s := l.s
 	c := newClient(l, nc, of.worker)
 	c.isStream, c.front, c.serverName = true, of.front, of.serverName
+	c.ends, c.ip = of.bothEnds(), of.ip
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

@@ -251,11 +251,12 @@ func TestAStreamEndsWithoutItsConnection(t *testing.T) {
 
 // wire is a client that writes frames itself.
 type wire struct {
-	c   *talk
-	nc  net.Conn
-	fr  *http2.Framer
-	buf bytes.Buffer
-	enc *hpack.Encoder
+	gone string // the code of a GOAWAY
+	c    *talk
+	nc   net.Conn
+	fr   *http2.Framer
+	buf  bytes.Buffer
+	enc  *hpack.Encoder
 }
 
 func (c *talk) wire() *wire {
@@ -300,8 +301,16 @@ func (w *wire) fate(id uint32) string {
 			if f.StreamID == id {
 				return "reset"
 			}
+		case *http2.GoAwayFrame:
+			w.gone = f.ErrCode.String()
 		}
 	}
+}
+
+// goneAway reads to the end, and says with which code there was a GOAWAY.
+func (w *wire) goneAway() string {
+	require.Equal(w.c.t, "closed", w.fate(1<<30))
+	return w.gone
 }
 
 // The downgrade from HTTP/2 to HTTP/1.1 is where requests are smuggled (RFC 9113 section 10.3): a field that the frames carry

@@ -10,6 +10,27 @@ import (
 	"github.com/wavepool/wavepool/proxy/config"
 )
 
+func TestAConnectionOfHTTP2EndsWithItsLastRequestByAGOAWAY(t *testing.T) {
+	three := onListener(func(l *config.Listener) { l.MaxRequestsPerConnection = 3 })
+	converse(t, []conversation{{promise: "in order", eager: true, tune: three, talk: func(c *talk) {
+		w := c.wire()
+		w.open(1, true, plainStream...)
+		backend := c.origins[0].accept()
+		for id := uint32(1); ; id += 2 {
+			backend.request()
+			backend.send(okay)
+			require.Equal(c.t, "200", w.fate(id))
+			if id == 5 {
+				break
+			}
+			w.open(id+2, true, plainStream...)
+		}
+		require.Equal(c.t, "NO_ERROR", w.goneAway())
+		require.EqualValues(c.t, 1, c.server.Stats().WornOut)
+		c.counts(3)
+	}}})
+}
+
 func TestAConnectionEndsWithItsLastRequest(t *testing.T) {
 	three := onListener(func(l *config.Listener) { l.MaxRequestsPerConnection = 3 })
 	last := func(c *talk, m *message, want bool) {

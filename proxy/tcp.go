@@ -100,18 +100,27 @@ func (c *client) serveTCP() {
 // carry runs the tunnel of one attempt, which begins with what the client has said before. It ends the attempt, and counts
 // the request unless it says that there is to be another one.
 func (c *client) carry(to *target, a *upstream.Attempt, said []byte, mayFresh bool) (next, []byte) {
-	up := to.up
+	up, backend := to.up, a.Conn.NetConn()
 	finish := func(o upstream.Outcome, why pool.Reason) {
 		now := up.Now()
 		c.logAttempt(a, now, o)
 		a.Untimed = true // how long a tunnel lives says nothing of how fast its backend is
+		if to.tells != nil {
+			goodbye(backend)
+		}
 		up.Finish(a, now, o, false, why)
 	}
-	backend := a.Conn.NetConn()
 	if !c.hold(backend) {
 		finish(upstream.OutcomeClientGone, pool.ReasonAborted)
 		c.fail(FailShutdown, "")
 		return hangUp, nil
+	}
+	if to.tells != nil {
+		told, err := c.tellOn(to.tells, a.Address, backend)
+		if err != nil {
+			return c.notToldOf(a, up, finish, mayFresh, err), said
+		}
+		backend = told
 	}
 	res := tunnel.Run(tunnel.Config{
 		Clock: c.s.clk, Idle: max(to.settings.TunnelIdleTimeout, 0), Stop: c.cutOff,

@@ -76,7 +76,7 @@ func (s *Server) newBack(c *config.Upstream) (*certs.Back, error) {
 // sameIdentity says whether connections that were made for a group may serve under other settings of its TLS. A changed
 // file counts as a change: it may name other authorities, or another client.
 func (g *group) sameIdentity(c *config.Upstream) bool {
-	if g.speaks != c.Protocol || !reflect.DeepEqual(g.tls, c.TLS) {
+	if g.speaks != c.Protocol || g.sends != c.SendProxy || !reflect.DeepEqual(g.tls, c.TLS) {
 		return false
 	}
 	return g.back == nil || !g.back.Changed()

@@ -33,7 +33,7 @@ func (sc *Scenario) check(r *form.Report) {
 	sc.checkProtocols(r)
 }
 
-// checkProtocols refuses what the simulated backends do not speak.
+// checkProtocols refuses what the simulated backends and clients do not speak.
 func (sc *Scenario) checkProtocols(r *form.Report) {
 	if sc.Settings == nil || r.Failed("proxy") {
 		return
@@ -43,6 +43,13 @@ func (sc *Scenario) checkProtocols(r *form.Report) {
 			r.Fail("proxy", "upstream %s has protocol http2, which the backends of scenarios do not speak", u.Name)
 		} else if u.Health.Active != nil && u.Health.Active.GRPC != nil {
 			r.Fail("proxy", "upstream %s has checks of gRPC, which the backends of scenarios do not answer", u.Name)
+		} else if u.SendProxy != config.SendProxyOff {
+			r.Fail("proxy", "upstream %s has send_proxy, which the backends of scenarios do not read", u.Name)
+		}
+	}
+	for i := range sc.Settings.Listeners {
+		if l := &sc.Settings.Listeners[i]; l.ProxyProtocol != nil {
+			r.Fail("proxy", "listener %s has proxy_protocol, which the clients of scenarios do not speak", l.Address)
 		}
 	}
 }

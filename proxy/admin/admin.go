@@ -49,10 +49,13 @@ type Status struct {
 	Accepted     int64  `json:"connections_accepted"`
 	Open         int64  `json:"connections_open"`
 	AcceptErrors uint64 `json:"accept_errors"`
-	// Refused counts connections closed at once for max_connections_per_source; WornOut those that
+	// Refused counts connections closed at once for max_connections_per_source; HeadersRefused those that did not begin with
+	// the header of proxy_protocol; Floods those of HTTP/2 that asked for too much; WornOut those that
 	// max_requests_per_connection ended.
-	Refused uint64 `json:"connections_refused"`
-	WornOut uint64 `json:"connections_worn_out"`
+	Refused        uint64 `json:"connections_refused"`
+	HeadersRefused uint64 `json:"proxy_headers_refused"`
+	Floods         uint64 `json:"http2_floods"`
+	WornOut        uint64 `json:"connections_worn_out"`
 	// Requests = InFlight + Answered + the sum of Failed, up to what changed while they were read.
 	Requests uint64 `json:"requests"`
 	InFlight int64  `json:"in_flight"`
@@ -164,7 +167,7 @@ func StatusOf(s *proxy.Server) Status {
 	out := Status{
 		Draining: s.Draining(), Accepted: st.Accepted, Open: st.Open, AcceptErrors: st.AcceptErrors,
 		LogWritten: st.AccessLog.Written, LogDropped: st.AccessLog.Dropped, LogErrors: st.AccessLog.Errors,
-		Refused: st.Refused, WornOut: st.WornOut,
+		Refused: st.Refused, HeadersRefused: st.HeadersRefused, Floods: st.Floods, WornOut: st.WornOut,
 		Requests: st.Requests, InFlight: st.InFlight, Answered: st.Answered, Repeated: st.Repeated,
 		BytesIn: st.BytesIn, BytesOut: st.BytesOut, Failed: map[string]uint64{},
 	}

@@ -77,6 +77,7 @@ func (c *Config) checkListener(r *form.Report, path string, l *Listener) {
 		r.Fail(upstream, "%s speaks protocol %s with its backends, which a listener of protocol tcp cannot use", u.Name, u.Protocol)
 	}
 	l.TLS.check(r, form.Join(path, "tls"))
+	l.ProxyProtocol.check(r, form.Join(path, "proxy_protocol"))
 	c.checkRoutes(r, form.Join(path, "routes"), l.Routes)
 
 	head, target := form.Join(path, "max_head_bytes"), form.Join(path, "max_target_bytes")
@@ -195,6 +196,10 @@ func (u *Upstream) check(r *form.Report, path string) {
 	}
 	if p := form.Join(path, "protocol"); u.Protocol == UpstreamAuto && u.TLS == nil && !r.Failed(p, form.Join(path, "tls")) {
 		r.Fail(p, "auto is chosen in the handshake of TLS, but there is no tls; take http1 or http2")
+	}
+	if p := form.Join(path, "send_proxy"); u.SendProxy != SendProxyOff && u.Protocol != UpstreamHTTP1 &&
+		!r.Failed(p, form.Join(path, "protocol")) {
+		r.Fail(p, "says who the one client of a connection is, but with protocol %s many share one", u.Protocol)
 	}
 	u.TLS.check(r, form.Join(path, "tls"))
 	u.Pool.check(r, form.Join(path, "pool"))

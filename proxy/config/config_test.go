@@ -29,6 +29,9 @@ func full() *Config {
 	check := defaultHTTPCheck()
 	check.Host = "www.example.com"
 	c.Listeners[0].TrustedProxies = []string{"10.0.0.0/8"}
+	told := defaultProxyProtocol()
+	told.From = []string{"10.0.0.0/8"}
+	c.Listeners[0].ProxyProtocol = &told
 	c.AccessLog = &AccessLog{Path: "access.log", Format: LogJSON, Fields: AccessFields(), Buffer: 1 << 20}
 	c.Upstreams[0].Health.Active.HTTP = &check
 	outliers, breaker := defaultOutliers(), defaultBreaker()
@@ -81,6 +84,7 @@ listeners:
      max_fields: 3, max_target_bytes: 1KiB, max_request_body: 1MiB, body_timeout: 3s, min_body_rate: 1KiB, send_timeout: 4s,
      tls: {certificates: [{cert: a, key: b}], min_version: TLSv1.3, client_auth: request, client_ca: c,
            handshake_timeout: 3s, session_tickets: off, reload_every: 4s},
+     proxy_protocol: {from: [10.0.0.1], timeout: 7s},
      max_connections_per_source: 4, max_requests_per_connection: 5, trusted_proxies: [10.0.0.0/8, "2001:db8::1"],
      forwarded: both, request_id: X-Request-ID, max_hops: 6,
      routes: [{match: {host: a.example, path_prefix: /a}, upstream: web}, {upstream: web}]}
@@ -89,6 +93,7 @@ upstreams:
   web:
     strategy: random
     protocol: http1
+    send_proxy: v1
     backends: [{address: "[2001:db8::1]:80", weight: 9}]
     pool: {max_connections: 8, min_idle: 7, idle_timeout: 1s, max_lifetime: 2s, lifetime_jitter_percent: 3,
            validate_after: 4ms, connect_timeout: 5ms, min_connect_timeout: 3ms, max_dials: 9, max_idle: 7, max_uses: 10,
@@ -124,7 +129,8 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 					Tickets: SwitchOff, ReloadEvery: 4 * time.Second},
 				IdleTimeout: 2 * time.Second, MaxHeadBytes: 2048, MaxFields: 3, MaxTargetBytes: 1024,
 				MaxRequestBody: 1 << 20, BodyTimeout: 3 * time.Second, MinBodyRate: 1024, SendTimeout: 4 * time.Second,
-				Edge: Edge{MaxConnectionsPerSource: 4, MaxRequestsPerConnection: 5,
+				Edge: Edge{ProxyProtocol: &ProxyProtocol{From: []string{"10.0.0.1"}, Timeout: 7 * time.Second},
+					MaxConnectionsPerSource: 4, MaxRequestsPerConnection: 5,
 					TrustedProxies: []string{"10.0.0.0/8", "2001:db8::1"}, Forwarded: "both",
 					RequestID: "X-Request-ID", MaxHops: 6},
 				Routes: []Route{
@@ -137,7 +143,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 			}(),
 		},
 		Upstreams: []Upstream{{
-			Name: "web", Strategy: "random", Protocol: "http1", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9}},
+			Name: "web", Strategy: "random", Protocol: "http1", SendProxy: "v1", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9}},
 			Pool: Pool{MaxConnections: 8, MinIdle: 7, IdleTimeout: time.Second, MaxLifetime: 2 * time.Second,
 				LifetimeJitterPercent: 3, ValidateAfter: 4 * time.Millisecond, ConnectTimeout: 5 * time.Millisecond,
 				MinConnectTimeout: 3 * time.Millisecond, MaxDials: 9, MaxIdle: 7, MaxUses: 10, Order: OrderFIFO,

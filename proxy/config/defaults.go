@@ -42,9 +42,10 @@ func DefaultListener(address string) Listener {
 func DefaultUpstream(name string, backends ...string) Upstream {
 	active := DefaultActive()
 	u := Upstream{
-		Name:     name,
-		Strategy: StrategyRoundRobin,
-		Protocol: UpstreamHTTP1,
+		Name:      name,
+		Strategy:  StrategyRoundRobin,
+		Protocol:  UpstreamHTTP1,
+		SendProxy: SendProxyOff,
 		Pool: Pool{
 			MaxConnections:        50,
 			IdleTimeout:           30 * time.Second,
@@ -178,6 +179,7 @@ func (l *Listener) fill() {
 	fill(&l.MaxFields, d.MaxFields)
 	fill(&l.MaxTargetBytes, min(d.MaxTargetBytes, l.MaxHeadBytes))
 	l.TLS = l.TLS.filled()
+	l.ProxyProtocol = l.ProxyProtocol.filled()
 	fill(&l.Forwarded, d.Forwarded)
 	fill(&l.MaxHops, d.MaxHops)
 	l.TrustedProxies = slices.Clone(l.TrustedProxies)
@@ -194,6 +196,7 @@ func (u *Upstream) fill() {
 	d := DefaultUpstream("")
 	fill(&u.Strategy, d.Strategy)
 	fill(&u.Protocol, d.Protocol)
+	fill(&u.SendProxy, d.SendProxy)
 	fill(&u.Host, d.Host)
 	fill(&u.ResponseTimeout, d.ResponseTimeout)
 	fill(&u.TunnelIdleTimeout, d.TunnelIdleTimeout)

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wavepool/wavepool/proxy/config/form"
 )
@@ -16,8 +17,11 @@ type Edge struct {
 	// are not counted: many clients are behind each. Key max_connections_per_source, default off, which is 0 here; else
 	// from 1 to 10000000. It is off by default because a source may be a whole company behind one address.
 	MaxConnectionsPerSource int
+	// ProxyProtocol says which sources tell of their clients by a header of the PROXY protocol; nil: none does. Key
+	// proxy_protocol.
+	ProxyProtocol *ProxyProtocol
 	// MaxRequestsPerConnection ends a client's connection with the answer to that many requests, which says "Connection:
-	// close". HTTP only. Key max_requests_per_connection, default off, which is 0 here; else from 1 to 1073741824.
+	// close", or in HTTP/2 comes with a GOAWAY (streams that are open are finished). HTTP only. Key max_requests_per_connection, default off, which is 0 here; else from 1 to 1073741824.
 	MaxRequestsPerConnection int
 
 	// TrustedProxies are the networks (10.0.0.0/8) and addresses whose word about the client is believed: what they say in
@@ -36,6 +40,47 @@ type Edge struct {
 	// MaxHops says when a request is in a loop: when it has passed through a proxy of our name, wavepool, so often by its
 	// Via fields. It is answered 508 then (RFC 5842 section 7.2). HTTP only. Key max_hops, default 8, from 1 to 100.
 	MaxHops int
+}
+
+// ProxyProtocol says from whom a listener expects a header of the PROXY protocol (version 1 or 2), before TLS and everything
+// else. The address in it is the client's from then on: in the fields for backends, in the access log, for TrustedProxies and
+// for MaxConnectionsPerSource. A header that speaks of nobody (LOCAL, UNKNOWN) leaves the connection's own. Sources that are
+// not listed send none: what looks like one is the beginning of their request, or of what a TCP listener passes on.
+type ProxyProtocol struct {
+	// From are the networks (10.0.0.0/8) and addresses that begin every connection with a header; one without, or with a
+	// malformed one, is closed. Whoever is listed can claim any address. Key from, required, at most 1000.
+	From []string
+	// Timeout is the time for the header, from the accept. Key timeout, default 5s, from 1ms to 1h.
+	Timeout time.Duration
+}
+
+func defaultProxyProtocol() ProxyProtocol { return ProxyProtocol{Timeout: 5 * time.Second} }
+
+func (p *ProxyProtocol) form() form.Form {
+	return form.Form{
+		{Key: "from", Value: form.Strings(&p.From, 1000, checkNetwork)},
+		{Key: "timeout", Value: form.Duration(&p.Timeout, tick, time.Hour)},
+	}
+}
+
+// filled is a copy with its defaults.
+func (p *ProxyProtocol) filled() *ProxyProtocol {
+	if p == nil {
+		return nil
+	}
+	out := *p
+	out.From = slices.Clone(p.From)
+	fill(&out.Timeout, defaultProxyProtocol().Timeout)
+	return &out
+}
+
+func (p *ProxyProtocol) check(r *form.Report, path string) {
+	if p == nil || r.Skipped(path) {
+		return
+	}
+	if from := form.Join(path, "from"); len(p.From) == 0 && !r.Failed(from, path) {
+		r.Fail(from, "is required: the addresses that begin with a header, such as [10.0.0.0/8]")
+	}
 }
 
 // What Edge.Forwarded may be.

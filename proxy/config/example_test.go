@@ -73,6 +73,7 @@ func ExampleConfig_Marshal() {
 	//       - address: 10.0.0.1:5432
 	//         weight: 1
 	//     protocol: http1
+	//     send_proxy: off
 	//     pool:
 	//       max_connections: 50
 	//       min_idle: 0

@@ -39,6 +39,8 @@ func (l *Listener) form() form.Form {
 		{Key: "workers", Value: form.Int(&l.Workers, 1, 256)},
 		{Key: "max_connections", Value: form.IntOrOff(&l.MaxConnections, 1, 10_000_000, Off)},
 		{Key: "max_connections_per_source", Value: form.IntOrOff(&l.MaxConnectionsPerSource, 1, 10_000_000, 0)},
+		{Key: "proxy_protocol", Value: form.Optional(&l.ProxyProtocol, defaultProxyProtocol,
+			func(p *ProxyProtocol) form.Form { return p.form() })},
 		{Key: "upstream", Value: form.String(&l.Upstream, nil)},
 		{Key: "tls", Value: form.Optional(&l.TLS, defaultListenerTLS, func(t *ListenerTLS) form.Form { return t.form() })},
 		{Key: "routes", Value: l.routed(form.List(&l.Routes, 1000,
@@ -85,6 +87,7 @@ func (u *Upstream) form() form.Form {
 			})},
 		{Key: "protocol", Value: form.OneOf(&u.Protocol, UpstreamHTTP1, UpstreamHTTP2, UpstreamAuto)},
 		{Key: "tls", Value: form.Optional(&u.TLS, defaultUpstreamTLS, func(t *UpstreamTLS) form.Form { return t.form() })},
+		{Key: "send_proxy", Value: form.OneOf(&u.SendProxy, SendProxyOff, SendProxyV1, SendProxyV2)},
 		{Key: "pool", Value: u.Pool.form()},
 		{Key: "health", Value: u.Health.form()},
 		{Key: "retry", Value: form.Form{

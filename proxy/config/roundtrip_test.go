@@ -109,6 +109,7 @@ func drawListener(t *rapid.T, i int, names []string) Listener {
 	l.MaxConnections = drawInt(t, "connections", 1, 10_000_000, true)
 	l.TLS = drawListenerTLS(t)
 	l.MaxConnectionsPerSource = drawInt(t, "per source", 0, 10_000_000, false)
+	l.ProxyProtocol = drawProxyProtocol(t)
 	if rapid.Bool().Draw(t, "tcp") {
 		l.Protocol = ProtocolTCP
 		l.Upstream = rapid.SampledFrom(names).Draw(t, "upstream")
@@ -128,7 +129,9 @@ func drawListener(t *rapid.T, i int, names []string) Listener {
 	l.BodyTimeout = drawDuration(t, "body timeout", tick, time.Hour, false)
 	l.MinBodyRate = drawInt(t, "rate", 1, 1<<30, true)
 	l.SendTimeout = drawDuration(t, "send timeout", tick, time.Hour, false)
+	told := l.ProxyProtocol
 	l.Edge = drawEdge(t)
+	l.ProxyProtocol = told
 	for j := range rapid.IntRange(1, 3).Draw(t, "routes") {
 		l.Routes = append(l.Routes, Route{Upstream: rapid.SampledFrom(names).Draw(t, "upstream"), Match: Match{
 			Host:       rapid.SampledFrom([]string{"", "a.example", "[::1]", "10.0.0.1"}).Draw(t, "match host"),
@@ -147,6 +150,16 @@ func drawEdge(t *rapid.T) Edge {
 		Forwarded: rapid.SampledFrom(ForwardedStyles()).Draw(t, "forwarded"),
 		RequestID: rapid.SampledFrom([]string{"", "X-Request-ID", "1e3"}).Draw(t, "id"),
 		MaxHops:   drawInt(t, "hops", 1, 100, false),
+	}
+}
+
+func drawProxyProtocol(t *rapid.T) *ProxyProtocol {
+	if rapid.Bool().Draw(t, "no headers") {
+		return nil
+	}
+	return &ProxyProtocol{
+		From:    rapid.SampledFrom([][]string{{"10.0.0.1"}, {"::1", "2001:db8::/32", "0.0.0.0/0"}}).Draw(t, "from"),
+		Timeout: drawDuration(t, "for a header", tick, time.Hour, false),
 	}
 }
 
@@ -177,6 +190,7 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 		Host:              rapid.SampledFrom([]string{HostPass, HostBackend, "b.example", "[::1]:80"}).Draw(t, "host"),
 		Strategy:          rapid.SampledFrom(Strategies()).Draw(t, "strategy"),
 		Protocol:          UpstreamHTTP1,
+		SendProxy:         rapid.SampledFrom([]string{SendProxyOff, SendProxyV1, SendProxyV2}).Draw(t, "told"),
 		ResponseTimeout:   drawDuration(t, "response", tick, day, true),
 		TunnelIdleTimeout: drawDuration(t, "tunnel", tick, 7*day, true),
 		StreamIdleTimeout: drawDuration(t, "stream", tick, day, true),

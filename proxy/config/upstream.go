@@ -28,6 +28,13 @@ const (
 	UpstreamAuto = "auto"
 )
 
+// What Upstream.SendProxy may be.
+const (
+	SendProxyOff = "off" // nothing
+	SendProxyV1  = "v1"  // version 1, a line of text
+	SendProxyV2  = "v2"  // version 2, binary
+)
+
 // Upstream is a named group of backends that serve the same thing.
 type Upstream struct {
 	// Name is the key under upstreams: 1 to 64 letters, digits, hyphens, underscores and dots, beginning with a letter
@@ -42,6 +49,11 @@ type Upstream struct {
 	Protocol string
 	// TLS makes the connections to the backends speak TLS; nil is cleartext. Key tls.
 	TLS *UpstreamTLS
+	// SendProxy says from where the client has come by a header of the PROXY protocol, the first bytes on a connection, before
+	// TLS. A connection then serves one request, or one client of a TCP listener, and is closed: it tells of one client, and
+	// nobody else may use it. Connections of health checks say that they are the proxy's own. UpstreamHTTP1 only. Key
+	// send_proxy, default SendProxyOff, or SendProxyV1, SendProxyV2.
+	SendProxy string
 	// Pool keeps the connections to each backend.
 	Pool Pool
 	// Health decides which backends may be chosen.

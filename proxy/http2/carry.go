@@ -24,12 +24,21 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.leave(f.cfg.Clock)
 	head, status := appendHead(make([]byte, 0, 1024), r)
+	enough, much := conn.expands(len(head))
+	if much && status == 0 {
+		status = http.StatusRequestHeaderFieldsTooLarge
+	}
 	if status != 0 {
 		if f.cfg.Refused != nil {
 			f.cfg.Refused(status, conn.tag)
 		}
 		w.WriteHeader(status)
 		return
+	}
+	if n := conn.served.Add(1); conn.most > 0 && n >= int64(conn.most) {
+		if enough = true; n == int64(conn.most) && f.cfg.WornOut != nil {
+			f.cfg.WornOut(conn.tag)
+		}
 	}
 	near, far := pipe(f.cfg.Clock, remoteOf(r), remoteOf(r))
 	var work sync.WaitGroup
@@ -45,7 +54,7 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 		defer work.Done()
 		sendBody(near, head, r)
 	})
-	err := f.answer(w, r, near)
+	err := f.answer(conn, w, r, near, enough)
 	left()
 	near.abort() // whatever is under way has no reader any more
 	_ = r.Body.Close()
@@ -53,6 +62,28 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // the stream is reset: the answer was not whole
 	}
+}
+
+// By HPACK's table (RFC 7541) a field of kilobytes, once sent, costs a byte each time. Heads in HTTP/1.1 may have lastBy times
+// the bytes of the frames that they came in, and lastFree beside that; then the connection ends in order (GOAWAY), and the client
+// has to send its field again: a cookie of 4 KiB lasts for some hundred requests. What asks for mostBy times, and mostFree, is refused.
+const (
+	lastBy, lastFree = 24, 64 << 10
+	mostBy, mostFree = 48, 96 << 10
+)
+
+// expands notes the size of a head, and says whether the client has made so much of so little that the request is the
+// connection's last, and whether it is too much altogether.
+func (c *connection) expands(head int) (last, much bool) {
+	came, all := c.nc.heads.Load(), c.lent.Add(int64(head))
+	if all <= lastFree+lastBy*came {
+		return false, false
+	}
+	if all > mostFree+mostBy*came {
+		c.lent.Add(-int64(head)) // it goes no further
+		return true, true
+	}
+	return true, false
 }
 
 // sendBody writes the head and the body of a request.
@@ -136,9 +167,9 @@ func (t *taker) arm() {
 	_ = t.SetWriteDeadline(t.by) // on a stream that is gone it means nothing, and the next write tells
 }
 
-// answer passes on what comes back, as it comes.
-func (f *Front) answer(w http.ResponseWriter, r *http.Request, near *pipeConn) error {
-	client := taker{ResponseController: http.NewResponseController(w), clk: f.cfg.Clock, limit: f.cfg.WriteTimeout}
+// answer passes on what comes back, as it comes. After the last one the connection takes no more streams.
+func (f *Front) answer(conn *connection, w http.ResponseWriter, r *http.Request, near *pipeConn, last bool) error {
+	client := taker{ResponseController: http.NewResponseController(w), clk: f.cfg.Clock, limit: conn.takes}
 	var reader http1.Reader
 	var resp http1.Response
 	reader.Reset(near)
@@ -159,6 +190,9 @@ func (f *Front) answer(w http.ResponseWriter, r *http.Request, near *pipeConn) e
 		clear(h)
 	}
 	setFields(w.Header(), &resp)
+	if last {
+		w.Header().Set("Connection", "close") // which makes net/http send a GOAWAY; it is no field of the answer
+	}
 	switch {
 	case resp.Status == http.StatusNotModified: // it may have none, and net/http's client takes one for a body that is missing
 		w.Header().Del("Content-Length")

@@ -7,7 +7,8 @@
 // request. Its frames are those of net/http's ClientConn; what that keeps to itself, and what it must not see, is found by
 // looking at the heads of frames (watched.go, windows.go). Its errors are judged in trouble.go alone.
 //
-// [Front] is the clients' side. The frames, HPACK and flow control of RFC 9113 are net/http's server; so are its guards
-// against floods. What is refused beyond that is in request.go: a stream is reset, or answered 400, whose fields HTTP/1.1
-// could not carry as they are.
+// [Front] is the clients' side. The frames, HPACK and flow control of RFC 9113 are net/http's server. Its guards against
+// floods bound memory; what a client may ask for that costs us work and brings it nothing is bounded in calm.go, for clients
+// (guarded.go) and backends alike. What is refused beyond that is in request.go: a stream is reset, or answered 400, whose
+// fields HTTP/1.1 could not carry as they are.
 package http2

@@ -7,7 +7,9 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/benbjohnson/clock"
@@ -20,11 +22,23 @@ type FrontConfig struct {
 	Serve func(stream net.Conn, conn any)
 	// Refused, if set, is told of each request that was answered with an error status instead of being served.
 	Refused func(status int, conn any)
+	// WornOut, if set, is told of each connection that MaxRequests ends.
+	WornOut func(conn any)
+	// Flooded, if set, is told of each connection that is ended because its client asks for too much, and why.
+	Flooded func(why string, conn any)
 	// Clock is the source of time. Default: the real clock. (net/http's own timers are those of package time.)
 	Clock clock.Clock
 
+	// FrontLimits hold until Adjust.
+	FrontLimits
+}
+
+// FrontLimits are the limits and times of a client's connection.
+type FrontLimits struct {
 	// MaxStreams bounds the streams that a client may have open on one connection. Default 100.
 	MaxStreams int
+	// MaxRequests ends a connection with the answer to that many requests, by a GOAWAY. Default 0: no bound.
+	MaxRequests int
 	// MaxHeadBytes bounds the fields of a request, as net/http counts them. Default 64 KiB.
 	MaxHeadBytes int
 	// IdleTimeout ends a connection without a stream. Default 60 s; negative: none.
@@ -36,26 +50,35 @@ type FrontConfig struct {
 // Front serves HTTP/2 connections. It is safe for concurrent use.
 type Front struct {
 	cfg FrontConfig
-	now *server
 
 	serving sync.WaitGroup
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
+	now     *server    // for connections that come now
+	old     []*server  // with other limits, for those that came before these changed
 	open    map[net.Conn]*connection
 	late    *server // for connections that come after GoAway; nil before the first one
+	leaving bool    // GoAway
 	closed  bool
 }
 
-// server is one of net/http's with the connections that it is handed.
+// server is one of net/http's with the connections that it is handed, and the limits that hold for them.
 type server struct {
-	srv *http.Server
-	ln  *handOver
+	FrontLimits
+	srv   *http.Server
+	ln    *handOver
+	conns int // under Front.mu
 }
 
 // connection is one that is being served.
 type connection struct {
-	tag  any
-	done chan struct{}
-	once sync.Once
+	tag    any
+	nc     *guarded
+	takes  time.Duration // its WriteTimeout
+	most   int           // its MaxRequests
+	served atomic.Int64  // requests
+	lent   atomic.Int64  // bytes of heads that were made of those that came; see expands
+	done   chan struct{}
+	once   sync.Once
 
 	mu      sync.Mutex
 	ended   bool // no more streams begin
@@ -100,25 +123,58 @@ func NewFront(cfg FrontConfig) *Front {
 	if cfg.Clock == nil {
 		cfg.Clock = clock.New()
 	}
-	fill(&cfg.MaxStreams, 100)
-	fill(&cfg.MaxHeadBytes, 64<<10)
-	fill(&cfg.IdleTimeout, time.Minute)
-	fill(&cfg.WriteTimeout, time.Minute)
 	f := &Front{cfg: cfg, open: map[net.Conn]*connection{}}
-	f.now = f.begin(cfg.IdleTimeout)
+	f.now = f.begin(cfg.FrontLimits.filled())
 	return f
 }
 
+func (l FrontLimits) filled() FrontLimits {
+	fill(&l.MaxStreams, 100)
+	fill(&l.MaxHeadBytes, 64<<10)
+	fill(&l.IdleTimeout, time.Minute)
+	fill(&l.WriteTimeout, time.Minute)
+	return l
+}
+
+// Adjust puts other limits in force for the connections that come from now on. Those that are open keep what they have:
+// clients have been told of it.
+func (f *Front) Adjust(limits FrontLimits) {
+	limits = limits.filled()
+	f.mu.Lock()
+	was := f.now
+	if f.leaving || f.closed || was.FrontLimits == limits {
+		f.mu.Unlock()
+		return
+	}
+	f.now = f.begin(limits)
+	unused := was.conns == 0
+	if !unused {
+		f.old = append(f.old, was)
+	}
+	f.mu.Unlock()
+	if unused {
+		was.end(f.cfg.Clock)
+	}
+}
+
+// end ends a server that has no connections and gets none.
+func (s *server) end(clk clock.Clock) {
+	rest := apart(clk)
+	_ = s.srv.Close()
+	_ = s.ln.Close()
+	rest()
+}
+
 // begin starts a server.
-func (f *Front) begin(idle time.Duration) *server {
-	s := &server{ln: &handOver{conns: make(chan net.Conn), ended: make(chan struct{})}}
+func (f *Front) begin(limits FrontLimits) *server {
+	s := &server{FrontLimits: limits, ln: &handOver{conns: make(chan net.Conn), ended: make(chan struct{})}}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.srv = &http.Server{
-		Handler: http.HandlerFunc(f.handle), Protocols: protocols, MaxHeaderBytes: f.cfg.MaxHeadBytes,
-		IdleTimeout: max(idle, 0), ErrorLog: log.New(io.Discard, "", 0),
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: f.cfg.MaxStreams, WriteByteTimeout: f.cfg.WriteTimeout},
+		Handler: http.HandlerFunc(f.handle), Protocols: protocols, MaxHeaderBytes: limits.MaxHeadBytes,
+		IdleTimeout: max(limits.IdleTimeout, 0), ErrorLog: log.New(io.Discard, "", 0),
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: limits.MaxStreams, WriteByteTimeout: limits.WriteTimeout},
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, f.of(nc))
 		},
@@ -156,18 +212,35 @@ func (f *Front) of(nc net.Conn) *connection {
 // streams have ended. tag comes back to Serve.
 func (f *Front) ServeConn(nc net.Conn, tag any) {
 	c := &connection{tag: tag, done: make(chan struct{}), empty: make(chan struct{})}
+	c.nc = newGuarded(nc, f.cfg.Clock, func(why string) {
+		if f.cfg.Flooded != nil {
+			f.cfg.Flooded(why, tag)
+		}
+	})
 	f.mu.Lock()
-	f.open[nc] = c
+	s := f.now
+	s.conns++
+	c.takes, c.most = s.WriteTimeout, s.MaxRequests
+	f.open[c.nc] = c
 	f.mu.Unlock()
-	if f.now.take(nc) || f.latecomer(nc) {
+	if s.take(c.nc) || f.latecomer(c.nc) {
 		<-c.done
 		c.end()
 	} else {
 		_ = nc.Close()
 	}
 	f.mu.Lock()
-	delete(f.open, nc)
+	delete(f.open, c.nc)
+	s.conns--
+	i := slices.Index(f.old, s)
+	over := i >= 0 && s.conns == 0
+	if over {
+		f.old = slices.Delete(f.old, i, i+1)
+	}
 	f.mu.Unlock()
+	if over {
+		s.end(f.cfg.Clock)
+	}
 }
 
 // take hands a connection over, unless the server takes no more.
@@ -184,7 +257,9 @@ func (s *server) take(nc net.Conn) bool {
 func (f *Front) latecomer(nc net.Conn) bool {
 	f.mu.Lock()
 	if f.late == nil && !f.closed {
-		f.late = f.begin(lateTime)
+		limits := f.now.FrontLimits
+		limits.IdleTimeout = lateTime
+		f.late = f.begin(limits)
 		f.late.srv.SetKeepAlivesEnabled(false)
 	}
 	s := f.late
@@ -201,14 +276,20 @@ const lateTime = 5 * time.Second
 func (f *Front) GoAway() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // who waits for the ends are those that call ServeConn
-	_ = f.now.srv.Shutdown(ctx)
+	f.mu.Lock()
+	f.leaving = true
+	all := append([]*server{f.now}, f.old...)
+	f.mu.Unlock()
+	for _, s := range all {
+		_ = s.srv.Shutdown(ctx)
+	}
 }
 
 // Close ends all connections and waits for those that serve them.
 func (f *Front) Close() {
 	f.mu.Lock()
 	f.closed = true
-	all := []*server{f.now}
+	all := append([]*server{f.now}, f.old...)
 	if f.late != nil {
 		all = append(all, f.late)
 	}

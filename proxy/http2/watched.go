@@ -11,15 +11,17 @@ import (
 
 // The frames that are looked for (RFC 9113 section 6), and their flags. ACK and END_STREAM are the same bit.
 const (
-	frameHead     = 9
-	frameData     = 0
-	frameHeaders  = 1
-	frameReset    = 3
-	frameSettings = 4
-	frameGoAway   = 7
-	frameWindow   = 8
-	flagAck       = 1
-	flagEndStream = 1
+	frameHead         = 9
+	frameData         = 0
+	frameHeaders      = 1
+	frameReset        = 3
+	frameSettings     = 4
+	framePing         = 6
+	frameGoAway       = 7
+	frameWindow       = 8
+	frameContinuation = 9
+	flagAck           = 1
+	flagEndStream     = 1
 
 	settingInitialWindow = 4
 )
@@ -39,8 +41,9 @@ type watched struct {
 	in       frames // of the goroutine that reads, like what follows
 	settings int    // SETTINGS of the backend's that have been read
 	news     bool
-	whole    bool // a frame has been given out
-	bad      bool // a frame must not be given out
+	whole    bool  // a frame has been given out
+	bad      error // why a frame must not be given out; nil: it may be
+	calm     *calm
 
 	out     frames // of whoever writes: one at a time
 	preface int    // bytes to come of what is written before the first frame
@@ -56,8 +59,12 @@ type watched struct {
 func newWatched(nc net.Conn, clk clock.Clock, changed func()) *watched {
 	_, single := clk.(reserver)
 	w := &watched{Conn: nc, clk: clk, single: single, changed: changed, ready: make(chan struct{}), windows: newWindows(), preface: len(preface)}
+	w.calm = newCalm(clk)
 	w.in.ended = w.read
-	w.out.started = func() { w.windows.sent(w.out.kind(), w.out.flags(), w.out.id(), w.out.left) }
+	w.out.started = func() {
+		w.windows.sent(w.out.kind(), w.out.flags(), w.out.id(), w.out.left)
+		w.calm.sent(&w.out)
+	}
 	return w
 }
 
@@ -80,8 +87,8 @@ func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if n > 0 {
 		w.heard.Add(1)
-		if w.in.scan(p[:n]); w.bad {
-			return 0, errWindow
+		if w.in.scan(p[:n]); w.bad != nil {
+			return 0, w.bad
 		}
 	}
 	return n, err
@@ -98,12 +105,17 @@ func (w *watched) Write(p []byte) (int, error) {
 // read notes a frame that is complete.
 func (w *watched) read(payload []byte) {
 	w.whole = true
+	if w.in.kind() != frameReset && w.calm.heard(&w.in) != "" { // a backend that refuses many streams is in need
+		w.bad = errFlood
+	}
 	switch w.in.kind() {
 	case frameSettings:
 		if w.in.flags()&flagAck != 0 {
 			return
 		}
-		w.bad = w.bad || len(payload) == maxKept // nobody has so much to say
+		if len(payload) == maxKept { // nobody has so much to say
+			w.bad = errFlood
+		}
 		w.settings++
 		w.news = true
 		for ; len(payload) >= 6; payload = payload[6:] {
@@ -113,7 +125,7 @@ func (w *watched) read(payload []byte) {
 		}
 	case frameWindow:
 		if len(payload) == 4 && !w.windows.enlarged(w.in.id(), int64(binary.BigEndian.Uint32(payload)&maxWindow)) {
-			w.bad = true
+			w.bad = errWindow
 		}
 	case frameGoAway:
 		w.goAway.Store(true)

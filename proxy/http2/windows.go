@@ -23,7 +23,10 @@ const (
 	keepEnded = 256
 )
 
-var errWindow = errors.New("http2: the backend has enlarged a window beyond 2^31-1")
+var (
+	errWindow = errors.New("http2: the backend has enlarged a window beyond 2^31-1")
+	errFlood  = errors.New("http2: the backend sends too many frames without use")
+)
 
 func newWindows() *windows { return &windows{initial: 65535, of: map[uint32]int64{}} }
 
@@ -72,10 +75,12 @@ func (w *windows) begun(size int64) {
 type frames struct {
 	head    [frameHead]byte
 	have    int
-	left    int // bytes of the payload to come
+	size    int // bytes of the payload
+	left    int // of those, the ones to come
 	keep    []byte
 	started func()               // the head is complete
 	ended   func(payload []byte) // so is the payload, of which maxKept bytes are here at most
+	stop    bool                 // set by ended: scan goes no further
 }
 
 // maxKept is how much of the payload of a frame is kept for ended, where it is wanted.
@@ -93,23 +98,27 @@ func (f *frames) want() int {
 	return frameHead - f.have
 }
 
-// scan follows the bytes.
-func (f *frames) scan(p []byte) {
-	for len(p) > 0 {
+// scan follows the bytes, and says how many: all of them, unless it was stopped.
+func (f *frames) scan(p []byte) int {
+	for all := len(p); ; {
+		if len(p) == 0 || f.stop {
+			return all - len(p)
+		}
 		if f.left == 0 {
 			n := copy(f.head[f.have:], p)
 			f.have += n
 			if p = p[n:]; f.have < frameHead {
-				return
+				return all
 			}
-			f.left = int(f.head[0])<<16 | int(f.head[1])<<8 | int(f.head[2])
+			f.size = int(f.head[0])<<16 | int(f.head[1])<<8 | int(f.head[2])
+			f.left = f.size
 			f.keep = f.keep[:0]
 			if f.started != nil {
 				f.started()
 			}
 		} else {
 			n := min(f.left, len(p))
-			if f.ended != nil && (f.kind() == frameSettings || f.kind() == frameWindow) {
+			if f.ended != nil && (f.kind() == frameSettings || f.kind() == frameWindow || f.kind() == frameReset) {
 				f.keep = append(f.keep, p[:min(n, maxKept-len(f.keep))]...)
 			}
 			f.left -= n

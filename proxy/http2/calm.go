@@ -1,0 +1,132 @@
+package http2
+
+import (
+	"sync"
+	"time"
+
+	"github.com/benbjohnson/clock"
+)
+
+// What a peer may do that costs this side more than it costs the peer, and brings neither any further. Frames of HTTP/2 are
+// cheap to send by the thousand; net/http answers or drops each of them as it comes, without end (RFC 9113 section 10.5 leaves it to
+// us). What is useful pays for what is not: data and heads that are sent allow more, and so does time.
+const (
+	// noiseMost is how many frames without use a peer may send at once: SETTINGS, PING, PRIORITY, GOAWAY, empty DATA,
+	// CONTINUATION, WINDOW_UPDATE, and those that nobody knows. noiseRate is how many more each second allows, noisePaid
+	// how many each frame of DATA or HEADERS that goes to the peer: it may answer one by two WINDOW_UPDATE and a PING.
+	noiseMost, noiseRate, noisePaid = 1000, 100, 4
+	// resetMost is how many streams may end at once without an answer because the client resets them (CVE-2023-44487) or
+	// makes the server do so (CVE-2025-8671): each has cost a backend something. resetRate is how many more each second
+	// allows; each answer that was sent whole allows one.
+	resetMost, resetRate, resetPaid = 200, 20, 1
+)
+
+// allowance is an account of what may be done.
+type allowance struct {
+	most, rate int
+	left       int
+	at         time.Time // when it was last filled up by time
+}
+
+// spend takes one, and says whether there was one. The clock is read only when the account is empty.
+func (a *allowance) spend(clk clock.Clock) bool {
+	if a.left == 0 {
+		now := clk.Now()
+		if by := int(min(now.Sub(a.at).Seconds()*float64(a.rate), float64(a.most))); by > 0 {
+			a.left, a.at = by, now
+		}
+	}
+	if a.left == 0 {
+		return false
+	}
+	a.left--
+	return true
+}
+
+func (a *allowance) add(n int) { a.left = min(a.left+n, a.most) }
+
+// calm judges how a peer behaves by the heads of its frames, and of those that it is sent. It is safe for concurrent use.
+type calm struct {
+	clk clock.Clock
+
+	mu     sync.Mutex // never held over a wait
+	noise  allowance
+	resets allowance
+}
+
+func newCalm(clk clock.Clock) *calm {
+	now := clk.Now()
+	return &calm{
+		clk:    clk,
+		noise:  allowance{most: noiseMost, rate: noiseRate, left: noiseMost, at: now},
+		resets: allowance{most: resetMost, rate: resetRate, left: resetMost, at: now},
+	}
+}
+
+// Why a connection is given up.
+const (
+	floodNoise  = "too many frames without use"
+	floodResets = "too many streams were reset"
+)
+
+// heard notes a frame of the peer's, and says why the connection must end; "" where it need not.
+func (c *calm) heard(f *frames) string {
+	switch f.kind() {
+	case frameData:
+		if f.size > 0 || f.flags()&flagEndStream != 0 {
+			return ""
+		}
+	case frameHeaders:
+		return ""
+	case frameSettings, framePing:
+		if f.flags()&flagAck != 0 { // of what we have sent; net/http takes no other
+			return ""
+		}
+	case frameReset:
+		return c.wasReset()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.noise.spend(c.clk) {
+		return floodNoise
+	}
+	return ""
+}
+
+// hasReset notes that we have reset a stream of the peer's, with a code of RFC 9113 section 7.
+func (c *calm) hasReset(code uint32) string {
+	switch code {
+	case 0, 2: // NO_ERROR: the answer was there before the body; INTERNAL_ERROR: it has broken off at the backend
+		return ""
+	case codeRefused: // before anything was done for it: more streams than there may be
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.noise.spend(c.clk) {
+			return floodNoise
+		}
+		return ""
+	}
+	return c.wasReset()
+}
+
+func (c *calm) wasReset() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.resets.spend(c.clk) {
+		return floodResets
+	}
+	return ""
+}
+
+// sent notes a frame that goes to the peer.
+func (c *calm) sent(f *frames) {
+	if k := f.kind(); k != frameData && k != frameHeaders {
+		return
+	}
+	c.mu.Lock()
+	c.noise.add(noisePaid)
+	if f.flags()&flagEndStream != 0 {
+		c.resets.add(resetPaid)
+	}
+	c.mu.Unlock()
+}

@@ -1,0 +1,179 @@
+package http2
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/benbjohnson/clock"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+	"pgregory.net/rapid"
+)
+
+// of is a frame whose head has been read.
+func of(kind, flags byte, size int) *frames {
+	return &frames{head: [frameHead]byte{0, 0, 0, kind, flags, 0, 0, 0, 1}, size: size}
+}
+
+// A dumb model: a number, and the instant of its last change by time.
+func TestAnAllowanceNeverGivesMoreThanItsRate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		clk := clock.NewMock()
+		most, rate := rapid.IntRange(1, 20).Draw(t, "most"), rapid.IntRange(1, 50).Draw(t, "rate")
+		a := allowance{most: most, rate: rate, left: most, at: clk.Now()}
+		begin, given, paid := clk.Now(), 0, 0
+		t.Repeat(map[string]func(*rapid.T){
+			"spend": func(t *rapid.T) {
+				if a.spend(clk) {
+					given++
+				}
+			},
+			"wait": func(t *rapid.T) { clk.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond) },
+			"add": func(t *rapid.T) {
+				n := rapid.IntRange(0, 5).Draw(t, "n")
+				a.add(n)
+				paid += n
+			},
+			"": func(t *rapid.T) {
+				require.True(t, a.left >= 0 && a.left <= a.most)
+				require.LessOrEqual(t, given, most+paid+int(clk.Since(begin).Seconds()*float64(rate)))
+			},
+		})
+	})
+}
+
+func TestFramesWithoutUseAreAllowedUpToTheirLimit(t *testing.T) {
+	for name, f := range map[string]*frames{
+		"SETTINGS": of(frameSettings, 0, 6), "PING": of(framePing, 0, 8), "PRIORITY": of(2, 0, 5), "GOAWAY": of(frameGoAway, 0, 8),
+		"empty DATA": of(frameData, 0, 0), "CONTINUATION": of(frameContinuation, 4, 100), "WINDOW_UPDATE": of(frameWindow, 0, 4),
+		"unknown": of(0xbe, 0, 0),
+	} {
+		clk := clock.NewMock()
+		c := newCalm(clk)
+		for range noiseMost {
+			require.Empty(t, c.heard(f), name)
+		}
+		require.Equal(t, floodNoise, c.heard(f), name)
+		clk.Add(time.Second)
+		for range noiseRate {
+			require.Empty(t, c.heard(f), name)
+		}
+		require.Equal(t, floodNoise, c.heard(f), name)
+		c.sent(of(frameData, 0, 100))
+		for range noisePaid {
+			require.Empty(t, c.heard(f), name)
+		}
+		require.Equal(t, floodNoise, c.heard(f), name)
+	}
+}
+
+func TestFramesThatBringSomethingAreFree(t *testing.T) {
+	c := newCalm(clock.NewMock())
+	for _, f := range []*frames{
+		of(frameData, 0, 1), of(frameData, flagEndStream, 0), of(frameHeaders, 4, 20), of(frameSettings, flagAck, 0), of(framePing, flagAck, 8),
+	} {
+		for range 10 * noiseMost {
+			require.Empty(t, c.heard(f))
+		}
+	}
+	require.Empty(t, c.heard(of(framePing, 0, 8)))
+}
+
+func TestStreamsWithoutAnAnswerAreAllowedUpToTheirLimit(t *testing.T) {
+	for name, reset := range map[string]func(c *calm) string{
+		"by the client": func(c *calm) string { return c.heard(of(frameReset, 0, 4)) },
+		"by the server": func(c *calm) string { return c.hasReset(1) },
+	} {
+		clk := clock.NewMock()
+		c := newCalm(clk)
+		for range resetMost {
+			require.Empty(t, reset(c), name)
+		}
+		require.Equal(t, floodResets, reset(c), name)
+		for range 3 { // answers
+			c.sent(of(frameHeaders, flagEndStream, 20))
+		}
+		for range 3 {
+			require.Empty(t, reset(c), name)
+		}
+		require.Equal(t, floodResets, reset(c), name)
+		clk.Add(time.Second)
+		for range resetRate {
+			require.Empty(t, reset(c), name)
+		}
+		require.Equal(t, floodResets, reset(c), name)
+	}
+	c := newCalm(clock.NewMock())
+	for range 10 * resetMost {
+		require.Empty(t, c.hasReset(0), "the answer was there")
+		require.Empty(t, c.hasReset(2), "the backend broke off")
+	}
+	for range noiseMost {
+		require.Empty(t, c.hasReset(codeRefused), "nothing was done")
+	}
+	require.Equal(t, floodNoise, c.hasReset(codeRefused))
+}
+
+// given is a connection that gives what is there in pieces, and keeps what is written.
+type given struct {
+	net.Conn
+	in    []byte
+	piece int
+	out   bytes.Buffer
+}
+
+func (g *given) Read(p []byte) (int, error) {
+	if len(g.in) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, g.in[:min(g.piece, len(g.in))])
+	g.in = g.in[n:]
+	return n, nil
+}
+
+func (g *given) Write(p []byte) (int, error) { return g.out.Write(p) }
+
+func TestAConnectionThatAsksForTooMuchFindsAFaultBehindItsLastFrame(t *testing.T) {
+	var wire bytes.Buffer
+	wire.WriteString(preface)
+	fr := http2.NewFramer(&wire, nil)
+	for range 2 * noiseMost {
+		require.NoError(t, fr.WritePing(false, [8]byte{1, 2, 3}))
+	}
+	for _, piece := range []int{1, 7, 17, 4096, 1 << 20} {
+		var told []string
+		g := newGuarded(&given{in: wire.Bytes(), piece: piece}, clock.NewMock(), func(why string) { told = append(told, why) })
+		got, err := io.ReadAll(g)
+		require.NoError(t, err)
+		want := wire.Bytes()[:len(preface)+(noiseMost+1)*17]
+		require.Equal(t, append(bytes.Clone(want), fault...), got)
+		require.Equal(t, []string{floodNoise}, told)
+	}
+}
+
+func TestWhatAnHonestClientSendsIsPassedOnAsItIs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var wire bytes.Buffer
+		wire.WriteString(preface)
+		heads := 0
+		for range rapid.IntRange(0, 50).Draw(t, "frames") {
+			kind := rapid.SampledFrom([]byte{frameData, frameHeaders, frameContinuation, framePing, frameReset, 0xbe}).Draw(t, "kind")
+			payload := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "payload")
+			head := binary.BigEndian.AppendUint32(nil, uint32(len(payload))<<8|uint32(kind))
+			wire.Write(append(head, rapid.Byte().Draw(t, "flags"), 0, 0, 0, 1))
+			wire.Write(payload)
+			if kind == frameHeaders || kind == frameContinuation {
+				heads += frameHead + len(payload)
+			}
+		}
+		g := newGuarded(&given{in: bytes.Clone(wire.Bytes()), piece: rapid.IntRange(1, 300).Draw(t, "piece")}, clock.NewMock(), nil)
+		got, err := io.ReadAll(g)
+		require.NoError(t, err)
+		require.Equal(t, wire.Bytes(), got)
+		require.EqualValues(t, heads, g.heads.Load())
+	})
+}

@@ -1,0 +1,114 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/wavepool/wavepool/proxy/proxyproto"
+	"github.com/wavepool/wavepool/proxy/upstream"
+)
+
+// ends are the two ends of a client's connection to us, or to the proxy before us that has told of it.
+type ends struct{ from, to netip.AddrPort }
+
+// hear reads the header of the PROXY protocol with which the connection must begin: exactly its bytes, so that the
+// connection is what it was for whoever serves it. It reports whether the connection may be served.
+func (c *client) hear() bool {
+	h, err := c.readHeader()
+	if err != nil {
+		if !c.cutOff() {
+			c.s.counters.badHeaders.Add(1)
+			detail := addressOf(c.nc).String() + ": " + err.Error()
+			c.s.tell(upstream.Event{Entity: c.l.name, Kind: KindClientRefused, Reason: RefusedHeader, Detail: detail})
+		}
+		return false
+	}
+	if h.Source.IsValid() {
+		c.ends = ends{h.Source, h.Destination}
+		c.ip = h.Source.Addr().String()
+	}
+	return c.l.welcome(c)
+}
+
+func (c *client) readHeader() (proxyproto.Header, error) {
+	nc := c.nc
+	if tc, ok := nc.(*tls.Conn); ok {
+		nc = tc.NetConn() // TLS comes behind it
+	}
+	within := 5 * time.Second
+	if p := c.l.plan.Load().cfg.ProxyProtocol; p != nil { // a reload may have ended it
+		within = p.Timeout
+	}
+	if err := c.armHeader(nc, c.s.now().Add(within)); err != nil {
+		return proxyproto.Header{}, err
+	}
+	b := make([]byte, 0, 64)
+	for {
+		n, err := proxyproto.Missing(b)
+		switch {
+		case err != nil:
+			return proxyproto.Header{}, err
+		case n == 0:
+			if err := c.armHeader(nc, time.Time{}); err != nil {
+				return proxyproto.Header{}, err
+			}
+			return proxyproto.Parse(b)
+		}
+		b = append(b, make([]byte, n)...)
+		got, err := nc.Read(b[len(b)-n:])
+		if b = b[:len(b)-n+got]; got == 0 && err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return proxyproto.Header{}, fmt.Errorf("after %d bytes: %w", len(b), err)
+		}
+	}
+}
+
+// armHeader sets a read deadline, which a cut that has come meanwhile replaces.
+func (c *client) armHeader(nc net.Conn, limit time.Time) error {
+	if err := nc.SetReadDeadline(limit); err != nil {
+		return err
+	}
+	if c.cutOff() {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// bothEnds are the ends of the connection, told or its own. They are invalid where it has none that can be told of.
+func (c *client) bothEnds() ends {
+	if c.ends.from.IsValid() {
+		return c.ends
+	}
+	return ends{addrPortOf(c.nc.RemoteAddr()), addrPortOf(c.nc.LocalAddr())}
+}
+
+func addrPortOf(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	p := tcp.AddrPort()
+	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+}
+
+// address is the client's, told or its own; the invalid one where it has none.
+func (c *client) address() netip.Addr {
+	if c.ends.from.IsValid() {
+		return c.ends.from.Addr().WithZone("")
+	}
+	return addressOf(c.nc)
+}
+
+// name is its address and port, for the access log.
+func (c *client) name() string {
+	if c.ends.from.IsValid() {
+		return c.ends.from.String()
+	}
+	return c.nc.RemoteAddr().String()
+}
