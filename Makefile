@@ -7,10 +7,10 @@ SEEDS       ?= 200
 BENCHTIME   ?= 200ms
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint sim determinism bench bench-pool bench-proxy bench-sim soak mutants fuzz cover ci
+.PHONY: help build test lint sim determinism bench bench-pool bench-proxy bench-sim h2spec interop soak mutants fuzz cover ci
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the commands into bin/
 	@mkdir -p bin
@@ -42,6 +42,12 @@ bench-proxy: ## measure the proxy beside HAProxy, nginx and others: CPU per requ
 
 bench-sim: ## measure the simulator: events and requests per second, memory per connection, cost of growing worlds
 	@$(GO) test -count=1 -p 1 -v ./netsim ./netsim/scenario -run Pace -bench-sim
+
+h2spec: ## run h2spec against wavepool and against net/http's own server: wavepool must fail nothing that the other passes
+	@cd testdata/h2spec && $(GO) run .
+
+interop: ## run gRPC's own interoperability tests through wavepool (its module is testdata/grpc-interop)
+	@cd testdata/grpc-interop && $(GO) test -count=1 .
 
 soak: ## one virtual hour of a pool under random faults and resizes, for SEEDS=200 seeds
 	$(GO) test -count=1 ./pool -run Soak -soak $(SEEDS) -timeout 20m
