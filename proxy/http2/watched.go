@@ -3,7 +3,6 @@ package http2
 import (
 	"encoding/binary"
 	"net"
-	"sync"
 	"sync/atomic"
 
 	"github.com/benbjohnson/clock"
@@ -52,7 +51,7 @@ type watched struct {
 	heard  atomic.Uint64 // reads that brought something
 	goAway atomic.Bool
 	ended  atomic.Bool
-	once   sync.Once
+	begun  atomic.Bool
 	ready  chan struct{} // closed when the first SETTINGS are in force, or there will be none
 }
 
@@ -143,7 +142,9 @@ func (w *watched) tell() {
 
 // begin lets the set-up end.
 func (w *watched) begin() {
-	w.once.Do(func() { rouse(w.clk, w.ready) })
+	if !w.begun.Swap(true) { // a sync.Once would hold its lock while the waker rests
+		rouse(w.clk, w.ready)
+	}
 }
 
 // Close implements net.Conn.
