@@ -338,12 +338,12 @@ func (c *httpConn) noAnswer(up *upstream.Upstream, b *backend, err error, unsent
 	switch {
 	case errors.As(err, &parse):
 		return c.failed(up, b, upstream.OutcomeBadAnswer, pool.ReasonProtocol, FailBadAnswer)
-	case b.stream != nil && !c.attempt.Lost() && !errors.Is(err, os.ErrDeadlineExceeded):
-		return c.streamLost(up, b, err)
 	case c.attempt.Lost():
 		return c.leave(up, b, upstream.OutcomeLost)
 	case err == errPerTry:
 		return c.leave(up, b, upstream.OutcomeTimeout)
+	case b.stream != nil && !errors.Is(err, os.ErrDeadlineExceeded):
+		return c.streamLost(up, b, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		if !c.interim && up.MayLeave(&c.attempt, upstream.OnResponseTimeout) {
 			return c.leave(up, b, upstream.OutcomeTimeout)

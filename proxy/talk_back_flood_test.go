@@ -2,9 +2,12 @@ package proxy_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
+
+	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
 func TestAnHTTP2BackendThatSendsFramesWithoutUseIsCutOff(t *testing.T) {
@@ -83,6 +86,27 @@ func TestABackendMayAnswerWhatItIsSentWithAsManyFramesAsItNeeds(t *testing.T) {
 		f.okay(id)
 		require.Equal(c.t, "ok", client.answer().body)
 		_ = f.nc.Close()
+		c.lenient()
+	}}})
+}
+
+// The stream ends with the try, and its connection does not: it is not the backend that has reset it.
+func TestAStreamThatIsSilentForItsTryIsMadeElsewhereAndItsConnectionStays(t *testing.T) {
+	converse(t, []conversation{{promise: "and counts as a timeout", backends: 2, eager: true, virtual: true, tune: both(speaksHTTP2, perTry), talk: func(c *talk) {
+		client := c.client().send(get)
+		silent := c.origins[0].acceptFrames()
+		silent.stream()
+		begin := c.clk.Now()
+		other := c.origins[1].acceptFrames()
+		c.aside(silent.drain)
+		other.okay(other.stream().StreamID)
+		require.Equal(c.t, "ok", client.answer().body)
+		elapsed(c, begin, time.Second)
+		st := c.server.Stats().Upstreams[0]
+		require.EqualValues(c.t, 1, st.Retries)
+		require.EqualValues(c.t, 1, st.Backends[0].Outcomes[upstream.OutcomeTimeout])
+		require.Zero(c.t, st.Backends[0].Outcomes[upstream.OutcomeReset])
+		_, _ = silent.nc.Close(), other.nc.Close()
 		c.lenient()
 	}}})
 }
