@@ -75,6 +75,7 @@ var bad = map[string]struct {
 	"a tab":                           {"PROXY\tTCP4 192.0.2.1 10.0.0.1 53211 443\r\n", ErrNoHeader},
 	"another family":                  {"PROXY UDP4 192.0.2.1 10.0.0.1 53211 443\r\n", ErrMalformed},
 	"almost UNKNOWN":                  {"PROXY UNKNOWNS\r\n", ErrMalformed},
+	"almost UNKNOWN, with addresses":  {"PROXY UNKNOWL ::1 ::2 1 2\r\n", ErrMalformed},
 	"UNKNOWN with control bytes":      {"PROXY UNKNOWN \x00\r\n", ErrMalformed},
 	"no end":                          {"PROXY TCP4 " + strings.Repeat("1", 200), ErrTooLong},
 	"UNKNOWN without end":             {"PROXY UNKNOWN " + strings.Repeat("1", 200), ErrTooLong},

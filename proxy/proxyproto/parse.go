@@ -161,6 +161,9 @@ func parse1(line string) (Header, error) {
 		}
 		return Header{}, nil
 	}
+	if fields[0] != "TCP4" && fields[0] != "TCP6" {
+		return Header{}, ErrMalformed
+	}
 	var h Header
 	var good [4]bool
 	var ips [2]netip.Addr
