@@ -53,6 +53,9 @@ func TestEachMistakeIsToldWithItsLineAndTheNearestWord(t *testing.T) {
 	for _, tc := range []struct{ part, text, want string }{
 		{"duration", "20", "s.yaml:3: duration: want a duration with its unit"},
 		{"duration", "90h", "s.yaml:3: duration: must be between 1s and 24h"},
+		{"listener", "{address: ':8080', upstream: web, proxy_protocol: {from: [10.0.0.0/8]}}", "has proxy_protocol, which the clients of scenarios do not speak"},
+		{"upstream", "{backends: [{address: '10.0.0.1:80'}], send_proxy: v2}", "has send_proxy, which the backends of scenarios do not read"},
+		{"upstream", "{backends: [{address: '10.0.0.1:80'}], protocol: http2}", "has protocol http2, which the backends of scenarios do not speak"},
 		{"listener", "{address: ':8080', upsteam: web}", "s.yaml:5: proxy.listeners[0].upsteam: unknown key; did you mean upstream?"},
 		{"backends", "[]", "backends: the upstream web has the backend 10.0.0.1:80, which is not simulated"},
 		{"backends", "[{address: '10.0.0.1:80', servce: 5ms}]", "s.yaml:7: backends[0].servce: unknown key; did you mean service?"},
