@@ -39,11 +39,35 @@ func ExampleUnknownStrategyError() {
 	_, err := lb.New("leastconn", nil, rand.New(rand.NewPCG(1, 2)))
 	fmt.Println(err)
 	// Output:
-	// lb: unknown strategy "leastconn" (did you mean "least-connections"?); known: round-robin, least-connections, random, p2c, peak-ewma
+	// lb: unknown strategy "leastconn" (did you mean "least-connections"?); known: round-robin, least-connections, random, p2c, peak-ewma, least-time, ring-hash, maglev, rendezvous, first
 }
 
 func ExampleDescribe() {
 	fmt.Println(lb.Describe("least-connections"))
 	// Output:
 	// The backend with the fewest requests in flight for its weight; equals take turns. Right when requests differ in cost: a slow backend gets fewer.
+}
+
+// Two proxies that list the same backends in another order agree on who serves a key, and on who does when that one is out.
+func ExampleHash() {
+	now := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	one := []lb.Backend{{Name: "10.0.0.1:80"}, {Name: "10.0.0.2:80"}, {Name: "10.0.0.3:80"}}
+	other := []lb.Backend{one[2], one[0], one[1]}
+	for _, backends := range [][]lb.Backend{one, other} {
+		picker, err := lb.New("maglev", backends, nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		q := lb.Query{Key: lb.Hash("alice")}
+		first := picker.Pick(now, &q)
+		picker.Done(first, lb.Failure, time.Second)
+		q.Tried = append(q.Tried, first)
+		next := picker.Pick(now, &q)
+		picker.Done(next, lb.Success, time.Second)
+		fmt.Println(backends[first].Name, "then", backends[next].Name)
+	}
+	// Output:
+	// 10.0.0.1:80 then 10.0.0.3:80
+	// 10.0.0.1:80 then 10.0.0.3:80
 }

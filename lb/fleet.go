@@ -3,6 +3,7 @@ package lb
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -16,70 +17,39 @@ type member struct {
 	ready     int   // room told by the pool; negative is unlimited
 	credit    int64 // place in the smooth rotation; see smooth.go
 	available bool
+	hash      uint64 // of its name
+	name      string
 }
 
-// fleet is the part of a picker that all strategies share: the facts, and how they are told.
+// fleet is the part of a picker that all strategies share: the facts, and how they are told. Who tells them is
+// tiered, which has checked indexes and weights.
 type fleet struct {
 	members []member
 	full    int // how many have no room
 }
 
-func newFleet(backends []Backend) (fleet, error) {
-	f := fleet{members: make([]member, len(backends))}
-	for i, b := range backends {
-		w := b.weight()
-		if w < 1 || w > MaxWeight {
-			return fleet{}, fmt.Errorf("lb: backend %d: weight %d is not between 1 and %d", i, w, MaxWeight)
-		}
-		f.members[i] = newMember(w)
+// grow makes room for n indexes, vacant at first.
+func (f *fleet) grow(n int) {
+	if n > len(f.members) {
+		f.members = append(f.members, make([]member, n-len(f.members))...)
 	}
-	return f, nil
 }
 
-func newMember(weight int) member {
-	return member{present: true, weight: int64(weight), ready: -1, available: true}
-}
-
-// weight is the weight with its default.
-func (b Backend) weight() int {
-	if b.Weight == 0 {
-		return 1
-	}
-	return b.Weight
-}
-
-// at returns the member of that index. Misuse is named here once, instead of a bare index panic everywhere.
-func (f *fleet) at(i int, method string) *member {
-	if i < 0 || i >= len(f.members) {
-		panic(fmt.Sprintf("lb: %s(%d): there are %d backends", method, i, len(f.members)))
-	}
-	m := &f.members[i]
-	if !m.present {
-		panic(fmt.Sprintf("lb: %s(%d): that backend was removed", method, i))
-	}
-	return m
-}
-
-// Add implements Picker. A newcomer's credit is nothing: it is owed no turn, and owes none.
+// Add puts a backend at a vacant index, for which there is room. A newcomer's credit is nothing: it is owed no turn,
+// and owes none.
 func (f *fleet) Add(i int, b Backend) {
-	w := b.weight()
-	switch {
-	case w < 1 || w > MaxWeight:
-		panic(fmt.Sprintf("lb: Add(%d) with weight %d: a weight is between 1 and %d", i, w, MaxWeight))
-	case i < 0 || i > len(f.members):
-		panic(fmt.Sprintf("lb: Add(%d): there are %d backends", i, len(f.members)))
-	case i == len(f.members):
-		f.members = append(f.members, member{})
-	case f.members[i].present:
-		panic(fmt.Sprintf("lb: Add(%d): there is a backend", i))
+	name := b.Name
+	if name == "" {
+		name = strconv.Itoa(i)
 	}
-	f.members[i] = newMember(w)
-	f.settle()
+	f.members[i] = member{
+		present: true, weight: int64(b.Weight), ready: -1, available: true, name: name, hash: Hash(name),
+	}
 }
 
-// Remove implements Picker.
+// Remove implements inner.
 func (f *fleet) Remove(i int) {
-	m := f.at(i, "Remove")
+	m := &f.members[i]
 	if m.inFlight > 0 {
 		panic(fmt.Sprintf("lb: Remove(%d) with %d requests in flight there", i, m.inFlight))
 	}
@@ -105,21 +75,21 @@ func (q *Query) tried() []int {
 	return q.Tried
 }
 
-// Take implements Picker.
-func (f *fleet) Take(i int) { f.at(i, "Take").inFlight++ }
+// Take implements inner.
+func (f *fleet) Take(i int) { f.members[i].inFlight++ }
 
-// Done implements Picker. The strategies of today learn nothing from outcome and latency.
+// Done implements inner. Most strategies learn nothing from outcome and latency.
 func (f *fleet) Done(i int, _ Outcome, _ time.Duration) {
-	m := f.at(i, "Done")
+	m := &f.members[i]
 	if m.inFlight == 0 {
 		panic(fmt.Sprintf("lb: Done(%d) with nothing in flight there: a request was ended twice", i))
 	}
 	m.inFlight--
 }
 
-// SetAvailable implements Picker.
+// SetAvailable implements inner.
 func (f *fleet) SetAvailable(i int, ok bool) {
-	m := f.at(i, "SetAvailable")
+	m := &f.members[i]
 	if m.available == ok {
 		return
 	}
@@ -127,9 +97,9 @@ func (f *fleet) SetAvailable(i int, ok bool) {
 	f.settle()
 }
 
-// SetReady implements Picker.
+// SetReady implements inner.
 func (f *fleet) SetReady(i int, n int) {
-	m := f.at(i, "SetReady")
+	m := &f.members[i]
 	if m.ready == 0 {
 		f.full--
 	}
@@ -138,12 +108,9 @@ func (f *fleet) SetReady(i int, n int) {
 	}
 }
 
-// SetWeight implements Picker.
+// SetWeight implements inner.
 func (f *fleet) SetWeight(i int, w int) {
-	m := f.at(i, "SetWeight")
-	if w < 1 || w > MaxWeight {
-		panic(fmt.Sprintf("lb: SetWeight(%d, %d): a weight is between 1 and %d", i, w, MaxWeight))
-	}
+	m := &f.members[i]
 	if m.weight == int64(w) {
 		return
 	}
@@ -151,8 +118,8 @@ func (f *fleet) SetWeight(i int, w int) {
 	f.settle()
 }
 
-// InFlight implements Picker.
-func (f *fleet) InFlight(i int) int { return int(f.at(i, "InFlight").inFlight) }
+// facts implements inner.
+func (f *fleet) facts(i int) *member { return &f.members[i] }
 
-// Len implements Picker.
-func (f *fleet) Len() int { return len(f.members) }
+// rebuild implements inner, for strategies without a table.
+func (f *fleet) rebuild() (build func() (install func())) { return nil }

@@ -14,11 +14,33 @@ const MaxWeight = 65535
 // ErrNoRand is returned by New when a strategy that needs chance was given none.
 var ErrNoRand = errors.New("lb: this strategy needs a stream of chance, and rnd is nil")
 
+// MaxPriority is the last of the priorities that a backend can have.
+const MaxPriority = 31
+
 // Backend describes one backend to New.
 type Backend struct {
+	// Name is what the strategies that choose by a key know the backend by, such as its address: pickers that know
+	// the same names and weights agree on the backend of every key, in whatever order they list them. Default: its
+	// index, in decimal.
+	Name string
 	// Weight is the share of the load that the backend should carry, relative to the others.
 	// Default 1 (when 0); range 1 to MaxWeight. A backend that should get nothing is made unavailable instead.
 	Weight int
+	// Priority is the tier of the backend. Default 0, range 0 to MaxPriority: the first tier has 0. One of priority 1
+	// is picked when none of priority 0 can be, and so on, with every strategy.
+	Priority int
+}
+
+// Options are settings that only some strategies look at. The zero value is a safe default.
+type Options struct {
+	// BalanceFactor bounds what the strategies that choose by a key (ring-hash, maglev, rendezvous) give to one
+	// backend, in percent of its part, by weight, of the requests in flight in its tier: a key whose backend is there
+	// goes to the next one in its own order (Mirrokni, Thorup and Zadimoghaddam, "Consistent hashing with bounded
+	// loads", 2018). Default 125 (when 0), range 101 to 1000; negative: no bound.
+	BalanceFactor int
+	// SlowStart is the time in which a backend that came late gets its whole weight: see Picker.SlowStart. Default 0:
+	// at once.
+	SlowStart time.Duration
 }
 
 // Outcome tells how a request at a backend ended, as far as balancing is concerned. The list is closed.
@@ -52,7 +74,8 @@ func (o Outcome) String() string {
 
 // Query is what one request has to say about the choice. The picker keeps no reference to it.
 type Query struct {
-	// Key is the hash of whatever the request should stick to. The strategies of today do not look at it.
+	// Key is the hash of whatever the request should stick to, as [Hash] makes it. Only ring-hash, maglev and
+	// rendezvous look at it. 0 is no key: such requests take turns, in proportion to the weights.
 	Key uint64
 
 	// Tried names the backends that must not be chosen, because this request has been there already. When every
@@ -86,15 +109,33 @@ type Picker interface {
 	// knows better, and tells again whenever its answer changes.
 	SetReady(i int, n int)
 
-	// SetWeight changes the weight of i from the next pick on. It panics outside 1 to MaxWeight.
+	// SetWeight changes the weight of i from the next pick on, or the next Rebuild. It panics outside 1 to MaxWeight.
 	SetWeight(i int, w int)
 
+	// SetPriority moves i to another tier, with all that is known and counted of it but its latency. It panics
+	// outside 0 to MaxPriority.
+	SetPriority(i int, priority int)
+
+	// SlowStart tells that i has just joined, or come back, and should not get its whole share at once: where
+	// Options.SlowStart is not 0, its weight begins at a tenth and goes up on a straight line. Strategies that choose
+	// by a key, or the first, have no use for it, and do nothing.
+	SlowStart(i int, now time.Time)
+
 	// Add puts a backend at index i, which is Len() or that of a removed one. It starts as those given to New do:
-	// available, with unlimited room, nothing in flight. It panics when a backend is there, or the weight is out of range.
+	// available, with unlimited room, nothing in flight. It panics when a backend is there, or the weight is out of
+	// range.
 	Add(i int, b Backend)
 	// Remove takes backend i out, whose index is then vacant, for Add. It panics when requests are in flight there: who
 	// removes a backend makes it unavailable first, and waits for them.
 	Remove(i int)
+
+	// Rebuild is for the strategies that choose by a table of all backends (ring-hash, maglev), which takes
+	// milliseconds to make and is therefore not made by a pick. After Add, Remove, SetWeight or SetPriority it
+	// returns a function that makes the new table, and which alone may run beside other calls; what that returns puts
+	// the table to use, and is called as all methods are. It returns nil when nothing has changed. Until then the old
+	// table serves, and a backend that it does not know is picked only when no other can be. See [RebuildNow].
+	Rebuild() (build func() (install func()))
+
 	// InFlight returns the number of requests at i that were picked or taken and are not done.
 	InFlight(i int) int
 
@@ -102,12 +143,17 @@ type Picker interface {
 	Len() int
 }
 
-// New returns a picker for these backends, which may be none (Pick then always answers -1).
+// New returns a picker for these backends, which may be none (Pick then always answers -1), with the default Options.
 //
-// The strategy is one of [Strategies]; another name gives an [UnknownStrategyError]. A weight out of range is
-// an error too. Rnd is the picker's own stream of chance; only "random" needs it, and a nil there gives
-// [ErrNoRand].
+// The strategy is one of [Strategies]; another name gives an [UnknownStrategyError]. A weight or a priority out of
+// range is an error too. Rnd is the picker's own stream of chance; only "random", "p2c" and "peak-ewma" need it, and
+// a nil there gives [ErrNoRand].
 func New(strategy string, backends []Backend, rnd *rand.Rand) (Picker, error) {
+	return NewWith(strategy, backends, rnd, Options{})
+}
+
+// NewWith is New with options. One out of range is an error.
+func NewWith(strategy string, backends []Backend, rnd *rand.Rand, o Options) (Picker, error) {
 	s := lookUp(strategy)
 	if s == nil {
 		return nil, &UnknownStrategyError{Name: strategy, Nearest: nearest(strategy)}
@@ -115,9 +161,28 @@ func New(strategy string, backends []Backend, rnd *rand.Rand) (Picker, error) {
 	if s.needsRand && rnd == nil {
 		return nil, fmt.Errorf("lb: strategy %q: %w", strategy, ErrNoRand)
 	}
-	f, err := newFleet(backends)
-	if err != nil {
-		return nil, err
+	if f := o.BalanceFactor; f > 0 && f <= 100 || f > 1000 {
+		return nil, fmt.Errorf("lb: balance factor %d is not between 101 and 1000", f)
 	}
-	return s.build(f, rnd), nil
+	for i, b := range backends {
+		if b.Weight < 0 || b.Weight > MaxWeight {
+			return nil, fmt.Errorf("lb: backend %d: weight %d is not between 1 and %d", i, b.Weight, MaxWeight)
+		}
+		if b.Priority < 0 || b.Priority > MaxPriority {
+			return nil, fmt.Errorf("lb: backend %d: priority %d is not between 0 and %d", i, b.Priority, MaxPriority)
+		}
+	}
+	p := newTiered(s, rnd, o)
+	for i, b := range backends {
+		p.Add(i, b)
+	}
+	RebuildNow(p)
+	return p, nil
+}
+
+// RebuildNow makes the tables anew that Picker.Rebuild is about, for a caller who can wait for it.
+func RebuildNow(p Picker) {
+	for build := p.Rebuild(); build != nil; build = p.Rebuild() {
+		build()()
+	}
 }

@@ -2,6 +2,7 @@ package lb
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ func TestEveryStrategyPicksOnlyWhatMayBePicked(t *testing.T) {
 	}{
 		{"all", func(Picker) {}, nil, "abc"},
 		{"empty query", func(Picker) {}, &Query{}, "abc"},
-		{"key alone changes nothing", func(Picker) {}, &Query{Key: 7}, "abc"},
+		{"a key", func(Picker) {}, &Query{Key: 7}, "abc"},
 		{"one unavailable", func(p Picker) { p.SetAvailable(1, false) }, nil, "ac"},
 		{"back again", func(p Picker) { p.SetAvailable(1, false); p.SetAvailable(1, true) }, nil, "abc"},
 		{"one saturated", func(p Picker) { p.SetReady(2, 0) }, nil, "ab"},
@@ -46,6 +47,10 @@ func TestEveryStrategyPicksOnlyWhatMayBePicked(t *testing.T) {
 				c.prepare(p)
 				got := letters(p, 200, c.query)
 				require.Subset(t, []byte(c.want), []byte(got), "picked what may not be picked")
+				if strategy == "first" || c.query != nil && c.query.Key != 0 && ByKey(strategy) {
+					require.Equal(t, strings.Repeat(got[:1], 200), got, "it is always the same one")
+					return
+				}
 				require.Subset(t, []byte(got), []byte(c.want), "never picked what may be picked")
 			})
 		}
@@ -124,6 +129,12 @@ func TestMisusePanicsWithItsName(t *testing.T) {
 			require.PanicsWithValue(t, fmt.Sprintf("lb: SetWeight(0, %d): a weight is between 1 and 65535", w),
 				func() { p.SetWeight(0, w) })
 		}
+		for _, n := range []int{-1, MaxPriority + 1} {
+			require.PanicsWithValue(t, fmt.Sprintf("lb: SetPriority(0, %d): a priority is between 0 and 31", n),
+				func() { p.SetPriority(0, n) })
+			require.PanicsWithValue(t, fmt.Sprintf("lb: Add(2) with priority %d: a priority is between 0 and 31", n),
+				func() { p.Add(2, Backend{Priority: n}) })
+		}
 	})
 }
 
@@ -140,6 +151,18 @@ func TestNewRefusesWhatItCannotServe(t *testing.T) {
 	}
 	_, err = New("round-robin", weights(MaxWeight), nil)
 	require.NoError(t, err)
+	for _, n := range []int{-1, MaxPriority + 1} {
+		_, err = New("round-robin", []Backend{{Priority: MaxPriority}, {Priority: n}}, nil)
+		require.ErrorContains(t, err, fmt.Sprintf("backend 1: priority %d is not between 0 and 31", n))
+	}
+	for _, f := range []int{1, 100, 1001} {
+		_, err = NewWith("maglev", nil, nil, Options{BalanceFactor: f})
+		require.ErrorContains(t, err, fmt.Sprintf("balance factor %d is not between 101 and 1000", f))
+	}
+	for _, f := range []int{-1, 0, 101, 1000} {
+		_, err = NewWith("maglev", nil, nil, Options{BalanceFactor: f})
+		require.NoError(t, err)
+	}
 }
 
 func TestAnUnknownStrategyIsNamedWithTheNearestKnownOne(t *testing.T) {
@@ -172,7 +195,8 @@ func TestAnUnknownStrategyIsNamedWithTheNearestKnownOne(t *testing.T) {
 }
 
 func TestEveryStrategyIsDescribed(t *testing.T) {
-	require.Equal(t, []string{"round-robin", "least-connections", "random", "p2c", "peak-ewma"}, Strategies())
+	require.Equal(t, []string{"round-robin", "least-connections", "random", "p2c", "peak-ewma", "least-time",
+		"ring-hash", "maglev", "rendezvous", "first"}, Strategies())
 	each(t, func(t *testing.T, strategy string) {
 		require.Contains(t, Describe(strategy), "Right when", "help says when the strategy is the right one")
 	})
@@ -191,19 +215,27 @@ func TestOutcomesHaveDifferentWords(t *testing.T) {
 
 func TestNoCallAllocates(t *testing.T) {
 	each(t, func(t *testing.T, strategy string) {
-		p := build(t, strategy, 4, 3, 2, 1)
-		q := &Query{Tried: []int{2}}
-		require.Zero(t, testing.AllocsPerRun(1000, func() {
-			i := p.Pick(instant, q)
-			p.Done(i, Success, time.Millisecond)
-			p.Take(1)
-			p.Done(1, Abandoned, 0)
-			p.SetReady(3, 0)
-			p.SetReady(3, 2)
-			p.SetAvailable(3, false)
-			p.SetAvailable(3, true)
-			p.SetWeight(0, 5)
-			p.SetWeight(0, 4)
-		}))
+		for _, more := range []int{0, few} {
+			p, err := NewWith(strategy, weights(append([]int{4, 3, 2, 1}, make([]int, more)...)...), stream(1),
+				Options{SlowStart: time.Second})
+			require.NoError(t, err)
+			q, now := &Query{Tried: []int{2}}, instant
+			p.SlowStart(3, now) // the first time may need memory
+			require.Zero(t, testing.AllocsPerRun(1000, func() {
+				now = now.Add(time.Millisecond)
+				q.Key++
+				i := p.Pick(now, q)
+				p.Done(i, Success, time.Millisecond)
+				p.Take(1)
+				p.Done(1, Abandoned, 0)
+				p.SetReady(3, 0)
+				p.SetReady(3, 2)
+				p.SetAvailable(3, false)
+				p.SetAvailable(3, true)
+				p.SlowStart(3, now)
+				p.SetWeight(0, 5)
+				p.SetWeight(0, 4)
+			}))
+		}
 	})
 }

@@ -1,18 +1,31 @@
 package lb
 
 import (
+	"math/bits"
 	"math/rand/v2"
 	"time"
 )
 
-// lottery draws members by chance in proportion to their weights, in the time of a binary search. Its table holds the
-// available members only and is made anew when availability or weights have changed, which is rare beside picks.
+// lottery draws members by chance in proportion to their weights: few in the time of a binary search, many in the
+// time of one look. Its table holds the available members only and is made anew when availability or weights have
+// changed, which is rare beside picks.
 type lottery struct {
 	rnd   *rand.Rand
 	stale bool
 	who   []int32 // available members
 	upTo  []int64 // the sum of their weights, each included
 	even  bool    // all weights are the same
+	sum   int64   // of the weights
+
+	columns []column // one for each of who, where they are many of different weights
+	scarce  []int32  // memory for making them
+}
+
+// column is one of as many equal parts of the ticket as there are members: below keep it is its own member's, else
+// the other's (Walker's alias method, 1977, in Vose's form of 1991).
+type column struct {
+	keep  uint64 // out of 2^64
+	other int32  // a place in who
 }
 
 // fill makes the table.
@@ -26,15 +39,56 @@ func (l *lottery) fill(f *fleet) {
 			l.even = l.even && f.members[i].weight == f.members[l.who[0]].weight
 		}
 	}
+	l.sum = sum
+	if l.columns = l.columns[:0]; !l.even && len(l.who) > few {
+		l.divide(f, sum)
+	}
+}
+
+// divide fills the columns, each of which holds as much as all weights together: those whose members do not fill
+// their own get the rest from one that has too much. All is counted in whole numbers.
+func (l *lottery) divide(f *fleet, sum int64) {
+	n := int64(len(l.who))
+	excess := l.upTo // what each has beyond its own column, or below; the sums are not needed any more
+	l.scarce = l.scarce[:0]
+	for k, i := range l.who {
+		excess[k] = f.members[i].weight*n - sum
+		l.columns = append(l.columns, column{other: int32(k)})
+		if excess[k] < 0 {
+			l.scarce = append(l.scarce, int32(k))
+		}
+	}
+	rich := 0
+	for len(l.scarce) > 0 {
+		k := l.scarce[len(l.scarce)-1]
+		l.scarce = l.scarce[:len(l.scarce)-1]
+		for excess[rich] <= 0 {
+			rich++
+		}
+		keep, _ := bits.Div64(uint64(sum+excess[k]), 0, uint64(sum))
+		l.columns[k] = column{keep: keep, other: int32(rich)}
+		excess[rich] += excess[k]
+		excess[k] = 0
+		if excess[rich] < 0 {
+			l.scarce = append(l.scarce, int32(rich))
+		}
+	}
 }
 
 // mean is the mean weight of those in the table, which is not empty.
-func (l *lottery) mean() float64 { return float64(l.upTo[len(l.upTo)-1]) / float64(len(l.upTo)) }
+func (l *lottery) mean() float64 { return float64(l.sum) / float64(len(l.who)) }
 
 // draw returns a place in the table.
 func (l *lottery) draw() int {
 	if l.even {
 		return int(l.rnd.Uint32N(uint32(len(l.who))))
+	}
+	if len(l.columns) > 0 {
+		hi, lo := bits.Mul64(l.rnd.Uint64(), uint64(len(l.columns)))
+		if c := &l.columns[hi]; lo >= c.keep {
+			return int(c.other)
+		}
+		return int(hi)
 	}
 	ticket := l.rnd.Int64N(l.upTo[len(l.upTo)-1])
 	low, high := 0, len(l.upTo)-1
@@ -50,6 +104,22 @@ func (l *lottery) draw() int {
 
 // tries is how often a draw is repeated that gave nobody of use, before all are looked at.
 const tries = 8
+
+// one draws a member that may be picked, or returns -1 when there is none.
+func (l *lottery) one(f *fleet, tried []int) int {
+	if l.stale {
+		l.fill(f)
+	}
+	if len(l.who) == 0 || (len(tried) > 0 || f.full > 0) && !l.any(f, tried) {
+		return -1
+	}
+	for range tries {
+		if i := int(l.who[l.draw()]); f.eligible(i, tried) {
+			return i
+		}
+	}
+	return l.scan(f, tried, -1)
+}
 
 // two draws two different members that may be picked, or one and -1 when no other was found, or -1 and -1 when there is
 // none. Draws that meet the same member, a full one, or one that was tried are repeated; a fleet in which few are left is
@@ -125,25 +195,25 @@ func newChosenByLot(f fleet, rnd *rand.Rand) chosenByLot {
 	return chosenByLot{fleet: f, lots: lottery{rnd: rnd, stale: true}}
 }
 
-// SetAvailable implements Picker.
+// SetAvailable implements inner.
 func (p *chosenByLot) SetAvailable(i int, ok bool) {
 	p.fleet.SetAvailable(i, ok)
 	p.lots.stale = true
 }
 
-// SetWeight implements Picker.
+// SetWeight implements inner.
 func (p *chosenByLot) SetWeight(i int, w int) {
 	p.fleet.SetWeight(i, w)
 	p.lots.stale = true
 }
 
-// Add implements Picker.
+// Add implements inner.
 func (p *chosenByLot) Add(i int, b Backend) {
 	p.fleet.Add(i, b)
 	p.lots.stale = true
 }
 
-// Remove implements Picker.
+// Remove implements inner.
 func (p *chosenByLot) Remove(i int) {
 	p.fleet.Remove(i)
 	p.lots.stale = true
@@ -154,7 +224,7 @@ func (p *chosenByLot) Remove(i int) {
 // proxies that share the backends do not all run to the same one.
 type p2c struct{ chosenByLot }
 
-// Pick implements Picker.
+// Pick implements inner.
 func (p *p2c) Pick(_ time.Time, q *Query) int {
 	a, b := p.lots.two(&p.fleet, q.tried())
 	if b >= 0 && p.members[b].load(&p.members[a]) < 0 {

@@ -12,8 +12,8 @@ import (
 
 // model is a picker too dumb to be wrong: it knows who may be picked, and counts.
 type model struct {
-	weight, inFlight, ready []int // a weight of 0 stands for a vacant index
-	available               []bool
+	weight, inFlight, ready, priority []int // a weight of 0 stands for a vacant index
+	available                         []bool
 }
 
 // present lists the indexes that have a backend.
@@ -28,7 +28,7 @@ func (m *model) present() []int {
 }
 
 func newModel(ws []int) *model {
-	m := &model{weight: slices.Clone(ws), inFlight: make([]int, len(ws))}
+	m := &model{weight: slices.Clone(ws), inFlight: make([]int, len(ws)), priority: make([]int, len(ws))}
 	for range ws {
 		m.ready = append(m.ready, -1)
 		m.available = append(m.available, true)
@@ -36,14 +36,20 @@ func newModel(ws []int) *model {
 	return m
 }
 
+// candidates are those that may be picked: of the first tier that has any.
 func (m *model) candidates(tried []int) []int {
-	var cs []int
-	for i := range m.weight {
-		if m.weight[i] > 0 && m.available[i] && m.ready[i] != 0 && !slices.Contains(tried, i) {
-			cs = append(cs, i)
+	for tier := range MaxPriority + 1 {
+		var cs []int
+		for i := range m.weight {
+			if m.weight[i] > 0 && m.priority[i] == tier && m.available[i] && m.ready[i] != 0 && !slices.Contains(tried, i) {
+				cs = append(cs, i)
+			}
+		}
+		if len(cs) > 0 {
+			return cs
 		}
 	}
-	return cs
+	return nil
 }
 
 // load is the load of i as an exact fraction.
@@ -54,6 +60,8 @@ type machine struct {
 	strategy string
 	picker   Picker
 	model    *model
+	most     int // backends
+	now      time.Time
 }
 
 func (m *machine) index(t *rapid.T) int {
@@ -63,7 +71,8 @@ func (m *machine) index(t *rapid.T) int {
 func (m *machine) pick(t *rapid.T) {
 	tried := rapid.SliceOfN(rapid.IntRange(0, len(m.model.weight)-1), 0, 4).Draw(t, "tried")
 	may := m.model.candidates(tried)
-	i := m.picker.Pick(instant, &Query{Tried: tried})
+	m.now = m.now.Add(time.Duration(rapid.IntRange(0, 1000).Draw(t, "ms")) * time.Millisecond)
+	i := m.picker.Pick(m.now, &Query{Tried: tried, Key: rapid.Uint64Range(0, 9).Draw(t, "key")})
 	if len(may) == 0 {
 		require.Equal(t, -1, i)
 		return
@@ -73,6 +82,9 @@ func (m *machine) pick(t *rapid.T) {
 		for _, other := range may {
 			require.LessOrEqual(t, m.model.load(i).Cmp(m.model.load(other)), 0, "%d carries less than %d", other, i)
 		}
+	}
+	if m.strategy == "first" {
+		require.Equal(t, may[0], i)
 	}
 	m.model.inFlight[i]++
 }
@@ -90,17 +102,20 @@ func (m *machine) done(t *rapid.T) {
 
 // add puts a backend at a vacant index or behind the last one.
 func (m *machine) add(t *rapid.T) {
-	if len(m.model.weight) >= 8 && !slices.Contains(m.model.weight, 0) {
+	if len(m.model.weight) >= m.most && !slices.Contains(m.model.weight, 0) {
 		t.Skip("enough of them")
 	}
 	i := slices.Index(m.model.weight, 0)
-	if i < 0 || len(m.model.weight) < 8 && rapid.Bool().Draw(t, "behind the last") {
+	if i < 0 || len(m.model.weight) < m.most && rapid.Bool().Draw(t, "behind the last") {
 		i = len(m.model.weight)
 		m.model.weight, m.model.inFlight = append(m.model.weight, 0), append(m.model.inFlight, 0)
 		m.model.ready, m.model.available = append(m.model.ready, 0), append(m.model.available, false)
+		m.model.priority = append(m.model.priority, 0)
 	}
 	w := rapid.IntRange(1, 5).Draw(t, "w")
-	m.picker.Add(i, Backend{Weight: w})
+	tier := rapid.SampledFrom([]int{0, 0, 1, MaxPriority}).Draw(t, "tier")
+	m.picker.Add(i, Backend{Weight: w, Priority: tier})
+	m.model.priority[i] = tier
 	m.model.weight[i], m.model.inFlight[i], m.model.ready[i], m.model.available[i] = w, 0, -1, true
 	require.Panics(t, func() { m.picker.Add(i, Backend{}) }, "there is one")
 }
@@ -123,11 +138,22 @@ func (m *machine) remove(t *rapid.T) {
 
 func (m *machine) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
-		"pick":   m.pick,
-		"pick2":  m.pick, // picks are what the machine is about: more of them
-		"done":   m.done,
-		"add":    m.add,
-		"remove": m.remove,
+		"pick":    m.pick,
+		"pick2":   m.pick, // picks are what the machine is about: more of them
+		"done":    m.done,
+		"add":     m.add,
+		"remove":  m.remove,
+		"rebuild": func(*rapid.T) { RebuildNow(m.picker) },
+		"tier": func(t *rapid.T) {
+			i, tier := m.index(t), rapid.SampledFrom([]int{0, 1, 2}).Draw(t, "tier")
+			m.picker.SetPriority(i, tier)
+			m.model.priority[i] = tier
+		},
+		"slow start": func(t *rapid.T) {
+			if m.strategy != "least-connections" { // whose loads would be for other weights
+				m.picker.SlowStart(m.index(t), m.now)
+			}
+		},
 		"take": func(t *rapid.T) {
 			i := m.index(t)
 			m.picker.Take(i)
@@ -161,10 +187,10 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 func TestEveryStrategyAgreesWithTheModel(t *testing.T) {
 	each(t, func(t *testing.T, strategy string) {
 		rapid.Check(t, func(t *rapid.T) {
-			ws := rapid.SliceOfN(rapid.IntRange(1, 5), 1, 6).Draw(t, "weights")
-			p, err := New(strategy, weights(ws...), stream(rapid.Uint64().Draw(t, "seed")))
+			ws := rapid.OneOf(rapid.SliceOfN(rapid.IntRange(1, 5), 1, 6), rapid.SliceOfN(rapid.IntRange(1, 5), few-1, few+4)).Draw(t, "weights")
+			p, err := NewWith(strategy, weights(ws...), stream(rapid.Uint64().Draw(t, "seed")), Options{SlowStart: 5 * time.Second})
 			require.NoError(t, err)
-			m := &machine{strategy, p, newModel(ws)}
+			m := &machine{strategy, p, newModel(ws), len(ws) + 2, instant}
 			t.Repeat(m.actions())
 		})
 	})
@@ -180,7 +206,7 @@ func TestCreditsStayBoundedHoweverTheCandidatesChange(t *testing.T) {
 			total += w
 		}
 		masks := rapid.SliceOfN(rapid.IntRange(0, 1<<len(ws)-1), 1, 40).Draw(t, "who is saturated, step by step")
-		p := build(t, "round-robin", ws...).(*roundRobin)
+		p := core[*roundRobin](build(t, "round-robin", ws...))
 		for step := range 4000 {
 			mask := masks[step%len(masks)]
 			for i := range ws {

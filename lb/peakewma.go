@@ -20,11 +20,11 @@ const (
 )
 
 // peakEWMA draws two and takes the one that is expected to answer first: its latency times the requests that are in
-// flight, for its weight, and the new one. The latency is an average that follows a rise at once and forgets it slowly (a
-// peak-sensitive moving average, as Finagle and linkerd have it), so that a backend which becomes slow loses its requests
-// within one of its answers. A failure counts as a slow answer. Whatever was learned fades while nothing new is heard: a
-// backend that nobody picks looks better with time, is picked, and either shows that it has recovered or is known to be slow
-// again, at the price of one request.
+// flight, for its weight, and the new one. The latency is an average that follows a rise at once and forgets it
+// slowly (a peak-sensitive moving average, as Finagle and linkerd have it), so that a backend which becomes slow
+// loses its requests within one of its answers. A failure counts as a slow answer. Whatever was learned fades while
+// nothing new is heard: a backend that nobody picks looks better with time, is picked, and either shows that it has
+// recovered or is known to be slow again, at the price of one request.
 type peakEWMA struct {
 	chosenByLot
 	seen  []estimate
@@ -37,9 +37,10 @@ type estimate struct {
 	nanos float64
 	at    time.Time // when it was last told
 	known bool
+	cost  float64 // that least-time has found in the pick under way
 }
 
-func newPeakEWMA(f fleet, rnd *rand.Rand) Picker {
+func newPeakEWMA(f fleet, rnd *rand.Rand, _ Options) inner {
 	return &peakEWMA{chosenByLot: newChosenByLot(f, rnd), seen: make([]estimate, len(f.members))}
 }
 
@@ -59,20 +60,48 @@ func left(age time.Duration) float64 {
 // faded is the estimate as it counts at an instant.
 func (e *estimate) faded(now time.Time) float64 { return e.nanos * left(now.Sub(e.at)) }
 
-// cost is what a request costs at a member. Who is not known yet gets requests one at a time.
-func (p *peakEWMA) cost(i int) float64 {
-	m, e := &p.members[i], &p.seen[i]
-	nanos := leastCost
+// expected is the latency that is expected of a backend with so many requests in flight. Who is not known yet gets
+// requests one at a time.
+func (e *estimate) expected(now time.Time, usual float64, inFlight int64) float64 {
 	switch {
 	case e.known:
-		nanos = max(e.faded(p.now), leastCost)
-	case m.inFlight > 0:
-		nanos = max(strangerCost*p.usual, leastCost)
-	case p.usual > 0:
-		nanos = p.usual
+		return max(e.faded(now), leastCost)
+	case inFlight > 0:
+		return max(strangerCost*usual, leastCost)
+	case usual > 0:
+		return usual
 	}
+	return leastCost
+}
+
+// answerTime is the latency that is learned from the end of a request, which was not abandoned: a failure counts as a
+// slow answer, and the usual latency follows the successes.
+func answerTime(o Outcome, latency time.Duration, usual *float64) float64 {
+	nanos := max(float64(latency), 0)
+	if o == Failure {
+		return max(nanos, failureCost**usual, leastCost)
+	}
+	const share = 1.0 / 64
+	if *usual == 0 {
+		*usual = nanos
+	}
+	*usual += share * (nanos - *usual)
+	return nanos
+}
+
+// grown returns estimates for n indexes.
+func grown(seen []estimate, n int) []estimate {
+	for len(seen) < n {
+		seen = append(seen, estimate{})
+	}
+	return seen
+}
+
+// cost is what a request costs at a member.
+func (p *peakEWMA) cost(i int) float64 {
+	m := &p.members[i]
 	// The draw has seen to the weights already: of two that are as quick, and have nothing to do, the first is taken.
-	return nanos * (1 + float64(m.inFlight)*p.lots.mean()/float64(m.weight))
+	return p.seen[i].expected(p.now, p.usual, m.inFlight) * (1 + float64(m.inFlight)*p.lots.mean()/float64(m.weight))
 }
 
 // better says whether b is to be taken in place of a, which was drawn first. Answers of equal backends take what chance
@@ -88,7 +117,7 @@ func (p *peakEWMA) better(b, a int) bool {
 	return p.members[b].load(&p.members[a]) < 0
 }
 
-// Pick implements Picker.
+// Pick implements inner.
 func (p *peakEWMA) Pick(now time.Time, q *Query) int {
 	if now.After(p.now) {
 		p.now = now
@@ -103,22 +132,13 @@ func (p *peakEWMA) Pick(now time.Time, q *Query) int {
 	return a
 }
 
-// Done implements Picker.
+// Done implements inner.
 func (p *peakEWMA) Done(i int, o Outcome, latency time.Duration) {
 	p.fleet.Done(i, o, latency)
 	if o == Abandoned {
 		return
 	}
-	nanos := max(float64(latency), 0)
-	if o == Failure {
-		nanos = max(nanos, failureCost*p.usual, leastCost)
-	} else {
-		const share = 1.0 / 64
-		if p.usual == 0 {
-			p.usual = nanos
-		}
-		p.usual += share * (nanos - p.usual)
-	}
+	nanos := answerTime(o, latency, &p.usual)
 	e := &p.seen[i]
 	if e.known && nanos < e.nanos { // an answer that is quicker than expected is believed by and by
 		nanos += left(p.now.Sub(e.at)) * (e.nanos - nanos)
@@ -126,11 +146,9 @@ func (p *peakEWMA) Done(i int, o Outcome, latency time.Duration) {
 	*e = estimate{nanos: nanos, at: p.now, known: true}
 }
 
-// Add implements Picker.
+// Add implements inner.
 func (p *peakEWMA) Add(i int, b Backend) {
 	p.chosenByLot.Add(i, b)
-	for len(p.seen) < len(p.members) {
-		p.seen = append(p.seen, estimate{})
-	}
+	p.seen = grown(p.seen, len(p.members))
 	p.seen[i] = estimate{}
 }

@@ -1,7 +1,6 @@
 package lb
 
 import (
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -92,13 +91,13 @@ func TestRandomTakesOneNumberPerPickAndNoneInVain(t *testing.T) {
 	require.Equal(t, same.Uint64(), rnd.Uint64())
 }
 
-// TestEveryStrategyRespectsTheWeights holds all strategies to the same law on random fleets, with some
-// backends out and some disturbance before. The rotations are exact to a few picks; chance gets five standard
-// deviations.
+// TestEveryStrategyRespectsTheWeights holds all strategies to the same law on random fleets, few and many, with some
+// backends out and some disturbance before.
 func TestEveryStrategyRespectsTheWeights(t *testing.T) {
-	each(t, func(t *testing.T, strategy string) {
+	eachFair(t, func(t *testing.T, strategy string) {
 		rapid.Check(t, func(t *rapid.T) {
-			ws := rapid.SliceOfN(rapid.IntRange(1, 20), 2, 8).Draw(t, "weights")
+			ws := rapid.OneOf(rapid.SliceOfN(rapid.IntRange(1, 20), 2, 8), rapid.SliceOfN(rapid.IntRange(1, 9), few, 2*few),
+				rapid.Map(rapid.IntRange(few, 2*few), func(n int) []int { return make([]int, n) })).Draw(t, "weights")
 			p, err := New(strategy, weights(ws...), stream(rapid.Uint64().Draw(t, "seed")))
 			require.NoError(t, err)
 			before := rapid.IntRange(0, 50).Draw(t, "before")
@@ -109,7 +108,7 @@ func TestEveryStrategyRespectsTheWeights(t *testing.T) {
 				if i == out {
 					p.SetAvailable(i, false)
 				} else {
-					total += w
+					total += max(w, 1)
 				}
 			}
 			n := 50 * total
@@ -120,34 +119,110 @@ func TestEveryStrategyRespectsTheWeights(t *testing.T) {
 				p.Done(i, Success, time.Millisecond)
 			}
 			for i, w := range ws {
+				w = max(w, 1)
 				if i == out {
 					require.Zero(t, counts[i])
 					continue
 				}
-				share := float64(w) / float64(total)
-				// Within 5 %, as promised; or, for shares too small for that, a few picks.
-				slack := max(0.05*share*float64(n), 4)
-				if lookUp(strategy).needsRand {
-					slack = max(slack, 5*math.Sqrt(float64(n)*share*(1-share)))
-				}
-				require.InDelta(t, share*float64(n), counts[i], slack, "backend %d of %v without %d", i, ws, out)
+				require.InDelta(t, n*w/total, counts[i], slack(strategy, n, w, total, len(ws)), "backend %d of %v without %d", i, ws, out)
 			}
 		})
 	})
 }
 
 func TestSharesFollowTheWeightsAfterTheFleetHasChanged(t *testing.T) {
-	each(t, func(t *testing.T, strategy string) {
-		p := build(t, strategy, 1, 1, 8)
-		letters(p, 1000, nil)
-		p.Remove(2)
-		p.Add(3, Backend{Weight: 2})
-		p.Add(2, Backend{})
-		p.SetWeight(0, 4)
-		got := letters(p, 8000, nil)
-		for i, weight := range []int{4, 1, 1, 2} {
-			n := strings.Count(got, string(rune('a'+i)))
-			require.InDelta(t, 1000*weight, n, 200, "backend %d of weight %d", i, weight)
+	eachFair(t, func(t *testing.T, strategy string) {
+		for _, more := range []int{0, few} {
+			p := build(t, strategy, append([]int{1, 1, 8}, make([]int, more)...)...)
+			letters(p, 1000, nil)
+			for i := range more { // those are there no more than the one that is removed
+				p.Remove(3 + i)
+			}
+			p.Remove(2)
+			p.Add(3, Backend{Weight: 2})
+			p.Add(2, Backend{})
+			p.SetWeight(0, 4)
+			RebuildNow(p)
+			got := letters(p, 8000, nil)
+			for i, weight := range []int{4, 1, 1, 2} {
+				n := strings.Count(got, string(rune('a'+i)))
+				require.InDelta(t, 1000*weight, n, max(200, slack(strategy, 8000, weight, 8, 4)), "backend %d of weight %d", i, weight)
+			}
 		}
 	})
+}
+
+func TestManyBackendsTakeTurnsAsSmoothlyAsFew(t *testing.T) {
+	for _, strategy := range []string{"round-robin", "least-connections"} {
+		rapid.Check(t, func(t *rapid.T) {
+			ws := rapid.SliceOfN(rapid.IntRange(1, 20), few+1, 2*few).Draw(t, "weights")
+			p, total := build(t, strategy, ws...), 0
+			for _, w := range ws {
+				total += w
+			}
+			last := make([]int, len(ws))
+			for step := 1; step <= 10*total; step++ {
+				i := p.Pick(instant, nil)
+				p.Done(i, Success, 0)
+				gap := float64(step - last[i])
+				require.LessOrEqual(t, gap, 2*float64(total)/float64(ws[i])+1, "backend %d of weight %d at %d", i, ws[i], step)
+				last[i] = step
+			}
+		})
+	}
+}
+
+func TestTheTurnsOfManyOutliveTheEndOfTheirTime(t *testing.T) {
+	ws := []int{3, 2}
+	for i := range few {
+		ws = append(ws, 1)
+		if i < maxClasses { // more weights than classes
+			ws[2+i] = 4 + i
+		}
+	}
+	p := build(t, "round-robin", ws...)
+	letters(p, 100, nil)
+	rr := core[*roundRobin](p)
+	require.True(t, rr.classes.many)
+	for i := range rr.turns.held { // half a million years on
+		rr.turns.held[i].due += endOfTime - rr.turns.now - 1000*strideOne
+	}
+	rr.turns.now = endOfTime - 1000*strideOne
+	total := 0
+	for _, w := range ws {
+		total += w
+	}
+	got := letters(p, 2000*total, nil)
+	require.Less(t, rr.turns.now, uint64(endOfTime))
+	for i, w := range ws {
+		require.InDelta(t, 2000*w, strings.Count(got, string(rune('a'+i))), 5)
+	}
+}
+
+func TestTheClassesOfManyOutliveTheEndOfTheirTime(t *testing.T) {
+	p := build(t, "round-robin", append([]int{3, 2}, make([]int, few)...)...)
+	letters(p, 100, nil)
+	c := &core[*roundRobin](p).classes
+	for i := range c.at {
+		c.at[i].due += endOfTime - c.now - 1000*strideOne
+	}
+	for k := range c.all {
+		c.all[k].due += endOfTime - c.now - 1000*strideOne
+	}
+	c.now = endOfTime - 1000*strideOne
+	got := letters(p, 2000*(3+2+few), nil)
+	require.Less(t, c.now, uint64(endOfTime))
+	for i, w := range []int{3, 2, 1, 1} {
+		require.InDelta(t, 2000*w, strings.Count(got, string(rune('a'+i))), 5)
+	}
+}
+
+func TestManyBackendsOfOneWeightTakeTurnsInTheirOrder(t *testing.T) {
+	p := build(t, "round-robin", make([]int, few+4)...)
+	require.Equal(t, "abcdefghijklmnopqrstab", letters(p, few+6, nil))
+	p.SetAvailable(4, false)
+	p.SetReady(5, 0)
+	require.Equal(t, "cdghi", letters(p, 5, nil))
+	require.Equal(t, "m", letters(p, 1, &Query{Tried: []int{9, 10, 11}}))
+	require.Equal(t, "jkln", letters(p, 4, nil), "those that were tried have lost no turn")
 }

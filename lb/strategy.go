@@ -10,7 +10,9 @@ type strategy struct {
 	name      string
 	help      string
 	needsRand bool
-	build     func(f fleet, rnd *rand.Rand) Picker
+	ramps     bool // a slow start means something to it
+	byKey     bool // it looks at Query.Key
+	build     func(f fleet, rnd *rand.Rand, o Options) inner
 }
 
 // strategies holds the closed list, in the order in which it is shown to people.
@@ -19,35 +21,86 @@ var strategies = [...]strategy{
 		name: "round-robin",
 		help: "Each backend in its turn, in proportion to the weights and spread as evenly as they allow. " +
 			"Right when requests cost about the same.",
-		build: func(f fleet, _ *rand.Rand) Picker { return &roundRobin{f} },
+		ramps: true,
+		build: func(f fleet, _ *rand.Rand, _ Options) inner { return &roundRobin{fleet: f} },
 	},
 	{
 		name: "least-connections",
 		help: "The backend with the fewest requests in flight for its weight; equals take turns. " +
 			"Right when requests differ in cost: a slow backend gets fewer.",
-		build: func(f fleet, _ *rand.Rand) Picker { return &leastConnections{f} },
+		ramps: true,
+		build: func(f fleet, _ *rand.Rand, _ Options) inner { return &leastConnections{fleet: f} },
 	},
 	{
 		name: "random",
 		help: "Any backend, by chance, in proportion to the weights. " +
 			"Right when many proxies share the backends and must not move in step.",
 		needsRand: true,
-		build:     func(f fleet, rnd *rand.Rand) Picker { return &random{f, rnd} },
+		ramps:     true,
+		build:     func(f fleet, rnd *rand.Rand, _ Options) inner { return &random{newChosenByLot(f, rnd)} },
 	},
 	{
 		name: "p2c",
 		help: "Of two drawn by chance the one with fewer requests in flight for its weight. " +
 			"Right when there are many backends, or many proxies that share them.",
 		needsRand: true,
-		build:     func(f fleet, rnd *rand.Rand) Picker { return &p2c{newChosenByLot(f, rnd)} },
+		ramps:     true,
+		build:     func(f fleet, rnd *rand.Rand, _ Options) inner { return &p2c{newChosenByLot(f, rnd)} },
 	},
 	{
 		name: "peak-ewma",
 		help: "Of two drawn by chance the one that is expected to answer first, by its latency, its failures and its requests in flight. " +
 			"Right when backends may become slow or fail quickly.",
 		needsRand: true,
+		ramps:     true,
 		build:     newPeakEWMA,
 	},
+	{
+		name: "least-time",
+		help: "Of all backends the one that is expected to answer first, by its mean latency, its failures and its requests in flight. " +
+			"Right when there are few backends and one proxy: it looks at all of them for each pick.",
+		ramps: true,
+		build: newLeastTime,
+	},
+	{
+		name: "ring-hash",
+		help: "The backend of the request's key on a ring of hashes, within a bound on its load. " +
+			"Right when other software finds keys by a ring too; maglev is more even and faster.",
+		byKey: true,
+		build: func(f fleet, _ *rand.Rand, o Options) inner { return newRingHash(f, o) },
+	},
+	{
+		name: "maglev",
+		help: "The backend of the request's key in a table of 65537 slots, within a bound on its load. " +
+			"Right when a key should stay with its backend, for the sake of caches or sessions there.",
+		byKey: true,
+		build: func(f fleet, _ *rand.Rand, o Options) inner { return newMaglev(f, o) },
+	},
+	{
+		name: "rendezvous",
+		help: "The backend with the highest random weight for the request's key, within a bound on its load. " +
+			"Right when backends come and go often and no key should move that need not, in groups of up to some dozens.",
+		byKey: true,
+		build: func(f fleet, _ *rand.Rand, o Options) inner { return newRendezvous(f, o) },
+	},
+	{
+		name: "first",
+		help: "The first backend in the list that has room. " +
+			"Right when as few backends as possible should work, or one leads and the others stand by.",
+		build: func(f fleet, _ *rand.Rand, _ Options) inner { return &first{f} },
+	},
+}
+
+// ByKey says whether the strategy of that name looks at Query.Key.
+func ByKey(name string) bool {
+	s := lookUp(name)
+	return s != nil && s.byKey
+}
+
+// SlowStarts says whether Picker.SlowStart means something to the strategy of that name.
+func SlowStarts(name string) bool {
+	s := lookUp(name)
+	return s != nil && s.ramps
 }
 
 // Strategies returns the names that New knows, in the order in which they should be shown. The caller owns
@@ -103,6 +156,12 @@ func nearest(name string) string {
 		return ""
 	}
 	name = strings.ToLower(strings.NewReplacer("_", "-", " ", "-").Replace(name))
+	for i := range strategies { // an abbreviation of the first that begins so
+		known := strategies[i].name
+		if part := strings.ReplaceAll(name, "-", ""); len(part) >= 4 && strings.HasPrefix(strings.ReplaceAll(known, "-", ""), part) {
+			return known
+		}
+	}
 	best, bestCost := "", 0
 	for i := range strategies {
 		known := strategies[i].name
