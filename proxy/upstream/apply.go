@@ -55,6 +55,7 @@ func (u *Upstream) Apply(cfg Config, within time.Duration) error {
 type difference struct {
 	stay          []*backend
 	add, reweight []Backend
+	move          []Backend // to another tier or zone
 	remove        []string
 	pools, checks bool // the pools' sizes and times change; so do the checks
 }
@@ -74,6 +75,9 @@ func (u *Upstream) differenceLocked(cfg Config) difference {
 		d.stay = append(d.stay, b)
 		if c.Weight = max(c.Weight, 1); c.Weight != b.weight {
 			d.reweight = append(d.reweight, c)
+		}
+		if c.Priority != b.tier || c.Zone != b.zone {
+			d.move = append(d.move, c)
 		}
 	}
 	for _, b := range u.members {
@@ -118,8 +122,8 @@ func limitsOf(p *pool.Config) limits {
 func (u *Upstream) adoptLocked(cfg Config) ([]verdict, error) {
 	var changes []health.Change
 	var err error
-	if cfg.Strategy != u.cfg.Strategy {
-		if err = u.switchPickerLocked(cfg.Strategy); err != nil {
+	if cfg.Strategy != u.cfg.Strategy || cfg.picking() != u.cfg.picking() {
+		if err = u.switchPickerLocked(cfg.Strategy, cfg.picking()); err != nil {
 			return nil, err
 		}
 	}
@@ -133,6 +137,12 @@ func (u *Upstream) adoptLocked(cfg Config) ([]verdict, error) {
 		u.limit = limitOf(cfg.Check)
 	}
 	c.Strategy, c.Health, c.Check = cfg.Strategy, cfg.Health, cfg.Check
+	c.BalanceFactor, c.SlowStart = cfg.BalanceFactor, cfg.SlowStart
+	c.Zone, c.MinZonePercent = cfg.Zone, cfg.MinZonePercent
+	u.settleZonesLocked()
+	for _, b := range u.members {
+		u.rankAnewLocked(b)
+	}
 	c.Attempts, c.BudgetPercent, c.BudgetMin = cfg.Attempts, cfg.BudgetPercent, cfg.BudgetMin
 	c.RetryOn, c.PerTryTimeout = cfg.RetryOn, cfg.PerTryTimeout
 	c.MaxWaiting, c.QueueTimeout = cfg.MaxWaiting, cfg.QueueTimeout
@@ -142,9 +152,10 @@ func (u *Upstream) adoptLocked(cfg Config) ([]verdict, error) {
 	return u.verdictsLocked(changes), nil
 }
 
-// switchPickerLocked hands all that one picker knows to another one.
-func (u *Upstream) switchPickerLocked(strategy string) error {
-	next, err := lb.New(strategy, nil, u.cfg.Rand("lb/"+u.cfg.Name+"/"+strategy))
+// switchPickerLocked hands all that one picker knows to another one, but for slow starts and latencies. The tables of a group
+// of a thousand take some milliseconds, which requests wait for here: it is another strategy that they are picked by.
+func (u *Upstream) switchPickerLocked(strategy string, o lb.Options) error {
+	next, err := lb.NewWith(strategy, nil, u.cfg.Rand("lb/"+u.cfg.Name+"/"+strategy), o)
 	if err != nil {
 		return err
 	}
@@ -154,7 +165,7 @@ func (u *Upstream) switchPickerLocked(strategy string) error {
 			next.SetAvailable(i, false)
 			continue
 		}
-		next.Add(i, lb.Backend{Weight: b.weight})
+		next.Add(i, u.forPickerLocked(b))
 		next.SetAvailable(i, u.availableLocked(b))
 		if b.full.Load() {
 			next.SetReady(i, 0)
@@ -168,18 +179,23 @@ func (u *Upstream) switchPickerLocked(strategy string) error {
 			next.Remove(i)
 		}
 	}
-	u.picker = next
+	lb.RebuildNow(next)
+	u.picker, u.queue.byKey = next, lb.ByKey(strategy)
 	return nil
 }
 
 // carryOut changes the members. Those that come do so before others go. An operator who changes the same members at the
 // same time may find the work done already, which is what is wanted.
 func (u *Upstream) carryOut(cfg Config, d difference, within time.Duration) {
+	defer u.rebuild() // once for all of it
 	for _, b := range d.add {
-		_ = u.AddBackend(b)
+		_ = u.addBackend(b)
 	}
 	for _, b := range d.reweight {
-		_ = u.SetWeight(b.Address, b.Weight)
+		_ = u.setWeight(b.Address, b.Weight)
+	}
+	for _, b := range d.move {
+		_ = u.move(b)
 	}
 	for _, b := range d.stay {
 		if d.pools {

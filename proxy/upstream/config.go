@@ -12,6 +12,7 @@ import (
 
 	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/health/probe"
+	"github.com/wavepool/wavepool/lb"
 	"github.com/wavepool/wavepool/pool"
 )
 
@@ -26,7 +27,15 @@ type Backend struct {
 	Address string
 	// Weight is its share relative to the others. Default 1, range 1 to 1000.
 	Weight int
+	// Priority is its tier: one of priority 1 gets requests while none of priority 0 is available and has room, and so on.
+	// Default 0, range 0 to MaxPriority.
+	Priority int
+	// Zone is where it stands, a word such as "eu-1a"; empty: nobody knows.
+	Zone string
 }
+
+// MaxPriority is the last of the tiers that a Backend can have.
+const MaxPriority = lb.MaxPriority / 2
 
 // Changing is what a pool.Session implements whose Available or Err changes by itself: it calls what OnChange was given,
 // which does not block.
@@ -55,6 +64,16 @@ type Config struct {
 	Strategy string
 	// Backends are the servers, at least one, no address twice.
 	Backends []Backend
+	// Zone is where the proxy stands. Among the backends of a tier those of its own zone are preferred, as long as MinZonePercent of
+	// their weight is available. Default empty: none are.
+	Zone string
+	// MinZonePercent is that part. Default 70, range 1 to 100; negative: no zone is preferred.
+	MinZonePercent int
+	// BalanceFactor bounds the load of each backend with the strategies that choose by Attempt.Key: see lb.Options.
+	BalanceFactor int
+	// SlowStart is the time in which a backend that was added at work, or that health has let in again, gets its whole weight:
+	// see lb.Options. Default 0: at once.
+	SlowStart time.Duration
 
 	// Pool holds the sizes and times of each backend's pool; what identifies a pool is filled in here.
 	Pool pool.Config
@@ -101,6 +120,8 @@ const (
 	defaultBudgetMin     = 3
 	defaultMaxWaiting    = 10000
 	defaultQueueTimeout  = 5 * time.Second
+	// defaultMinZone leaves the zone when less is left of it than can take its whole load at 140 % of its usual one each.
+	defaultMinZone = 70
 )
 
 func (c Config) withDefaults() (Config, error) {
@@ -118,6 +139,9 @@ func (c Config) withDefaults() (Config, error) {
 			wrong("backend %s is listed twice", b.Address)
 		}
 		seen[b.Address] = true
+		if b.Priority < 0 || b.Priority > MaxPriority {
+			wrong("priority %d of backend %s is not within 0 and %d", b.Priority, b.Address, MaxPriority)
+		}
 	}
 	if c.Attempts < 0 {
 		wrong("Attempts %d is negative", c.Attempts)
@@ -136,6 +160,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.BudgetPercent, defaultBudgetPercent)
 	setDefault(&c.BudgetMin, defaultBudgetMin)
 	setDefault(&c.RetryOn, DefaultConditions)
+	setDefault(&c.MinZonePercent, defaultMinZone)
 	setDefault(&c.MaxWaiting, defaultMaxWaiting)
 	setDefault(&c.QueueTimeout, defaultQueueTimeout)
 	if c.Clock == nil {
@@ -151,6 +176,11 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Health.Active = c.Check.Prober != nil
 	return c, nil
+}
+
+// picking is what of the configuration the picker is made from.
+func (c *Config) picking() lb.Options {
+	return lb.Options{BalanceFactor: c.BalanceFactor, SlowStart: c.SlowStart}
 }
 
 func setDefault[T comparable](v *T, def T) {

@@ -196,9 +196,18 @@ func (u *Upstream) evidence(now time.Time, b *backend, o Outcome) {
 
 // applyLocked carries a verdict to the picker and arms the timer for the end of ejections.
 func (u *Upstream) applyLocked(ch health.Change) {
-	u.picker.SetAvailable(ch.Backend, ch.Available)
+	u.tellPickerLocked(ch)
 	u.panicLocked()
 	u.armTickLocked()
+}
+
+// tellPickerLocked carries one verdict to the picker. A backend that comes back begins slowly, if that is configured.
+func (u *Upstream) tellPickerLocked(ch health.Change) {
+	u.picker.SetAvailable(ch.Backend, ch.Available)
+	u.settleZonesLocked()
+	if ch.Available && u.cfg.SlowStart > 0 {
+		u.picker.SlowStart(ch.Backend, u.Now())
+	}
 }
 
 // panicLocked carries to the picker that panic has begun, goes on among others, or has ended.
@@ -215,6 +224,7 @@ func (u *Upstream) panicLocked() {
 	}
 	u.panicTurned = u.panicTurned || is != u.panicking
 	u.panicking = is
+	u.settleZonesLocked()
 }
 
 // admittedLocked carries to the picker what evidence means for a backend that only panic admits, though it is no verdict.
@@ -224,6 +234,7 @@ func (u *Upstream) admittedLocked(b *backend) {
 	}
 	b.admitted = !b.admitted
 	u.picker.SetAvailable(b.index, b.admitted)
+	u.settleZonesLocked()
 	u.panicTurned = true
 }
 
@@ -290,7 +301,7 @@ type verdict struct {
 func (u *Upstream) verdictsLocked(changes []health.Change) []verdict {
 	all := make([]verdict, 0, len(changes))
 	for _, ch := range changes {
-		u.picker.SetAvailable(ch.Backend, ch.Available)
+		u.tellPickerLocked(ch)
 		all = append(all, verdict{u.backends[ch.Backend], ch})
 	}
 	u.panicLocked()
@@ -312,6 +323,7 @@ func (u *Upstream) availableLocked(b *backend) bool { return !b.leaving && u.jud
 // changed does, without the lock, what follows from a verdict.
 func (u *Upstream) changed(b *backend, ch health.Change) {
 	u.changeEvent(b, ch)
+	u.rebuild() // which is nothing, unless a zone has been left or taken again
 	if ch.Available {
 		b.pool.Retry()
 		u.serve(b)

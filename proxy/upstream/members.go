@@ -20,9 +20,16 @@ func (u *Upstream) operationEvent(b *backend, op Operation, detail string) {
 	u.tell(b, Event{At: u.Now(), Kind: KindOperation, Reason: op.String(), Detail: detail})
 }
 
-// AddBackend adds a backend at work. It starts as those of the first configuration do: up, until evidence says otherwise.
-// The error is ErrClosed, ErrKnownBackend, ErrBadWeight or says what is wrong with the address.
+// AddBackend adds a backend at work. It starts as those of the first configuration do: up, until evidence says otherwise; but
+// slowly, where there is a SlowStart. The error is ErrClosed, ErrKnownBackend, ErrBadWeight or says what is wrong with the
+// address or the priority.
 func (u *Upstream) AddBackend(cfg Backend) error {
+	err := u.addBackend(cfg)
+	u.rebuild()
+	return err
+}
+
+func (u *Upstream) addBackend(cfg Backend) error {
 	u.mu.Lock()
 	b, begin, err := u.admitMemberLocked(cfg)
 	u.mu.Unlock()
@@ -46,6 +53,9 @@ func (u *Upstream) admitMemberLocked(cfg Backend) (b *backend, begin func(), err
 	}
 	if cfg.Weight < 0 || cfg.Weight > lb.MaxWeight {
 		return nil, nil, fmt.Errorf("upstream %s: weight %d: %w", u.cfg.Name, cfg.Weight, ErrBadWeight)
+	}
+	if cfg.Priority < 0 || cfg.Priority > MaxPriority {
+		return nil, nil, fmt.Errorf("upstream %s: priority %d is not between 0 and %d", u.cfg.Name, cfg.Priority, MaxPriority)
 	}
 	if b, err = u.joinLocked(cfg); err != nil || !u.started {
 		return b, func() {}, err
@@ -104,6 +114,7 @@ func (u *Upstream) RemoveBackend(address string, within time.Duration) error {
 	u.members = append(slices.DeleteFunc(u.members, func(m *backend) bool { return m == b }), b)
 	u.picker.SetAvailable(b.index, false)
 	verdicts := u.verdictsLocked(u.judge.Remove(u.Now(), b.index))
+	u.settleZonesLocked()
 	stop := b.stop
 	b.stop = nil
 	u.work.Add(1)
@@ -156,6 +167,13 @@ func (u *Upstream) vacateLocked(b *backend) {
 		Outcomes: b.outcomes, Checks: b.checked, ChecksPassed: b.checkPassed, Pool: b.pool.Stats(),
 	})
 	u.picker.Remove(b.index)
+	if u.queue.byKey && !u.closed {
+		u.work.Add(1)
+		u.clk.AfterFunc(0, func() {
+			defer u.work.Done()
+			u.rebuild()
+		})
+	}
 	u.backends[b.index] = nil
 	u.members = slices.DeleteFunc(u.members, func(m *backend) bool { return m == b })
 }
@@ -217,6 +235,12 @@ func (u *Upstream) turn(address string, op Operation) (*backend, error) {
 // SetWeight changes the weight of a backend, 1 to lb.MaxWeight, from the next pick on. The error is ErrClosed,
 // ErrUnknownBackend or ErrBadWeight.
 func (u *Upstream) SetWeight(address string, weight int) error {
+	err := u.setWeight(address, weight)
+	u.rebuild()
+	return err
+}
+
+func (u *Upstream) setWeight(address string, weight int) error {
 	if weight < 1 || weight > lb.MaxWeight {
 		return fmt.Errorf("upstream %s: weight %d: %w", u.cfg.Name, weight, ErrBadWeight)
 	}
@@ -226,6 +250,7 @@ func (u *Upstream) SetWeight(address string, weight int) error {
 	if err == nil {
 		was, b.weight = b.weight, weight
 		u.picker.SetWeight(b.index, weight)
+		u.settleZonesLocked()
 	}
 	u.mu.Unlock()
 	if err != nil {
@@ -235,12 +260,57 @@ func (u *Upstream) SetWeight(address string, weight int) error {
 	return nil
 }
 
+// move puts a backend into another tier or zone, from the next pick on.
+func (u *Upstream) move(to Backend) error {
+	u.mu.Lock()
+	b, err := u.memberLocked(to.Address)
+	var was Backend
+	if err == nil {
+		was = Backend{Priority: b.tier, Zone: b.zone}
+		b.tier, b.zone = to.Priority, to.Zone
+		u.rankAnewLocked(b)
+		u.settleZonesLocked()
+	}
+	u.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if to.Priority != was.Priority {
+		u.operationEvent(b, OpReweight, fmt.Sprintf("priority %d instead of %d", to.Priority, was.Priority))
+	}
+	if to.Zone != was.Zone {
+		u.operationEvent(b, OpReweight, fmt.Sprintf("zone %q instead of %q", to.Zone, was.Zone))
+	}
+	u.serve(b) // whoever was not to have a connection of it may have one now
+	return nil
+}
+
+// rebuild makes the table anew by which the picker chooses, if it has one and the backends have changed. That takes
+// milliseconds, for which nobody waits: requests are picked by the old one meanwhile.
+func (u *Upstream) rebuild() {
+	for {
+		u.mu.Lock()
+		picker := u.picker
+		build := picker.Rebuild()
+		u.mu.Unlock()
+		if build == nil {
+			return
+		}
+		install := build()
+		u.mu.Lock()
+		if picker == u.picker {
+			install()
+		}
+		u.mu.Unlock()
+	}
+}
+
 // backendsLocked are the members as a configuration has them.
 func (u *Upstream) backendsLocked() []Backend {
 	var all []Backend
 	for _, b := range u.members {
 		if !b.leaving {
-			all = append(all, Backend{Address: b.address, Weight: b.weight})
+			all = append(all, Backend{Address: b.address, Weight: b.weight, Priority: b.tier, Zone: b.zone})
 		}
 	}
 	return all

@@ -46,6 +46,7 @@ func drawConfig(t *rapid.T) Config {
 		Strategy:     rapid.SampledFrom(lb.Strategies()).Draw(t, "strategy"),
 		Backends:     group(rapid.IntRange(1, 4).Draw(t, "backends")),
 		MaxWaiting:   rapid.IntRange(1, 12).Draw(t, "maxWaiting"),
+		SlowStart:    time.Duration(rapid.IntRange(0, 200).Draw(t, "slow start")) * time.Millisecond,
 		QueueTimeout: time.Duration(rapid.IntRange(20, 300).Draw(t, "queueTimeout")) * time.Millisecond,
 		RetryOn:      DefaultConditions | OnStatus503,
 		Attempts:     4, BudgetMin: rapid.IntRange(1, 3).Draw(t, "budget"),
@@ -68,6 +69,9 @@ func drawConfig(t *rapid.T) Config {
 	}
 	cfg.Health.FailOpen = rapid.Bool().Draw(t, "fail open")
 	cfg.Health.PanicPercent = rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "panic")
+	for i := range cfg.Backends {
+		cfg.Backends[i].Priority = rapid.SampledFrom([]int{0, 0, 1}).Draw(t, "priority")
+	}
 	cfg.Pool.MaxDials = rapid.IntRange(1, 4).Draw(t, "maxDials")
 	cfg.Pool.MinIdle = rapid.IntRange(0, min(1, cfg.Pool.MaxConnections)).Draw(t, "minIdle")
 	cfg.Pool.MaxIdle = rapid.IntRange(max(1, cfg.Pool.MinIdle), cfg.Pool.MaxConnections).Draw(t, "maxIdle")
@@ -86,6 +90,7 @@ type caller struct {
 type place struct {
 	w     *waiter
 	tried int
+	pick  int
 }
 
 // world is the dumb model: who holds what, and who waits.
@@ -195,7 +200,7 @@ func (w *world) act(s step) {
 	}
 	switch s.op {
 	case "begin":
-		w.call(&Attempt{Shard: s.n % w.shards, Repeatable: s.n%3 > 0}, w.u.Begin, 0)
+		w.call(&Attempt{Shard: s.n % w.shards, Repeatable: s.n%3 > 0, Key: uint64(s.n % 5)}, w.u.Begin, 0)
 	case "shortLived":
 		w.call(&Attempt{}, w.u.Begin, time.Duration(s.n)*3*time.Millisecond)
 	case "finish", "fresh":
@@ -321,7 +326,8 @@ func (w *world) checkTurn(c *caller) {
 	i := slices.IndexFunc(w.line, func(p place) bool { return p.w.a == c.Attempt })
 	for _, ahead := range w.line[:max(i, 0)] {
 		w.u.mu.Lock()
-		bad := ahead.w.queued && ahead.w.may(c.Backend) && len(ahead.w.a.tried) >= ahead.tried
+		bad := ahead.w.queued && ahead.w.pick == ahead.pick && w.u.queue.may(ahead.w, c.Backend) &&
+			len(ahead.w.a.tried) >= ahead.tried
 		w.u.mu.Unlock()
 		require.False(w.t, bad, "served out of turn")
 	}
@@ -352,6 +358,13 @@ func (w *world) check() {
 		require.False(w.t, b.full.Load() && b.pool.Free() > 0, "%s is not full", b.address)
 	}
 	require.Equal(w.t, s.Waiting, on+u.queue.undialled)
+	keyless := 0
+	for _, x := range u.queue.line {
+		if x.a.Key == 0 {
+			keyless++
+		}
+	}
+	require.Equal(w.t, keyless, u.queue.keyless)
 	require.Equal(w.t, s.InFlight+on+fresh, picks, "in-flight counts: %+v", s)
 	w.line = w.line[:0]
 	for _, x := range u.queue.line {
@@ -359,13 +372,13 @@ func (w *world) check() {
 		require.True(w.t, u.untriedLocked(x.a), "nobody can serve this waiter: %+v", x.a.tried)
 		if x.pick == noPick {
 			for i, b := range u.backends {
-				free := b != nil && x.may(i) && u.availableLocked(b) && b.pool.Free() > 0
+				free := b != nil && u.queue.may(x, i) && u.availableLocked(b) && b.pool.Free() > 0
 				require.False(w.t, free, "somebody waits without a dial while backend %d is free", i)
 			}
 		} else {
-			require.True(w.t, x.may(x.pick) && u.availableLocked(u.backends[x.pick]), "it counts on a backend it must not use")
+			require.True(w.t, u.queue.may(x, x.pick) && u.availableLocked(u.backends[x.pick]), "it counts on a backend it must not use")
 		}
-		w.line = append(w.line, place{x, len(x.a.tried)})
+		w.line = append(w.line, place{x, len(x.a.tried), x.pick})
 	}
 }
 

@@ -30,17 +30,30 @@ type waiter struct {
 	queued  bool
 }
 
-// may says whether the waiter would take a connection of backend i. One whose context has ended leaves by itself.
-func (w *waiter) may(i int) bool { return w.ctx.Err() == nil && !slices.Contains(w.a.tried, i) }
+// may says whether the waiter would take a connection of backend i. One whose context has ended leaves by itself. One that
+// counts on a backend of its key takes no other's, and no one a worse tier's than its own; one that counts on nobody, because
+// all are full, takes whatever becomes free first.
+func (q *queue) may(w *waiter, i int) bool {
+	if w.ctx.Err() != nil || slices.Contains(w.a.tried, i) {
+		return false
+	}
+	if w.pick == noPick || w.pick == i {
+		return true
+	}
+	return q.tier[i] <= q.tier[w.pick] && !(q.byKey && w.a.Key != 0)
+}
 
 // queue is the line, first come first. Leaving from its head costs nothing; from the middle, a copy.
 //
 // Invariant: on[i] is the number of waiters in the line whose pick is i, and undialled the number of those whose pick
-// is noPick.
+// is noPick; keyless is the number of those whose request has no key.
 type queue struct {
 	line      []*waiter
 	on        []int
+	tier      []int // by index
+	byKey     bool  // the strategy chooses by key
 	undialled int
+	keyless   int
 }
 
 func (q *queue) count(pick, by int) {
@@ -55,6 +68,9 @@ func (q *queue) push(w *waiter) {
 	w.queued = true
 	q.line = append(q.line, w)
 	q.count(w.pick, 1)
+	if w.a.Key == 0 {
+		q.keyless++
+	}
 }
 
 func (q *queue) remove(w *waiter) {
@@ -66,6 +82,9 @@ func (q *queue) remove(w *waiter) {
 	}
 	w.queued = false
 	q.count(w.pick, -1)
+	if w.a.Key == 0 {
+		q.keyless--
+	}
 }
 
 // repick changes the backend that a queued waiter counts on.
@@ -84,8 +103,11 @@ func (q *queue) forget(i int) {
 
 // firstFor returns the first waiter that backend i may serve, or nil.
 func (q *queue) firstFor(i int) *waiter {
+	if q.byKey && q.on[i]+q.undialled+q.keyless == 0 { // a long line for another backend is not looked through
+		return nil
+	}
 	for _, w := range q.line {
-		if w.may(i) {
+		if q.may(w, i) {
 			return w
 		}
 	}
@@ -98,7 +120,7 @@ func (q *queue) firstUndialledFor(i int) *waiter {
 		return nil
 	}
 	for _, w := range q.line {
-		if w.pick == noPick && w.may(i) {
+		if w.pick == noPick && q.may(w, i) {
 			return w
 		}
 	}

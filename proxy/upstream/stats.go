@@ -15,9 +15,9 @@ type counters struct {
 
 // BackendStats is what is known of one backend.
 type BackendStats struct {
-	// Address and Weight are as configured.
-	Address string
-	Weight  int
+	// Address, Weight and Priority are as configured.
+	Address          string
+	Weight, Priority int
 	// Health is the judge's state.
 	Health health.State
 	// InFlight is the picker's count: requests at the backend, and those that wait for a dial to it.
@@ -103,7 +103,7 @@ func (u *Upstream) Stats() Stats {
 	members := slices.Clone(u.members)
 	for i, b := range members {
 		s.Backends[i] = BackendStats{
-			Address: b.address, Weight: b.weight, InFlight: u.picker.InFlight(b.index), Leaving: b.leaving,
+			Address: b.address, Weight: b.weight, Priority: b.tier, InFlight: u.picker.InFlight(b.index), Leaving: b.leaving,
 			Outcomes: b.outcomes, Checks: b.checked, ChecksPassed: b.checkPassed,
 		}
 		if b.leaving {

@@ -36,6 +36,7 @@ type Upstream struct {
 	inFlight int // attempts that hold a connection
 	retries  int // of those, the repetitions that the budget counts
 	perTry   perTry
+	ownZone  [MaxPriority + 1]bool // by tier: the own zone's backends are preferred
 	stats    counters
 	removed  Removed          // what the backends that are gone have left
 	seqs     map[string]*life // by address, for all that there ever were
@@ -63,6 +64,8 @@ type backend struct {
 	entity  string // in events
 	stream  string // in the names of streams of chance: those of an address that comes back are new ones
 	weight  int
+	tier    int // its priority
+	zone    string
 	pool    *pool.Pool
 	full    atomic.Bool // the picker passes it over: its pool had no room
 	life    *life
@@ -91,7 +94,7 @@ func New(cfg Config) (*Upstream, error) {
 		return nil, err
 	}
 	u := &Upstream{cfg: cfg, limit: limitOf(cfg.Check), clk: cfg.Clock, epoch: cfg.Clock.Now(), seqs: make(map[string]*life)}
-	if u.picker, err = lb.New(cfg.Strategy, nil, cfg.Rand("lb/"+cfg.Name)); err != nil {
+	if u.picker, err = lb.NewWith(cfg.Strategy, nil, cfg.Rand("lb/"+cfg.Name), cfg.picking()); err != nil {
 		return nil, err
 	}
 	if u.judge, err = health.New(cfg.Health, 0, cfg.Rand("health/"+cfg.Name)); err != nil {
@@ -102,6 +105,8 @@ func New(cfg Config) (*Upstream, error) {
 			return nil, err
 		}
 	}
+	u.queue.byKey = lb.ByKey(cfg.Strategy)
+	lb.RebuildNow(u.picker)
 	return u, nil
 }
 
@@ -119,6 +124,7 @@ func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
 	if b.index = slices.Index(u.backends, nil); b.index < 0 {
 		b.index = len(u.backends)
 		u.backends, u.queue.on = append(u.backends, nil), append(u.queue.on, 0)
+		u.queue.tier = append(u.queue.tier, 0)
 	}
 	u.backends[b.index] = b
 	at := len(u.members)
@@ -126,16 +132,27 @@ func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
 		at--
 	}
 	u.members = slices.Insert(u.members, at, b)
-	u.picker.Add(b.index, lb.Backend{Weight: b.weight})
+	u.queue.tier[b.index] = u.rankLocked(b)
+	u.picker.Add(b.index, u.forPickerLocked(b))
+	if u.started {
+		u.picker.SlowStart(b.index, u.Now())
+	}
 	u.judge.Add(b.index)
 	u.panicLocked()
+	u.settleZonesLocked()
 	u.queue.forget(b.index)
 	return b, nil
 }
 
+// forPickerLocked is what a picker knows a backend by. Its name is its address, so that all proxies that list it agree on who serves
+// a key.
+func (u *Upstream) forPickerLocked(b *backend) lb.Backend {
+	return lb.Backend{Name: b.address, Weight: b.weight, Priority: u.rankLocked(b)}
+}
+
 // newBackend makes the pool of one backend.
 func (u *Upstream) newBackend(cfg Backend) (*backend, error) {
-	b := &backend{address: cfg.Address, weight: cfg.Weight, entity: u.cfg.Name + "/" + cfg.Address}
+	b := &backend{address: cfg.Address, weight: cfg.Weight, tier: cfg.Priority, zone: cfg.Zone, entity: u.cfg.Name + "/" + cfg.Address}
 	if b.life = u.seqs[cfg.Address]; b.life == nil {
 		b.life = &life{}
 		u.seqs[cfg.Address] = b.life
