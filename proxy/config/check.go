@@ -203,6 +203,7 @@ func (u *Upstream) check(r *form.Report, path string) {
 	}
 	u.TLS.check(r, form.Join(path, "tls"))
 	u.Pool.check(r, form.Join(path, "pool"))
+	u.checkBalance(r, path)
 	u.Health.check(r, path, u)
 }
 

@@ -34,6 +34,9 @@ type Config struct {
 	// DrainTimeout is how long a shutdown waits for requests and tunnels in flight before it cuts them. Key
 	// drain_timeout, default 30s, from 1ms to 24h.
 	DrainTimeout time.Duration
+	// Zone is where the proxy stands, 1 to 64 letters, digits, hyphens, underscores and dots, such as eu-1a: backends of the same
+	// zone are preferred (Upstream.MinZonePercent). Key zone, default empty: none are.
+	Zone string
 	// AccessLog is the log of one line for each request, or nil for none. Key access_log, default off.
 	AccessLog *AccessLog
 }

@@ -41,6 +41,8 @@ func full() *Config {
 	front.ClientAuth = ClientAuthRequire
 	back.Certificate = Certificate{Cert: "us.pem", Key: "us.key"}
 	c.Listeners[0].TLS, c.Upstreams[0].TLS = &front, &back
+	key := DefaultHash()
+	c.Upstreams[0].Strategy, c.Upstreams[0].Hash = StrategyMaglev, &key
 	probes := defaultKeepAlive()
 	c.Upstreams[0].Pool.KeepAlive, c.Upstreams[0].Pool.Predict = &probes, PredictHolt
 	return c
@@ -77,6 +79,7 @@ func TestASectionWithAllItsLinesCommentedOutHasItsDefaults(t *testing.T) {
 // everyKey gives each key a value that is not its default.
 const everyKey = `
 drain_timeout: 1m
+zone: us-2
 admin: {address: "[::1]:0"}
 access_log: {path: logs/a.log, format: text, fields: [status, path], buffer: 64KiB}
 listeners:
@@ -92,9 +95,11 @@ listeners:
 upstreams:
   web:
     strategy: random
+    slow_start: 12s
+    min_zone_percent: 13
     protocol: http1
     send_proxy: v1
-    backends: [{address: "[2001:db8::1]:80", weight: 9}]
+    backends: [{address: "[2001:db8::1]:80", weight: 9, priority: 3, zone: eu-1}]
     pool: {max_connections: 8, min_idle: 7, idle_timeout: 1s, max_lifetime: 2s, lifetime_jitter_percent: 3,
            validate_after: 4ms, connect_timeout: 5ms, min_connect_timeout: 3ms, max_dials: 9, max_idle: 7, max_uses: 10,
            order: fifo, trim_every: 6s, predict: holt, predict_every: 7s, tcp_user_timeout: 8s, leak_after: 9s,
@@ -120,6 +125,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 	c := parse(t, everyKey)
 	require.Equal(t, &Config{
 		DrainTimeout: time.Minute,
+		Zone:         "us-2",
 		Admin:        Admin{Address: "[::1]:0"},
 		AccessLog:    &AccessLog{Path: "logs/a.log", Format: "text", Fields: []string{"status", "path"}, Buffer: 64 << 10},
 		Listeners: []Listener{
@@ -143,7 +149,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 			}(),
 		},
 		Upstreams: []Upstream{{
-			Name: "web", Strategy: "random", Protocol: "http1", SendProxy: "v1", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9}},
+			Name: "web", Strategy: "random", SlowStart: 12 * time.Second, MinZonePercent: 13, Protocol: "http1", SendProxy: "v1", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9, Priority: 3, Zone: "eu-1"}},
 			Pool: Pool{MaxConnections: 8, MinIdle: 7, IdleTimeout: time.Second, MaxLifetime: 2 * time.Second,
 				LifetimeJitterPercent: 3, ValidateAfter: 4 * time.Millisecond, ConnectTimeout: 5 * time.Millisecond,
 				MinConnectTimeout: 3 * time.Millisecond, MaxDials: 9, MaxIdle: 7, MaxUses: 10, Order: OrderFIFO,

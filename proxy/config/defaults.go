@@ -73,6 +73,7 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 		},
 		Retry:             Retry{Attempts: 2, On: DefaultRetryConditions(), BudgetPercent: 20},
 		Queue:             Queue{MaxWaiting: 10000, Timeout: 5 * time.Second},
+		MinZonePercent:    70,
 		Host:              HostPass,
 		ResponseTimeout:   30 * time.Second,
 		TunnelIdleTimeout: 10 * time.Minute,
@@ -146,6 +147,9 @@ func (c *Config) settle(r *form.Report) {
 	}
 	for i := range c.Upstreams {
 		u := &c.Upstreams[i]
+		if StrategyByKey(u.Strategy) { // to any other one a file that gives a hash makes a mistake
+			u.Hash = u.filledHash()
+		}
 		if u.Health.Active != nil && !r.Given(form.Join("upstreams", u.Name)+".health.active.timeout") {
 			u.Health.Active.Timeout = min(u.Health.Active.Timeout, u.Health.Active.Interval)
 		}
@@ -195,6 +199,8 @@ func (l *Listener) fill() {
 func (u *Upstream) fill() {
 	d := DefaultUpstream("")
 	fill(&u.Strategy, d.Strategy)
+	u.Hash = u.filledHash()
+	fill(&u.MinZonePercent, d.MinZonePercent)
 	fill(&u.Protocol, d.Protocol)
 	fill(&u.SendProxy, d.SendProxy)
 	fill(&u.Host, d.Host)

@@ -69,9 +69,12 @@ func ExampleConfig_Marshal() {
 	// upstreams:
 	//   db:
 	//     strategy: round-robin
+	//     min_zone_percent: 70
+	//     slow_start: off
 	//     backends:
 	//       - address: 10.0.0.1:5432
 	//         weight: 1
+	//         priority: 0
 	//     protocol: http1
 	//     send_proxy: off
 	//     pool:

@@ -23,6 +23,7 @@ func (c *Config) form() form.Form {
 		{Key: "admin", Value: form.Form{{Key: "address", Value: wordOrOff{&c.Admin.Address, checkAdmin}}}},
 		{Key: "access_log", Value: form.OptionalOrOff(&c.AccessLog, DefaultAccessLog,
 			func(a *AccessLog) form.Form { return a.form() })},
+		{Key: "zone", Value: form.String(&c.Zone, checkZone)},
 		{Key: "drain_timeout", Value: form.Duration(&c.DrainTimeout, tick, day)},
 	}
 }
@@ -78,11 +79,18 @@ func (r *Route) form() form.Form {
 func (u *Upstream) form() form.Form {
 	return form.Form{
 		{Key: "strategy", Value: form.OneOf(&u.Strategy, Strategies()...)},
+		{Key: "hash", Value: form.Optional(&u.Hash, func() Hash { return Hash{BalanceFactor: DefaultHash().BalanceFactor} },
+			func(h *Hash) form.Form { return h.form() })},
+		{Key: "min_zone_percent", Value: form.IntOrOff(&u.MinZonePercent, 1, 100, Off)},
+		{Key: "slow_start", Value: form.DurationOrOff(&u.SlowStart, tick, day, 0)},
 		{Key: "backends", Value: form.List(&u.Backends, 10_000, func() Backend { return Backend{Weight: 1} },
 			func(b *Backend) form.Form {
 				return form.Form{
 					{Key: "address", Value: form.String(&b.Address, checkBackend)},
 					{Key: "weight", Value: form.Int(&b.Weight, 1, MaxWeight)},
+					{Key: "priority", Value: form.Int(&b.Priority, 0, MaxPriority)},
+					{Key: "zone", Value: form.String(&b.Zone, checkZone)},
+					{Key: "backup", Value: backup{&b.Priority}},
 				}
 			})},
 		{Key: "protocol", Value: form.OneOf(&u.Protocol, UpstreamHTTP1, UpstreamHTTP2, UpstreamAuto)},

@@ -47,6 +47,7 @@ func drawConfig(t *rapid.T) *Config {
 	c := &Config{DrainTimeout: drawDuration(t, "drain", tick, day, false)}
 	c.Admin.Address = rapid.SampledFrom([]string{"", "127.0.0.1:9901", "[::1]:0", "ops.example:65535"}).Draw(t, "admin")
 	c.AccessLog = drawLog(t)
+	c.Zone = rapid.SampledFrom([]string{"", "eu-1", "on"}).Draw(t, "own zone")
 	// Names that YAML would read as something else than text are the interesting ones.
 	names := rapid.SliceOfNDistinct(rapid.OneOf(
 		rapid.SampledFrom([]string{"on", "off", "null", "true", "1", "0x1f", "1.5", "1e3", "y", "0o7", "2001-01-01"}),
@@ -184,6 +185,19 @@ func drawRetry(t *rapid.T) Retry {
 	return r
 }
 
+func drawBalance(t *rapid.T, u *Upstream) {
+	if StrategyByKey(u.Strategy) {
+		u.Hash = &Hash{By: rapid.SampledFrom([]string{HashSource, HashHeader, HashCookie, HashPath}).Draw(t, "key"),
+			BalanceFactor: drawInt(t, "bound", 101, 1000, true)}
+		if u.Hash.By == HashHeader || u.Hash.By == HashCookie {
+			u.Hash.Name = rapid.SampledFrom([]string{"X-User", "sid", "true", "1e3", "__Host-id"}).Draw(t, "named")
+		}
+	}
+	if StrategySlowStarts(u.Strategy) && rapid.Bool().Draw(t, "slowly") {
+		u.SlowStart = drawDuration(t, "slow start", tick, day, false)
+	}
+}
+
 func drawUpstream(t *rapid.T, name string, i int) Upstream {
 	u := Upstream{
 		Name:              name,
@@ -191,6 +205,7 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 		Strategy:          rapid.SampledFrom(Strategies()).Draw(t, "strategy"),
 		Protocol:          UpstreamHTTP1,
 		SendProxy:         rapid.SampledFrom([]string{SendProxyOff, SendProxyV1, SendProxyV2}).Draw(t, "told"),
+		MinZonePercent:    drawInt(t, "zone's part", 1, 100, true),
 		ResponseTimeout:   drawDuration(t, "response", tick, day, true),
 		TunnelIdleTimeout: drawDuration(t, "tunnel", tick, 7*day, true),
 		StreamIdleTimeout: drawDuration(t, "stream", tick, day, true),
@@ -199,8 +214,11 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 		Queue:             Queue{drawInt(t, "waiting", 1, 1_000_000, true), drawDuration(t, "queue", tick, time.Hour, false)},
 	}
 	for j := range rapid.IntRange(1, 3).Draw(t, "backends") {
-		u.Backends = append(u.Backends, Backend{fmt.Sprintf("10.%d.0.%d:80", i, j), drawInt(t, "weight", 1, 1000, false)})
+		u.Backends = append(u.Backends, Backend{fmt.Sprintf("10.%d.0.%d:80", i, j), drawInt(t, "weight", 1, 1000, false),
+			drawInt(t, "priority", 0, MaxPriority, false),
+			rapid.SampledFrom([]string{"", "eu-1", "1e3"}).Draw(t, "zone")})
 	}
+	drawBalance(t, &u)
 	most := drawInt(t, "pool", 1, 100_000, false)
 	u.Pool = Pool{
 		MaxConnections: most, MinIdle: drawInt(t, "min idle", 0, most, false),

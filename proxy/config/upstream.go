@@ -9,11 +9,17 @@ const (
 	StrategyRandom           = "random"            // weighted chance
 	StrategyP2C              = "p2c"               // of two by chance, the one with fewer requests in flight
 	StrategyPeakEWMA         = "peak-ewma"         // of two by chance, the one that is expected to answer first
+	StrategyLeastTime        = "least-time"        // of all, the one that is expected to answer first
+	StrategyRingHash         = "ring-hash"         // by a key of the request, on a ring
+	StrategyMaglev           = "maglev"            // by a key of the request, in a table
+	StrategyRendezvous       = "rendezvous"        // by a key of the request, the highest random weight
+	StrategyFirst            = "first"             // the first in the list that has room
 )
 
 // Strategies returns the names that Upstream.Strategy may have, the default first. The slice is the caller's own.
 func Strategies() []string {
-	return []string{StrategyRoundRobin, StrategyLeastConnections, StrategyRandom, StrategyP2C, StrategyPeakEWMA}
+	return []string{StrategyRoundRobin, StrategyLeastConnections, StrategyRandom, StrategyP2C, StrategyPeakEWMA,
+		StrategyLeastTime, StrategyRingHash, StrategyMaglev, StrategyRendezvous, StrategyFirst}
 }
 
 // The protocols of backends.
@@ -42,6 +48,17 @@ type Upstream struct {
 	Name string
 	// Strategy is the name of the picker. Key strategy, default round-robin, one of Strategies.
 	Strategy string
+	// Hash says by which key of a request the backend is chosen, with a strategy that chooses by one; with any other it is nil, as
+	// it may be for its defaults. Key hash.
+	Hash *Hash
+	// SlowStart is the time in which a backend that was added at work, or that has come back, gets its whole share: it
+	// begins with a tenth of its weight, which goes up on a straight line. At the proxy's own start there is none. Key
+	// slow_start, default off, which is 0 here; else from 1ms to 24h. Strategies that choose by a key, and first, have none.
+	SlowStart time.Duration
+	// MinZonePercent is the part, by weight, of the backends in the proxy's own zone that must be available (within a priority)
+	// for them to be preferred; with less the requests go to all zones alike. Key min_zone_percent, default 70, from 1 to 100,
+	// or Off: no zone is preferred.
+	MinZonePercent int
 	// Backends are the members, in file order. At least one, at most 10000. No address is given twice.
 	Backends []Backend
 	// Protocol is what is spoken with the backends. Key protocol, default UpstreamHTTP1, or UpstreamHTTP2, UpstreamAuto. A TCP
@@ -88,7 +105,15 @@ type Backend struct {
 	Address string
 	// Weight is its share beside the other members. Key weight, default 1, from 1 to MaxWeight, 1000.
 	Weight int
+	// Priority is its tier: one of priority 1 gets requests while none of priority 0 is available and has room, and so on. Key
+	// priority, default 0, from 0 to MaxPriority, 15; or the key backup, which may be true: that is priority 1.
+	Priority int
+	// Zone is where it stands: see Config.Zone. Key zone, default empty: in none that is known.
+	Zone string
 }
+
+// MaxPriority is the last of the tiers of backends.
+const MaxPriority = 15
 
 // Pool holds the settings for the connections to each single backend.
 type Pool struct {
