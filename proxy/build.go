@@ -43,13 +43,16 @@ func (s *Server) newGroup(settings *config.Config, c *config.Upstream) (*group, 
 // upstreamConfig translates the settings of a group. A prober that would be made as before stays the same one.
 func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *group) (upstream.Config, error) {
 	uc := upstream.Config{
-		Name: c.Name, Strategy: c.Strategy,
+		Name: c.Name, Strategy: c.Strategy, SlowStart: c.SlowStart, Zone: settings.Zone, MinZonePercent: c.MinZonePercent,
 		Pool:     s.poolConfig(&c.Pool, tunnelsOnly(settings, c.Name)),
 		Health:   judgeOf(&c.Health),
 		Attempts: c.Retry.Attempts, BudgetPercent: c.Retry.BudgetPercent,
 		RetryOn: conditions(c.Retry.On), PerTryTimeout: c.Retry.PerTryTimeout,
 		MaxWaiting: c.Queue.MaxWaiting, QueueTimeout: c.Queue.Timeout,
 		Dialer: s.cfg.Dialer, Clock: s.clk, Rand: s.cfg.Rand, Observer: s.observe,
+	}
+	if c.Hash != nil {
+		uc.BalanceFactor = c.Hash.BalanceFactor // Off is negative there too
 	}
 	if c.Retry.BudgetPercent == config.Off {
 		uc.BudgetPercent, uc.BudgetMin = 0, math.MaxInt
@@ -61,7 +64,7 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 		uc.Pool.LoansExpected = 100 // RFC 9113 section 6.5.2 wants backends to allow no fewer
 	}
 	for _, b := range c.Backends {
-		uc.Backends = append(uc.Backends, upstream.Backend{Address: b.Address, Weight: b.Weight})
+		uc.Backends = append(uc.Backends, upstream.Backend{Address: b.Address, Weight: b.Weight, Priority: b.Priority, Zone: b.Zone})
 	}
 	if a := c.Health.Active; a != nil {
 		uc.Health.Rise, uc.Health.Fall = a.Rise, a.Fall

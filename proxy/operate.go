@@ -30,7 +30,7 @@ func (s *Server) AddBackend(name string, b config.Backend) error {
 		u.Backends = append(u.Backends, b)
 		return nil
 	}, func(up *upstream.Upstream) error {
-		return up.AddBackend(upstream.Backend{Address: b.Address, Weight: b.Weight})
+		return up.AddBackend(upstream.Backend{Address: b.Address, Weight: b.Weight, Priority: b.Priority, Zone: b.Zone})
 	})
 }
 

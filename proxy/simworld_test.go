@@ -272,6 +272,7 @@ type simRequest struct {
 	nonce  string
 	body   int
 	pause  time.Duration
+	user   string // X-User, if any
 }
 
 type simAnswer struct {
@@ -339,6 +340,9 @@ func (c *simClient) exchange(r simRequest) (simAnswer, error) {
 		return simAnswer{}, err
 	}
 	head := fmt.Sprintf("%s /path/%s HTTP/1.1\r\nHost: example.test\r\nX-Nonce: %s\r\n", r.method, r.nonce, r.nonce)
+	if r.user != "" {
+		head += "X-User: " + r.user + "\r\n"
+	}
 	if r.method == "POST" || r.method == "PUT" {
 		head += fmt.Sprintf("Content-Length: %d\r\n", r.body)
 	}

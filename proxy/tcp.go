@@ -75,7 +75,7 @@ func (c *client) serveTCP() {
 	if c.line != nil {
 		c.line.Upstream = to.settings.Name
 	}
-	a := upstream.Attempt{Shard: c.worker}
+	a := upstream.Attempt{Shard: c.worker, Key: c.tunnelKey(to)}
 	err = to.up.BeginUnused(c.lifetime(), &a)
 	for fresh := 0; ; {
 		if err != nil {

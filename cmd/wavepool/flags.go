@@ -234,7 +234,9 @@ func (o *options) overrideUpstream(u *config.Upstream) error {
 		if !known(o.strategy, config.Strategies()) {
 			return unknownWord("-strategy", o.strategy, config.Strategies())
 		}
-		u.Strategy = o.strategy
+		if u.Strategy = o.strategy; !config.StrategyByKey(o.strategy) {
+			u.Hash = nil // what the file said to another strategy
+		}
 	}
 	if o.set["max-connections"] {
 		if o.maxConnections < 1 {

@@ -118,3 +118,21 @@ func TestABreakerBySlowAnswersKeepsRequestsFromASlowBackend(t *testing.T) {
 	require.Less(t, figure(with, "p90"), 0.05)
 	require.Greater(t, figure(without, "p90"), 0.4)
 }
+
+// The worst of it in cold-caches is the beginning, when all are cold; what a slow start is for is what comes after.
+func TestASlowStartSparesColdBackendsAndThoseWhoWaitForThem(t *testing.T) {
+	quick := func(limit string, strategy string, start time.Duration) bool {
+		v := stockVerdict(t, "cold-caches", func(sc *Scenario) {
+			sc.Settings.Upstreams[0].Strategy, sc.Settings.Upstreams[0].SlowStart = strategy, start
+			after, err := ParseExpectation("p99 <= " + limit + " from 20s")
+			require.NoError(t, err)
+			sc.Expect = []Expectation{after}
+		})
+		return v.Expectations[0].OK
+	}
+	require.False(t, quick("240ms", config.StrategyRoundRobin, 0))
+	require.True(t, quick("160ms", config.StrategyRoundRobin, 20*time.Second))
+	require.False(t, quick("120ms", config.StrategyLeastConnections, 0))
+	require.True(t, quick("90ms", config.StrategyLeastConnections, 20*time.Second))
+	require.True(t, quick("80ms", config.StrategyPeakEWMA, 0), "it notices by itself")
+}

@@ -116,9 +116,10 @@ type WaitStatus struct {
 
 // BackendStatus is one backend with its pool.
 type BackendStatus struct {
-	// Address and Weight are as configured.
-	Address string `json:"address"`
-	Weight  int    `json:"weight"`
+	// Address, Weight and Priority are as configured.
+	Address  string `json:"address"`
+	Weight   int    `json:"weight"`
+	Priority int    `json:"priority"`
 	// State is up, down, ejected, drained or broken; Reason a word of health.Reason.
 	State  string `json:"state"`
 	Reason string `json:"reason"`
@@ -195,7 +196,7 @@ func upstreamStatus(u *upstream.Stats) UpstreamStatus {
 	}
 	for _, b := range u.Backends {
 		bs := BackendStatus{
-			Address: b.Address, Weight: b.Weight, State: b.Health.Status.String(), Reason: b.Health.Reason.String(),
+			Address: b.Address, Weight: b.Weight, Priority: b.Priority, State: b.Health.Status.String(), Reason: b.Health.Reason.String(),
 			Circuit: b.Health.Circuit.String(),
 			Leaving: b.Leaving, InFlight: b.InFlight, Checks: b.Checks, ChecksPassed: b.ChecksPassed, Outcomes: map[string]uint64{},
 		}
