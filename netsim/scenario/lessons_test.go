@@ -136,3 +136,18 @@ func TestASlowStartSparesColdBackendsAndThoseWhoWaitForThem(t *testing.T) {
 	require.True(t, quick("90ms", config.StrategyLeastConnections, 20*time.Second))
 	require.True(t, quick("80ms", config.StrategyPeakEWMA, 0), "it notices by itself")
 }
+
+// What half-fleet-in-another-zone pays for the distance, and with the cut, is not paid by a proxy that knows its zone.
+func TestAProxyThatKnowsItsZoneHardlyNoticesTheOther(t *testing.T) {
+	const name = "half-fleet-in-another-zone"
+	both := stockVerdict(t, name, asItIs)
+	own := stockVerdict(t, name, func(sc *Scenario) {
+		sc.Settings.Zone = "here"
+		backends := sc.Settings.Upstreams[0].Backends
+		backends[0].Zone, backends[1].Zone, backends[2].Zone, backends[3].Zone = "here", "here", "there", "there"
+	})
+	require.Greater(t, figure(both, "p90"), 0.030)
+	require.Less(t, figure(own, "p90"), 0.020)
+	require.Positive(t, figure(both, "retries"))
+	require.Zero(t, figure(own, "retries"), "nobody is there when it is cut off")
+}
