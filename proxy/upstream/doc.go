@@ -15,9 +15,9 @@
 // nobody: a backend has at least as many under way as waiters count on it, as far as its pool has room (serve.go). A
 // dial that fails sends the first waiter that is now without one to the next backend; when it has tried them all it
 // gets the dial's error. A waiter whose context ends in the moment in which it is served passes its connection on.
-// Two things are more than being served first: a request that counts on the backend of its key (Attempt.Key) takes no other
-// backend's connection, and one that counts on a backend takes none of a later tier. Where all backends are full nobody counts on one, and
-// whatever frees first will do.
+// Two things go before being served first: a request that counts on the backend of its key (Attempt.Key) takes no
+// other backend's connection, and one that counts on any backend takes none of a later tier. Where all backends are full
+// nobody counts on one, and whatever frees first will do.
 // The line is bounded ([Config.MaxWaiting]) and so is the time in it ([Config.QueueTimeout]).
 //
 // # Tiers and zones

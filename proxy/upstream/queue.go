@@ -31,7 +31,7 @@ type waiter struct {
 }
 
 // may says whether the waiter would take a connection of backend i. One whose context has ended leaves by itself. One that
-// counts on a backend of its key takes no other's, and no one a worse tier's than its own; one that counts on nobody, because
+// counts on the backend of its key takes no other's, and nobody one of a later tier than he counts on; one that counts on nobody, because
 // all are full, takes whatever becomes free first.
 func (q *queue) may(w *waiter, i int) bool {
 	if w.ctx.Err() != nil || slices.Contains(w.a.tried, i) {
