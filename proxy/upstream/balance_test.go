@@ -173,7 +173,7 @@ func TestABackupServesWhileNoOtherCan(t *testing.T) {
 }
 
 func TestWhoWaitsForADialOfItsTierIsNotGivenABackup(t *testing.T) {
-	inBubble(t, 2, tiers(2), func(t *testing.T, u *Upstream, f *fakeNet) {
+	inBubble(t, 2, tiers(3), func(t *testing.T, u *Upstream, f *fakeNet) {
 		require.NoError(t, u.DrainBackend(addr(0)))
 		backup := begin(t, u)
 		f.setDelay(addr(1), time.Minute)
@@ -181,12 +181,22 @@ func TestWhoWaitsForADialOfItsTierIsNotGivenABackup(t *testing.T) {
 		require.NoError(t, u.UndrainBackend(addr(0)))
 		f.setDelay(addr(0), time.Second)
 		w := start(t, u, &Attempt{})
-		require.True(t, onBackup.cancel != nil && !onBackup.returned())
 		finish(u, backup)
 		require.True(t, onBackup.returned(), "whoever counts on the backup takes what is free there")
+		finish(u, onBackup.Attempt)
+		require.False(t, w.returned(), "who does not, does not")
 		require.NoError(t, w.end())
-		require.Equal(t, 0, w.Backend)
-		finish(u, w.Attempt, onBackup.Attempt)
+		require.Equal(t, []any{0, time.Second}, []any{w.Backend, w.Waited})
+
+		require.NoError(t, u.DrainBackend(addr(0)))
+		backup = begin(t, u)
+		onBackup = start(t, u, &Attempt{})
+		require.Equal(t, 2, u.Stats().Backends[1].InFlight)
+		require.NoError(t, u.UndrainBackend(addr(0)))
+		finish(u, w.Attempt, begin(t, u)) // the drain has closed the first
+		require.True(t, onBackup.returned(), "a better one will do")
+		require.Equal(t, 0, onBackup.Backend)
+		finish(u, backup, onBackup.Attempt)
 	})
 }
 
