@@ -69,8 +69,10 @@ func drawConfig(t *rapid.T) Config {
 	}
 	cfg.Health.FailOpen = rapid.Bool().Draw(t, "fail open")
 	cfg.Health.PanicPercent = rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "panic")
+	cfg.Zone = rapid.SampledFrom([]string{"", "a"}).Draw(t, "own zone")
 	for i := range cfg.Backends {
 		cfg.Backends[i].Priority = rapid.SampledFrom([]int{0, 0, 1}).Draw(t, "priority")
+		cfg.Backends[i].Zone = rapid.SampledFrom([]string{"", "a"}).Draw(t, "zone")
 	}
 	cfg.Pool.MaxDials = rapid.IntRange(1, 4).Draw(t, "maxDials")
 	cfg.Pool.MinIdle = rapid.IntRange(0, min(1, cfg.Pool.MaxConnections)).Draw(t, "minIdle")
