@@ -55,7 +55,8 @@ func (c *talk) serving(srv *http.Server, serve func() error) {
 // framed is a backend that writes frames itself.
 type framed struct {
 	*wire
-	fr *http2.Framer
+	fr    *http2.Framer
+	begun map[uint32]*http2.MetaHeadersFrame // streams whose end has not come yet: those of two requests may be mixed
 }
 
 // acceptFrames waits for the proxy's next connection, and for its preface.
@@ -69,27 +70,26 @@ func (o *origin) acceptFrames(settings ...http2.Setting) *framed {
 	w.enc = hpack.NewEncoder(&w.buf)
 	w.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	require.NoError(o.c.t, w.fr.WriteSettings(settings...))
-	return &framed{w, w.fr}
+	return &framed{w, w.fr, map[uint32]*http2.MetaHeadersFrame{}}
 }
 
 // stream waits for the next request, to its end.
 func (f *framed) stream() *http2.MetaHeadersFrame {
-	var head *http2.MetaHeadersFrame
 	for {
 		fr, err := f.fr.ReadFrame()
 		require.NoError(f.c.t, err)
+		ended := false
 		switch fr := fr.(type) {
 		case *http2.MetaHeadersFrame:
-			if head == nil {
-				head = fr
+			if f.begun[fr.StreamID] == nil { // else they are trailers
+				f.begun[fr.StreamID] = fr
 			}
-			if fr.StreamEnded() {
-				return head
-			}
+			ended = fr.StreamEnded()
 		case *http2.DataFrame:
-			if fr.StreamEnded() {
-				return head
-			}
+			ended = fr.StreamEnded()
+		}
+		if ended {
+			return f.begun[fr.Header().StreamID]
 		}
 	}
 }
