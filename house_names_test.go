@@ -14,5 +14,5 @@ import (
 
 func TestTheFileOffersTheStrategiesThatThePickersHave(t *testing.T) {
 	require.ElementsMatch(t, lb.Strategies(), config.Strategies())
-	require.Equal(t, config.StrategyRoundRobin, config.Strategies()[0], "the default comes first")
+	require.Equal(t, config.StrategyPeakEWMA, config.Strategies()[0], "the default comes first")
 }

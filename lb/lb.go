@@ -97,8 +97,8 @@ type Picker interface {
 	// backend frees first. It asks neither for availability nor for room. It must be followed by one Done.
 	Take(i int)
 
-	// Done ends one request in flight at i. Latency is the time from the choice to the end of the answer, and is
-	// ignored for Abandoned. It panics when nothing is in flight at i: a request was then ended twice.
+	// Done ends one request in flight at i. Latency is the time from the choice to the beginning of the answer, of which the
+	// client has no part, and is ignored for Abandoned. It panics when nothing is in flight at i: a request was then ended twice.
 	Done(i int, o Outcome, latency time.Duration)
 
 	// SetAvailable tells health's verdict on i. All backends start available.

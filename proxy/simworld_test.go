@@ -67,6 +67,7 @@ func newSimWorld(t require.TestingT, sim *netsim.Sim, n int, tune func(*config.C
 	l.Upstream = "web"
 	c.Listeners = []config.Listener{l}
 	c.Upstreams = []config.Upstream{config.DefaultUpstream("web", addrs...)} // tune may leave some of them out
+	c.Upstreams[0].Strategy = config.StrategyRoundRobin
 	c.Admin.Address = ""
 	if tune != nil {
 		tune(c)

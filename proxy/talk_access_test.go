@@ -176,10 +176,10 @@ func twoLogged(c *talk) {
 	}
 }
 
+// The first is for the simulation only: on a busy machine a fresh connection may lie for the millisecond after which it counts
+// as one that has rested, and the request is then repeated at the same backend.
 func TestEveryRequestHasOneLineThatSaysWhatBecameOfIt(t *testing.T) {
 	converse(t, []conversation{
-		// On a busy machine a fresh connection may lie for the millisecond after which it counts as one that has rested, and the
-		// request is repeated at the same backend: hence in the simulation only.
 		{promise: "one that was repeated has all of its attempts", backends: 2, virtual: true, tune: logs, talk: func(c *talk) {
 			client := c.client().send(get)
 			first := c.origins[0].accept()

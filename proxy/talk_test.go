@@ -171,6 +171,7 @@ func talkSettings(front string, addrs []string) *config.Config {
 	l.Upstream, l.Workers = "web", 1
 	s.Listeners = []config.Listener{l}
 	u := config.DefaultUpstream("web", addrs...)
+	u.Strategy = config.StrategyRoundRobin // the first backend first
 	u.Health.Active = nil
 	u.Health.Passive.Consecutive5xx, u.Health.Passive.ConsecutiveFailures = config.Off, config.Off
 	s.Upstreams = []config.Upstream{u}

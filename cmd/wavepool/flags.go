@@ -80,7 +80,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	fs.StringVar(&o.listen, "listen", "", "`address` to listen on, host:port; overrides -port")
 	fs.Var(&o.backends, "backend", "backend `address` host:port; repeatable, or several with commas")
 	fs.StringVar(&o.mode, "mode", config.ProtocolHTTP, "what clients speak: http or tcp")
-	fs.StringVar(&o.strategy, "strategy", config.StrategyRoundRobin,
+	fs.StringVar(&o.strategy, "strategy", config.StrategyPeakEWMA,
 		"how backends are chosen: "+strings.Join(config.Strategies(), ", "))
 	fs.IntVar(&o.maxConnections, "max-connections", 50, "most connections to each backend")
 	fs.DurationVar(&o.idleTimeout, "idle-timeout", 30*time.Second, "end of a backend connection that nobody uses")

@@ -85,7 +85,7 @@ func TestWithoutAFileTheDefaultsHold(t *testing.T) {
 	require.Equal(t, 4, c.Listeners[0].Workers)
 	require.Equal(t, "127.0.0.1:9901", c.Admin.Address)
 	u := c.Upstreams[0]
-	require.Equal(t, config.StrategyRoundRobin, u.Strategy)
+	require.Equal(t, config.StrategyPeakEWMA, u.Strategy)
 	require.Equal(t, 50, u.Pool.MaxConnections)
 	require.Equal(t, 30*time.Second, u.Pool.IdleTimeout)
 	require.Equal(t, 5*time.Second, u.Health.Active.Interval)

@@ -64,6 +64,9 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 		}
 		defer demo.close()
 		settings.Upstreams[0].Backends = demo.backends()
+		if !o.set["strategy"] {
+			settings.Upstreams[0].Strategy = config.StrategyRoundRobin // so that everybody sees them take turns
+		}
 	}
 	if err := settings.WithDefaults().Validate(); err != nil {
 		fmt.Fprintf(stderr, "wavepool: %v\n", err)

@@ -12,7 +12,7 @@ import (
 // small is a scenario of three backends and a light load, whose parts a test replaces. Each part is one line.
 var small = map[string]string{
 	"duration": "20s",
-	"upstream": "{backends: [{address: '10.0.0.1:80'}, {address: '10.0.0.2:80'}, {address: '10.0.0.3:80'}], " +
+	"upstream": "{backends: [{address: '10.0.0.1:80'}, {address: '10.0.0.2:80'}, {address: '10.0.0.3:80'}], strategy: round-robin, " +
 		"response_timeout: 1s, pool: {connect_timeout: 500ms}, " + uncured +
 		"health: {active: {interval: 1s, timeout: 500ms, rise: 1, fall: 1, http: {path: /healthz}}}}",
 	"listener": "{address: ':8080', upstream: web}",

@@ -35,6 +35,7 @@ func newServer(t *testing.T) *proxy.Server {
 	l.Upstream = "web"
 	c.Listeners = []config.Listener{l}
 	u := config.DefaultUpstream("web", backend.Listener.Addr().String(), nobody)
+	u.Strategy = config.StrategyRoundRobin
 	u.Health.Active = nil
 	u.Health.Passive.ConsecutiveFailures = 1
 	c.Upstreams = []config.Upstream{u}

@@ -33,13 +33,15 @@ type Hash struct {
 	Name string
 	// BalanceFactor bounds the requests in flight at one backend, in percent of its part (by weight, within its
 	// priority): a key whose backend has more goes to its next best. Few requests at a time make the part less than
-	// one, which is rounded up. Key balance_factor, default 125, from 101 to 1000, or Off: a key never leaves its
-	// backend for that.
+	// one, which is rounded up; so where few are in flight many keys leave their backend for no need: with ten backends and
+	// 125, 38 % of the requests do with 7 in flight, 16 % with 70, 1 % with 700. It is what caches under heavy load want, and
+	// what sessions must not have. Key balance_factor, default Off: a key never leaves its backend for that; or from 101 to
+	// 1000, of which 125 is usual.
 	BalanceFactor int
 }
 
 // DefaultHash returns what holds when a file says nothing.
-func DefaultHash() Hash { return Hash{By: HashSource, BalanceFactor: 125} }
+func DefaultHash() Hash { return Hash{By: HashSource, BalanceFactor: Off} }
 
 // StrategyByKey says whether the strategy of that name chooses by Upstream.Hash.
 func StrategyByKey(name string) bool {

@@ -16,14 +16,14 @@ func balanced(lines string) string {
 
 func TestAStrategyByKeyHasAKeyWhateverTheFileSays(t *testing.T) {
 	cases := map[string]Hash{
-		"strategy: maglev":                                                         {HashSource, "", 125},
-		"strategy: ring-hash\nhash:":                                               {HashSource, "", 125},
-		"strategy: maglev\nhash: {source_address: true}":                           {HashSource, "", 125},
-		"strategy: maglev\nhash: {source_address: false, path: true}":              {HashPath, "", 125},
+		"strategy: maglev":                                                         {HashSource, "", Off},
+		"strategy: ring-hash\nhash:":                                               {HashSource, "", Off},
+		"strategy: maglev\nhash: {source_address: true}":                           {HashSource, "", Off},
+		"strategy: maglev\nhash: {source_address: false, path: true}":              {HashPath, "", Off},
 		"strategy: rendezvous\nhash: {balance_factor: 101}":                        {HashSource, "", 101},
-		"strategy: maglev\nhash: {header: X-User, balance_factor: off}":            {HashHeader, "X-User", Off},
+		"strategy: maglev\nhash: {header: X-User, balance_factor: 125}":            {HashHeader, "X-User", 125},
 		"strategy: maglev\nhash: {cookie: __Host-sid, balance_factor: 1000}":       {HashCookie, "__Host-sid", 1000},
-		"strategy: maglev\nhash: {path: false, header: \"true\"}":                  {HashHeader, "true", 125},
+		"strategy: maglev\nhash: {path: false, header: \"true\"}":                  {HashHeader, "true", Off},
 		"strategy: maglev\nhash: {path: true, balance_factor: \"${FACTOR:-150}\"}": {HashPath, "", 150},
 		"strategy: maglev\nhash: {balance_factor: 200, source_address: \"true\"}":  {HashSource, "", 200},
 	}

@@ -43,7 +43,7 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 	active := DefaultActive()
 	u := Upstream{
 		Name:      name,
-		Strategy:  StrategyRoundRobin,
+		Strategy:  StrategyPeakEWMA,
 		Protocol:  UpstreamHTTP1,
 		SendProxy: SendProxyOff,
 		Pool: Pool{

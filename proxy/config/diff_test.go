@@ -21,7 +21,7 @@ admin: {address: off}
 		{"nothing, though a default is spelled out", `
 listeners: [{address: ":8080", upstream: web, workers: 4}, {address: ":6380", protocol: tcp, upstream: cache}]
 upstreams:
-  web: {strategy: round-robin, backends: [{address: "10.0.0.1:80"}, {address: "10.0.0.2:80", weight: 1}]}
+  web: {strategy: peak-ewma, backends: [{address: "10.0.0.1:80"}, {address: "10.0.0.2:80", weight: 1}]}
   cache: {backends: [{address: "10.0.1.1:6379"}]}
 admin: {address: off}
 `, nil},

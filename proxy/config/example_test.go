@@ -68,7 +68,7 @@ func ExampleConfig_Marshal() {
 	//     upstream: db
 	// upstreams:
 	//   db:
-	//     strategy: round-robin
+	//     strategy: peak-ewma
 	//     min_zone_percent: 70
 	//     slow_start: off
 	//     backends:

@@ -18,7 +18,7 @@ const (
 
 // Strategies returns the names that Upstream.Strategy may have, the default first. The slice is the caller's own.
 func Strategies() []string {
-	return []string{StrategyRoundRobin, StrategyLeastConnections, StrategyRandom, StrategyP2C, StrategyPeakEWMA,
+	return []string{StrategyPeakEWMA, StrategyRoundRobin, StrategyLeastConnections, StrategyRandom, StrategyP2C,
 		StrategyLeastTime, StrategyRingHash, StrategyMaglev, StrategyRendezvous, StrategyFirst}
 }
 
@@ -46,7 +46,9 @@ type Upstream struct {
 	// Name is the key under upstreams: 1 to 64 letters, digits, hyphens, underscores and dots, beginning with a letter
 	// or a digit.
 	Name string
-	// Strategy is the name of the picker. Key strategy, default round-robin, one of Strategies.
+	// Strategy is the name of the picker. Key strategy, default peak-ewma, one of Strategies. Of the strategies without a key
+	// it is the one that over all stock scenarios needs the fewest retries and dials and has the lowest 99.9th percentile;
+	// backends of different speed get what they can do, and a tunnel, whose time says nothing, counts as in p2c.
 	Strategy string
 	// Hash says by which key of a request the backend is chosen, with a strategy that chooses by one; with any other it is nil, as
 	// it may be for its defaults. Key hash.

@@ -335,7 +335,11 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 	left := a.left
 	a.budgeted, a.granted, a.left = a.granted, false, 0
 	b.outcomes[o]++
-	u.doneLocked(b.index, outcomes[o].lb, now.Sub(a.Began))
+	lesson := outcomes[o].lb
+	if a.Untimed && lesson == lb.Success {
+		lesson = lb.Abandoned // its time is none that a picker could learn from
+	}
+	u.doneLocked(b.index, lesson, head)
 	var ch health.Change
 	var changed bool
 	var others []verdict
