@@ -134,7 +134,7 @@ func (c *circuit) forget() { c.parts, c.sum = [slots]tally{}, tally{} }
 func (c *circuit) count(now time.Time, part time.Duration, one tally) {
 	number := now.UnixNano() / int64(part)
 	switch gone := number - c.newest; {
-	case gone >= slots:
+	case gone >= slots || gone <= -slots: // the parts may have become longer, and their numbers less
 		c.forget()
 		c.newest = number
 	case gone > 0:
@@ -201,6 +201,14 @@ func (g *Group) Forgo(now time.Time, i int, p Probe) (Change, bool) {
 	}
 	g.unblock(c)
 	return g.back(now, i, BreakerHalfOpen, "a probe came to nothing")
+}
+
+// nextPhase numbers the half-open phases of all breakers: a probe may outlive the breaker that has admitted it.
+func (g *Group) nextPhase() Probe {
+	if g.phase++; g.phase == 0 {
+		g.phase++
+	}
+	return g.phase
 }
 
 // block and unblock keep count of the circuits that Tick has to look at.
@@ -291,7 +299,7 @@ func (g *Group) tickBreakers(now time.Time, changes []Change) []Change {
 			detail = "its probes did not end"
 		}
 		c.state, c.admitted, c.passed = HalfOpen, 0, 0
-		c.phase++
+		c.phase = g.nextPhase()
 		g.unblock(c)
 		if ch, ok := g.back(now, i, BreakerHalfOpen, detail); ok {
 			changes = append(changes, ch)
@@ -315,7 +323,7 @@ func (g *Group) resetBreakers(now time.Time, changes []Change) []Change {
 		case c.state == HalfOpen: // there may be more probes under way than are admitted now: the phase begins again
 			r, detail = BreakerHalfOpen, "the settings were changed"
 			c.admitted, c.passed = 0, 0
-			c.phase++
+			c.phase = g.nextPhase()
 		default:
 			continue
 		}

@@ -122,11 +122,12 @@ type Group struct {
 	cfg      Config // with defaults
 	backends []backend
 	rnd      *rand.Rand
-	size     int // how many there are, without vacant indexes
-	limit    int // how many may be ejected at a time
-	ejected  int // how many are; 0 <= ejected <= limit
-	up       int // how many are available
-	blocked  int // how many breakers wait for an instant
+	size     int   // how many there are, without vacant indexes
+	limit    int   // how many may be ejected at a time
+	ejected  int   // how many are; 0 <= ejected <= limit
+	up       int   // how many are available
+	blocked  int   // how many breakers wait for an instant
+	phase    Probe // the last half-open phase of any breaker
 
 	started bool
 	sweepAt time.Time // of the next comparison of Outliers; zero: there is none

@@ -1,0 +1,73 @@
+package health
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestABreakerWhoseWindowChangesStillForgetsWhatIsOld(t *testing.T) {
+	for _, window := range []time.Duration{20 * time.Second, time.Hour, 5 * time.Second} {
+		cfg := Config{Passive: Passive{MaxEjectionPercent: -1}, Breaker: Breaker{ErrorPercent: 50, MinRequests: 4, Window: 10 * time.Second}}
+		g := build(t, cfg, 2)
+		now := instant
+		g.Observe(now, 0, Success)
+		cfg.Breaker.Window = window
+		_, err := g.Reconfigure(now, cfg)
+		require.NoError(t, err)
+		for range 100 {
+			_, changed := g.Observe(now, 0, Success)
+			require.False(t, changed)
+		}
+		now = now.Add(2 * window)
+		opened := false
+		for range 4 {
+			_, opened = g.Observe(now, 0, Timeout)
+		}
+		require.True(t, opened, "the window of %v has been empty for as long again, and 4 of 4 failed", window)
+	}
+}
+
+func TestAProbeOfABreakerThatWasSwitchedOffSaysNothingToTheNextOne(t *testing.T) {
+	on := Config{Passive: Passive{MaxEjectionPercent: -1}, Breaker: Breaker{ErrorPercent: 1, MinRequests: 1, Probes: 1}}
+	off := on
+	off.Breaker = Breaker{}
+	for name, end := range map[string]func(g *Group, now time.Time, p Probe) bool{
+		"it has succeeded": func(g *Group, now time.Time, p Probe) bool {
+			_, changed := g.ObserveRequest(now, 0, Success, 0, p)
+			return changed
+		},
+		"it has failed": func(g *Group, now time.Time, p Probe) bool {
+			_, changed := g.ObserveRequest(now, 0, Timeout, 0, p)
+			return changed
+		},
+		"it came to nothing": func(g *Group, now time.Time, p Probe) bool {
+			_, changed := g.Forgo(now, 0, p)
+			return changed
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := build(t, on, 2)
+			halfOpen := func(now time.Time) {
+				_, changed := g.Observe(now, 0, Timeout)
+				require.True(t, changed)
+				require.Len(t, g.Tick(now.Add(10*time.Second)), 1)
+			}
+			halfOpen(instant)
+			now := instant.Add(10 * time.Second)
+			old, _, _ := g.Admit(now, 0)
+			for _, cfg := range []Config{off, on} {
+				_, err := g.Reconfigure(now, cfg)
+				require.NoError(t, err)
+			}
+			halfOpen(now)
+			now = now.Add(10 * time.Second)
+			require.False(t, end(g, now, old), "it was admitted by a breaker that is no more")
+			require.Equal(t, 2, g.AvailableCount())
+			require.Equal(t, HalfOpen, g.State(0).Circuit)
+			_, _, changed := g.Admit(now, 0)
+			require.True(t, changed, "one probe, and no more")
+		})
+	}
+}
