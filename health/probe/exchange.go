@@ -91,7 +91,10 @@ func (p *exchange) read(conn io.Reader) error {
 	for n := 0; ; {
 		more, err := conn.Read(buf[n:])
 		n += more
-		good, done := p.judge(buf[:n], n == len(buf))
+		good, done := false, false
+		if more > 0 { // silence is no answer, though a pattern may match nothing
+			good, done = p.judge(buf[:n], n == len(buf))
+		}
 		switch {
 		case good:
 			return nil

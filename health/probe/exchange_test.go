@@ -173,3 +173,16 @@ func TestAnExchangeRefusesAConfigOutOfRange(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+func TestSilenceMatchesNoPattern(t *testing.T) {
+	for name, serve := range map[string]func(net.Conn){"silent": silent, "closes": func(net.Conn) {}} {
+		for _, pattern := range []string{``, `.*`, `^(\+PONG)?`} {
+			synctest.Test(t, func(t *testing.T) {
+				network := &fakeNet{serve: serve}
+				err := mustExchange(t, network, ExchangeConfig{Match: regexp.MustCompile(pattern)}).Probe(within(t), address)
+				require.Error(t, err, "%s: %q", name, pattern)
+				network.settle(t)
+			})
+		}
+	}
+}

@@ -110,3 +110,29 @@ func TestRunRefusesPacesOutOfRange(t *testing.T) {
 		require.Error(t, Run(t.Context(), s, proberFunc(well), address, nil))
 	}
 }
+
+// What requests vouch for is that a backend answers them. A check that has failed knows more, such as that it is about to
+// go away, and is not to wait for Slow until it is believed.
+func TestWhileABackendIsNotSettledNoCheckIsLeftOut(t *testing.T) {
+	for standing, want := range map[Standing][]int{Doubtful: {0, 30, 31, 32}, Failing: {0, 30, 40, 50}} {
+		synctest.Test(t, func(t *testing.T) {
+			begun := time.Now()
+			sick := func() bool { return time.Since(begun) >= 30*time.Second }
+			p := proberFunc(func(context.Context) error {
+				if sick() {
+					return errors.New("going away")
+				}
+				return nil
+			})
+			s := Schedule{Spread: -1, Interval: 5 * time.Second, Fast: time.Second, Down: 10 * time.Second, Slow: 30 * time.Second,
+				Vouched: func() bool { return true }}
+			s.Standing = func() Standing {
+				if sick() {
+					return standing
+				}
+				return Settled
+			}
+			require.Equal(t, want, seconds(runFor(t, 51*time.Second, s, p))[:4])
+		})
+	}
+}

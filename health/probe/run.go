@@ -24,7 +24,8 @@ type Schedule struct {
 	Standing func() Standing
 
 	// Slow is for how long other evidence may take the place of checks: when a check is due and Vouched says so, it is left
-	// out, unless the last one that was made would be older than Slow by the next time, give or take Spread. Default
+	// out, unless the last one that was made would be older than Slow by the next time, give or take Spread. None is left
+	// out while Standing is not Settled: what a check has found against a backend, requests do not refute. Default
 	// (when 0) none is left out; not negative. Less than two Intervals are as good as none.
 	Slow time.Duration
 
@@ -113,13 +114,11 @@ func (s *Schedule) first() time.Duration {
 // interval returns the time from the beginning of a check to the beginning of the next.
 func (s *Schedule) interval() time.Duration {
 	mean := s.Interval
-	if s.Standing != nil {
-		switch s.Standing() {
-		case Doubtful:
-			mean = s.Fast
-		case Failing:
-			mean = s.Down
-		}
+	switch s.standing() {
+	case Doubtful:
+		mean = s.Fast
+	case Failing:
+		mean = s.Down
 	}
 	if s.Spread == 0 {
 		return mean
@@ -127,10 +126,18 @@ func (s *Schedule) interval() time.Duration {
 	return time.Duration((1 + s.Spread*(2*s.Rand.Float64()-1)) * float64(mean))
 }
 
+func (s *Schedule) standing() Standing {
+	if s.Standing == nil {
+		return Settled
+	}
+	return s.Standing()
+}
+
 // leaveOut says whether a check that is due may be left out, when so many have been since the last one that was made.
 func (s *Schedule) leaveOut(skipped int) bool {
 	// It is asked each time: what it says is about the time since it was last asked.
-	return s.Slow > s.Interval && s.Vouched != nil && s.Vouched() && int64(skipped) <= int64(s.Slow/s.Interval)-2
+	vouched := s.Slow > s.Interval && s.Vouched != nil && s.Vouched()
+	return vouched && int64(skipped) <= int64(s.Slow/s.Interval)-2 && s.standing() == Settled
 }
 
 // Run checks the backend at address with p, by the schedule, until ctx ends, and tells report of each check:

@@ -48,7 +48,7 @@ type Active struct {
 	DownInterval time.Duration
 	// SlowInterval is for how long requests may take the place of checks: a check that would come is left out when the
 	// backend has answered a request since the one before would have, and has failed none, until the last check that was
-	// made is so old. Key slow_interval, default off, which is 0 here: none is left out. Else from twice Interval to 24h.
+	// made is so old. None is left out while a backend is in doubt, or down. Key slow_interval, default off, which is 0 here: none is left out. Else from twice Interval to 24h.
 	SlowInterval time.Duration
 	// Timeout bounds one check, connect included. Key timeout, default 1s (or Interval when that is
 	// less), from 1ms to Interval.

@@ -77,7 +77,7 @@ func (u *Upstream) voucher(b *backend) func() bool {
 				failed += n
 			}
 		}
-		return answered > wasAnswered && failed == wasFailed && u.availableLocked(b)
+		return answered > wasAnswered && failed == wasFailed && !b.leaving && u.judge.Available(b.index)
 	}
 }
 

@@ -117,3 +117,25 @@ func (p *slowProber) most() int {
 	defer p.mu.Unlock()
 	return p.peak
 }
+
+// Panic uses backends that are out. What they answer then is no reason to look less often whether they are well.
+func TestNobodyVouchesForABackendThatOnlyPanicUses(t *testing.T) {
+	cfg := breaking()
+	cfg.Health.FailOpen, cfg.Health.Breaker.OpenTime = true, time.Hour
+	cfg.Check = Check{Prober: &switchboard{}, Interval: time.Second, Spread: -1, SlowInterval: time.Hour}
+	inBubble(t, 1, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		u.Start()
+		u.clk.Sleep(500 * time.Millisecond)
+		for range 2 {
+			failed(u, begin(t, u), OutcomeReset)
+		}
+		require.Zero(t, u.Stats().Available)
+		u.clk.Sleep(time.Second)
+		before := u.Stats().Backends[0].Checks
+		for range 3 {
+			answered(u, begin(t, u))
+			u.clk.Sleep(time.Second)
+		}
+		require.Equal(t, before+3, u.Stats().Backends[0].Checks)
+	})
+}
