@@ -168,12 +168,18 @@ func (c *circuit) tripped(cfg *Breaker) (detail string, yes bool) {
 // Breaking reports whether requests have to be brought to Admit.
 func (g *Group) Breaking() bool { return g.cfg.Breaker.on() }
 
+// Probes reports whether a request that went to backend i now would be a probe.
+func (g *Group) Probes(i int) bool {
+	c := g.at(i, "Probes").circuit
+	return c != nil && c.state == HalfOpen && !c.blocked
+}
+
 // Admit says that a request goes to backend i, which is available. Half-open it is a probe, whose end is brought to
 // ObserveRequest, or to Forgo when it came to nothing. It returns a Change, and true, when no more probes are admitted now.
 func (g *Group) Admit(now time.Time, i int) (p Probe, ch Change, changed bool) {
 	b := g.at(i, "Admit")
 	c := b.circuit
-	if c == nil || c.state != HalfOpen || c.blocked {
+	if !g.Probes(i) {
 		return 0, Change{}, false
 	}
 	was := b.available()

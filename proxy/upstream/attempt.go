@@ -109,10 +109,14 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 		b := u.backends[i]
 		a.on = b
 		u.countLocked(a, b) // before it is known, to take the lock once
-		news := u.probeLocked(now, a, b)
+		probes := u.judge.Probes(i)
 		u.mu.Unlock()
-		u.told(news)
-		if c, ok := b.pool.TryLend(now, a.Shard); ok {
+		c, ok := b.pool.TryLend(now, a.Shard)
+		if ok && probes && !u.probe(now, a, b) {
+			c.Release()
+			ok = false
+		}
+		if ok {
 			a.Backend, a.Address, a.Conn = b.index, b.address, c
 			a.Began, a.Waited = now, 0
 			return nil
@@ -124,11 +128,6 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 		u.ungrantLocked(a)
 		a.on = nil
 		a.ready()
-		if news := u.forgoProbeLocked(now, a, b); news != nil {
-			u.mu.Unlock()
-			u.told(news)
-			u.mu.Lock()
-		}
 		// The lock was away: the world may be another one.
 		if err := u.admitLocked(ctx); err != nil {
 			u.doneLocked(i, lb.Abandoned, 0)
@@ -260,17 +259,15 @@ func (u *Upstream) freshFailed(a *Attempt, b *backend, err error) {
 	now := u.Now()
 	u.mu.Lock()
 	u.doneLocked(b.index, outcomes[o].lb, now.Sub(a.since))
-	var news *verdict
-	if o == OutcomeConnectFailed {
-		a.probe = 0 // the evidence is enough
-	} else {
-		news = u.forgoProbeLocked(now, a, b)
-	}
 	u.mu.Unlock()
-	u.told(news)
 	if o == OutcomeConnectFailed {
 		u.evidence(now, b, o)
 	}
+	// The evidence may have opened the breaker, and then nothing is left of its probes.
+	u.mu.Lock()
+	news := u.forgoProbeLocked(now, a, b)
+	u.mu.Unlock()
+	u.told(news)
 }
 
 // begun notes that the attempt has its connection.

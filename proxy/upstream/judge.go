@@ -147,6 +147,20 @@ func (u *Upstream) probeLocked(now time.Time, a *Attempt, b *backend) *verdict {
 	return u.newsLocked(b, ch, changed)
 }
 
+// probe is probeLocked for a request that has its connection, and says whether it may still use it: it is when it has one that
+// it takes a place of a half-open breaker, and not while it waits. Another one may have been faster.
+func (u *Upstream) probe(now time.Time, a *Attempt, b *backend) bool {
+	u.mu.Lock()
+	if !u.availableLocked(b) {
+		u.mu.Unlock()
+		return false
+	}
+	news := u.probeLocked(now, a, b)
+	u.mu.Unlock()
+	u.told(news)
+	return true
+}
+
 // forgoProbeLocked tells the judge that nothing came of a request that it may have admitted as a probe.
 func (u *Upstream) forgoProbeLocked(now time.Time, a *Attempt, b *backend) *verdict {
 	probe := a.probe

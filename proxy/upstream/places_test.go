@@ -1,0 +1,72 @@
+package upstream
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wavepool/wavepool/health"
+)
+
+// A breaker that minds slowness alone does not open for a dial that fails: the request that wanted it has proved nothing, and
+// its place is free again.
+func TestAProbeWhoseFreshDialFailsKeepsNoPlace(t *testing.T) {
+	cfg := breaking()
+	cfg.Health.Breaker = health.Breaker{SlowPercent: 100, SlowAfter: time.Second, MinRequests: 1, OpenTime: time.Hour, Probes: 1}
+	inBubble(t, 1, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		u.Start()
+		slow := begin(t, u)
+		u.clk.Sleep(time.Second)
+		answered(u, slow)
+		require.Equal(t, health.Open, u.Stats().Backends[0].Health.Circuit)
+		u.clk.Sleep(time.Hour + 1)
+		a := begin(t, u)
+		failed(u, a, OutcomeStale)
+		f.setFail(addr(0), true)
+		require.Error(t, u.BeginFresh(t.Context(), a))
+		synctest.Wait()
+		f.setFail(addr(0), false)
+		require.Equal(t, health.HalfOpen, u.Stats().Backends[0].Health.Circuit)
+		answered(u, begin(t, u))
+		require.Equal(t, health.Closed, u.Stats().Backends[0].Health.Circuit)
+	})
+}
+
+// Who finds no connection is no probe, and takes nobody's place even for an instant.
+func TestANewcomerDoesNotFailThoseWhoWaitForAHalfOpenBackend(t *testing.T) {
+	var events diary
+	cfg := breaking()
+	cfg.Observer = events.add
+	inBubble(t, 1, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		u.Start()
+		opened(t, u)
+		f.peerClosesAll(addr(0))
+		f.setDelay(addr(0), 100*time.Millisecond)
+		events.all = nil
+		u.clk.Sleep(time.Second + 1)
+		var calls []*call
+		for range 5 {
+			calls = append(calls, start(t, u, &Attempt{}))
+			u.clk.Sleep(10 * time.Millisecond)
+			require.False(t, calls[0].returned(), "the first one in line: %v", calls[0].err)
+		}
+		u.clk.Sleep(time.Second / 2)
+		require.NoError(t, calls[0].end(), "it came first")
+		flips := 0
+		for _, e := range events.all {
+			if e.Kind == KindUp || e.Kind == KindDown {
+				flips++
+			}
+		}
+		require.Equal(t, 2, flips, "half open, and then its probe: %+v", events.all)
+		answered(u, calls[0].Attempt)
+		for _, c := range calls[1:] {
+			if c.end() == nil {
+				answered(u, c.Attempt)
+			}
+		}
+		require.Equal(t, health.Closed, u.Stats().Backends[0].Health.Circuit)
+	})
+}
