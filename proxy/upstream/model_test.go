@@ -345,6 +345,7 @@ func (w *world) check() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	w.checkPlaces()
+	w.checkJudge()
 	require.EqualValues(w.t, s.Waiting, u.waiting.Load())
 	on, picks := 0, 0
 	for i := range s.Backends {

@@ -57,11 +57,65 @@ func (w *world) cutOff() {
 	}
 }
 
+// switchHealth switches on or off what judges the backends.
+func switchHealth(cfg *Config, s step) {
+	h := &cfg.Health
+	switch s.outcome {
+	case OutcomeAnswered5xx:
+		h.Breaker = health.Breaker{}
+	case OutcomeReset:
+		h.Breaker = health.Breaker{ErrorPercent: 50, MinRequests: 1 + s.n%2, Probes: 1 + s.n%3, OpenTime: 30 * time.Millisecond,
+			Window: time.Duration(1+s.n) * time.Second}
+	case OutcomeTimeout:
+		h.Breaker = health.Breaker{SlowPercent: 50, SlowAfter: 20 * time.Millisecond, MinRequests: 1, Probes: 1, OpenTime: 30 * time.Millisecond}
+	case OutcomeStale:
+		h.FailOpen = !h.FailOpen
+	case OutcomeLost:
+		h.PanicPercent = 50 * (s.n % 3)
+	case OutcomeBadAnswer:
+		h.Passive.Outliers = health.Outliers{}
+		if s.n%2 == 0 {
+			h.Passive.Outliers = health.Outliers{SuccessRate: 1, Latency: 1.5, Interval: 40 * time.Millisecond, MinBackends: 3, MinRequests: 1}
+		}
+	case OutcomeClientGone:
+		cfg.Check.MaxConcurrent = s.n
+		if cfg.Check.Prober = nil; s.n%2 == 0 {
+			cfg.Check.Prober = &switchboard{}
+		}
+	}
+}
+
+// checkJudge holds that panic is what the judge says, and that no place of a half-open breaker is nobody's.
+func (w *world) checkJudge() {
+	u := w.u
+	require.Equal(w.t, u.judge.Panicking(), u.panicking)
+	require.False(w.t, u.panicTurned, "nobody has carried out what panic means")
+	for _, b := range u.backends {
+		if b == nil || b.leaving {
+			continue
+		}
+		require.True(w.t, !u.panicking || b.admitted == u.availableLocked(b))
+		s := u.judge.State(b.index)
+		if s.Circuit != health.HalfOpen || s.CircuitUntil.IsZero() {
+			continue
+		}
+		probes := false
+		for _, a := range w.held {
+			probes = probes || a.on == b && a.probe != 0
+		}
+		for _, c := range w.inside {
+			probes = probes || c.on == b && c.probe != 0
+		}
+		require.True(w.t, probes, "%s admits nobody, and nobody has its places", b.address)
+	}
+}
+
 // apply reloads the group with other members and settings.
 func (w *world) apply(s step) {
 	w.u.mu.Lock()
 	cfg := w.u.cfg
 	w.u.mu.Unlock()
+	switchHealth(&cfg, s)
 	cfg.Strategy = lb.Strategies()[s.n%len(lb.Strategies())]
 	cfg.Backends = group(s.n%4 + 1)
 	cfg.Backends[0].Weight = s.n
