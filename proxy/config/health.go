@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"time"
 
 	"github.com/wavepool/wavepool/proxy/config/form"
@@ -111,8 +112,8 @@ type TCPCheck struct {
 	Send string
 	// Expect is the beginning of a good answer. Key expect, default empty. It or Regexp is required, and not both.
 	Expect string
-	// Regexp matches within a good answer (RE2's syntax). Key expect_regexp, default empty, at most 1024 bytes. A pattern that
-	// begins with ^ must match at the beginning.
+	// Regexp matches within a good answer (RE2's syntax). Key expect_regexp, default empty, at most 1024 bytes, and 4096 states when
+	// its repetitions are written out. A pattern that begins with ^ must match at the beginning.
 	Regexp string
 	// MaxBytes is how much of an answer is looked at. Key max_bytes, default 1KiB, from 1 to 4KiB, and no less than Expect.
 	MaxBytes int
@@ -125,7 +126,10 @@ type StatusRange struct{ Low, High int }
 const (
 	maxExchange = 4 << 10
 	maxPattern  = 1 << 10
-	maxService  = 1 << 10
+	// maxStates bounds what a pattern is compiled to. A match takes the product of that and the length of the answer, and
+	// cannot be broken off: 4096 times 4096 takes a few tenths of a second, and x{1000} alone has 1000 states.
+	maxStates  = 4 << 10
+	maxService = 1 << 10
 )
 
 func defaultHTTPCheck() HTTPCheck {
@@ -263,7 +267,10 @@ func (t *TCPCheck) check(r *form.Report, path string) {
 	case t.Expect != "" && t.Regexp != "":
 		r.Fail(pattern, "stands beside expect; give one or the other")
 	}
-	if want, _ := ParseBytes(t.Expect); len(want) > t.MaxBytes && !r.Failed(most) {
+	switch want, _ := ParseBytes(t.Expect); {
+	case t.Expect != "" && len(want) == 0:
+		r.Fail(expect, "stands for no bytes at all, with which every answer begins")
+	case len(want) > t.MaxBytes && !r.Failed(most):
 		r.Fail(expect, "is longer than max_bytes (%d > %d)", len(want), t.MaxBytes)
 	}
 }
@@ -285,6 +292,11 @@ func checkPattern(s string) string {
 	}
 	if _, err := regexp.Compile(s); err != nil {
 		return "is no regular expression: " + err.Error()
+	}
+	if tree, err := syntax.Parse(s, syntax.Perl); err == nil {
+		if prog, err := syntax.Compile(tree.Simplify()); err == nil && len(prog.Inst) > maxStates {
+			return fmt.Sprintf("repeats too much: it has %d states; at most %d", len(prog.Inst), maxStates)
+		}
 	}
 	return ""
 }
