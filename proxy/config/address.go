@@ -75,12 +75,20 @@ func validHost(host string, bracketed bool) bool {
 
 // checkMatchHost wants a bare host, without port, or nothing.
 func checkMatchHost(s string) string {
+	host, opened := strings.CutPrefix(s, "[")
+	inside, closed := strings.CutSuffix(host, "]")
+	bracketed := opened && closed
+	if host = s; bracketed {
+		host = inside
+	}
 	switch {
 	case s == "":
 		return ""
+	case strings.Contains(s, "%"):
+		return "\"" + s + "\" has a zone, which means nothing to another machine" // RFC 6874 section 1
 	case strings.Contains(s, "*"):
 		return "wildcards are not supported; name the host, or leave it out to match every host"
-	case validHost(strings.Trim(s, "[]"), strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]")):
+	case validHost(host, bracketed):
 		return ""
 	case strings.Contains(s, ":"):
 		return "want a host without a port; got \"" + s + "\""
@@ -90,8 +98,8 @@ func checkMatchHost(s string) string {
 
 // checkHostField wants what a Host field may hold: a host, with or without a port; or nothing.
 func checkHostField(s string) string {
-	if s == "" || checkMatchHost(s) == "" {
-		return ""
+	if bad := checkMatchHost(s); bad == "" || strings.Contains(s, "%") {
+		return bad
 	}
 	return checkAddress(s, "host or host:port", false, 1)
 }

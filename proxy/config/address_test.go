@@ -41,6 +41,10 @@ func TestAMatchedHostHasNoPortAndNoWildcard(t *testing.T) {
 	for _, bad := range []string{"*", "*.example.com", "example.com:80", "::1", "[::1", "[::1]:80", "a b", "a/", "[a]"} {
 		require.NotEmpty(t, checkMatchHost(bad), bad)
 	}
+	for _, bad := range []string{"[a", "a]", "[[::1]]", "[a]", "[fe80::1%eth0]", "[fe80::1%eth0]:80"} { // what no prober can say
+		require.NotEmpty(t, checkMatchHost(bad), bad)
+		require.NotEmpty(t, checkHostField(bad), bad)
+	}
 	require.Empty(t, checkHostField("example.com:80"))
 	require.Empty(t, checkHostField("[::1]:80"))
 	require.NotEmpty(t, checkHostField("a\r\nX: y"), "a field must not be split")
