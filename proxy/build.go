@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"math"
-	"reflect"
 	"slices"
 
 	"github.com/wavepool/wavepool/health/probe"
@@ -72,7 +71,7 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 			Interval: a.Interval, Timeout: a.Timeout, MaxConcurrent: a.MaxConcurrent,
 			FastInterval: a.FastInterval, DownInterval: a.DownInterval, SlowInterval: a.SlowInterval,
 		}
-		if uc.Check.Prober = g.prober; g.prober == nil || !reflect.DeepEqual(a, g.active) {
+		if uc.Check.Prober = g.prober; !g.sameProber(a) {
 			prober, err := s.newProber(c, g.back)
 			if err != nil {
 				return uc, err

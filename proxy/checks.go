@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 
 	"github.com/wavepool/wavepool/health"
@@ -39,9 +40,25 @@ func (s *Server) newProber(c *config.Upstream, back *certs.Back) (probe.Prober, 
 		if err != nil {
 			return nil, fmt.Errorf("proxy: upstream %s: health check: %w", c.Name, err)
 		}
-		return probe.TLS(dialer, shake.Client), nil
+		return &tlsCheck{probe.TLS(dialer, shake.Client), shake}, nil
 	}
 	return probe.TCP(dialer), nil
+}
+
+// tlsCheck is a check by handshake, with the files that it believes.
+type tlsCheck struct {
+	probe.Prober
+	shake *certs.Back
+}
+
+// sameProber says whether the group's prober is the one that other settings of its checks would make. A changed file counts
+// as a change, as it does for the connections of requests.
+func (g *group) sameProber(a *config.Active) bool {
+	if g.prober == nil || !reflect.DeepEqual(a, g.active) {
+		return false
+	}
+	c, ok := g.prober.(*tlsCheck)
+	return !ok || !c.shake.Changed()
 }
 
 // newGRPCProber makes the checks of gRPC, which are HTTP/2 even where the proxy passes bytes on that it does not read.

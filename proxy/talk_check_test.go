@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/wavepool/wavepool/pool"
 	"github.com/wavepool/wavepool/proxy"
+	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
 )
 
@@ -123,6 +125,32 @@ func TestATLSCheckIsAHandshakeThatTheTrafficDoesNotMake(t *testing.T) {
 		at("other.test", "ca.pem", config.SwitchOn, 0),
 		at("other.test", "", config.SwitchOff, 1),
 	})
+}
+
+func TestAReloadHasATLSCheckBelieveWhatItsFileSaysNow(t *testing.T) {
+	var p *paper
+	converse(t, []conversation{{promise: "another authority", files: papers(&p), tune: func(s *config.Config) {
+		checked(func(a *config.Active) {
+			a.TLS = &config.TLSCheck{ServerName: "backend.test", CA: "ca.pem", Verify: config.SwitchOn}
+		})(s)
+		s.Listeners[0].Protocol, s.Listeners[0].Upstream = config.ProtocolTCP, "web"
+	}, talk: func(c *talk) {
+		was := p.files["ca.pem"]
+		p.files["ca.pem"] = certs.NewAuthority("another", rand.New(rand.NewPCG(3, 4)), c.clk.Now()).PEM()
+		reload := func() {
+			_, err := c.server.Reload(c.server.Settings())
+			require.NoError(c.t, err)
+		}
+		c.origins[0].serveTLS(p, "http/1.1", func(http.ResponseWriter, *http.Request) {})
+		c.await("it has been checked", func() bool { return c.server.Stats().Upstreams[0].Backends[0].Checks > 1 })
+		c.turns(1)
+		reload()
+		c.turns(0)
+		p.files["ca.pem"] = was
+		reload()
+		c.turns(1)
+		c.counts(0)
+	}}})
 }
 
 // says has a backend answer each connection with a text, when it has heard so many bytes.
