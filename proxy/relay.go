@@ -114,12 +114,21 @@ func (c *httpConn) gather(b *backend, chunked bool) {
 	}
 }
 
+// begins notes that an answer has begun whose end is not there yet.
+func (c *httpConn) begins() {
+	c.attempt.FirstByte = c.recent
+	if outcomeOf(c.resp.Status) == upstream.OutcomeAnswered {
+		c.attempt.Untimed = c.sender != nil
+		c.to.up.Proved(&c.attempt, c.recent)
+	}
+}
+
 // stream writes what has been gathered and passes the rest of the body on as it comes.
 func (c *httpConn) stream(b *backend, chunked bool) error {
 	for {
 		c.recent = c.s.now()
 		if c.attempt.FirstByte.IsZero() {
-			c.attempt.FirstByte = c.recent
+			c.begins()
 		}
 		if len(c.out) > 0 { // a client that has all of the answer may be gone: nothing must be written to it
 			if err := c.writeClient(c.out); err != nil {
@@ -292,7 +301,7 @@ func (c *httpConn) tunnel(up *upstream.Upstream, b *backend) next {
 	c.started = true
 	c.logHead(101, len(c.out))
 	c.recent = c.s.now()
-	c.attempt.FirstByte = c.recent
+	c.begins()
 	if err := c.writeClient(c.out); err != nil {
 		return c.brokenOff(up, b, errClientGone)
 	}

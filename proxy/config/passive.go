@@ -68,7 +68,8 @@ type Breaker struct {
 	MinRequests int
 	// OpenTime is for how long it stays open, and waits for its probes to end. Key open_time, default 10s, from 1ms to 24h.
 	OpenTime time.Duration
-	// Probes is how many requests it admits half-open, all of which must succeed. Key probes, default 3, from 1 to 1000.
+	// Probes is how many requests it admits half-open, all of which must succeed. An answer that goes on, such as a stream of
+	// events or a WebSocket, has succeeded when it has begun; a tunnel of a TCP listener when it has ended. Key probes, default 3, from 1 to 1000.
 	Probes int
 }
 

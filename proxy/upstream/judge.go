@@ -161,6 +161,28 @@ func (u *Upstream) probe(now time.Time, a *Attempt, b *backend) bool {
 	return true
 }
 
+// Proved says that a good answer has begun which may last: a stream, or a tunnel. A half-open breaker does not wait for its
+// end, which may be hours away. It changes nothing for an attempt that is no probe, and costs nothing then; the caller calls it
+// before Finish, which tells the judge the rest.
+func (u *Upstream) Proved(a *Attempt, now time.Time) {
+	if a.probe == 0 {
+		return
+	}
+	b, took := a.on, now.Sub(a.Began)
+	if a.Untimed {
+		took = 0
+	}
+	u.mu.Lock()
+	ch, changed := u.observeLocked(now, b, OutcomeAnswered, took, a)
+	turned := u.panicTurned
+	u.mu.Unlock()
+	if changed {
+		u.changed(b, ch)
+	} else if turned {
+		u.panicked()
+	}
+}
+
 // forgoProbeLocked tells the judge that nothing came of a request that it may have admitted as a probe.
 func (u *Upstream) forgoProbeLocked(now time.Time, a *Attempt, b *backend) *verdict {
 	probe := a.probe

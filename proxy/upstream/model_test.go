@@ -25,7 +25,7 @@ type step struct {
 }
 
 var ops = []string{
-	"begin", "begin", "begin", "begin", "finish", "finish", "finish", "retry", "fresh", "leave", "leave", "giveUp", "shortLived",
+	"begin", "begin", "begin", "begin", "finish", "finish", "finish", "retry", "fresh", "leave", "leave", "prove", "giveUp", "shortLived",
 	"dialsFail", "dialsWork", "dialsHang", "dialsQuick", "peerCloses", "down", "up",
 	"add", "remove", "drain", "undrain", "weigh", "apply",
 }
@@ -211,6 +211,10 @@ func (w *world) act(s step) {
 		w.retry(s.n)
 	case "leave":
 		w.leave(s)
+	case "prove":
+		if len(w.held) > 0 {
+			w.u.Proved(w.held[s.n%len(w.held)], w.u.Now())
+		}
 	case "giveUp":
 		if len(w.inside) > 0 {
 			w.inside[s.n%len(w.inside)].cancel()

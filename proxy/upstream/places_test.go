@@ -39,28 +39,34 @@ func TestANewcomerDoesNotFailThoseWhoWaitForAHalfOpenBackend(t *testing.T) {
 	var events diary
 	cfg := breaking()
 	cfg.Observer = events.add
+	flips := func() int {
+		synctest.Wait()
+		events.mu.Lock()
+		defer events.mu.Unlock()
+		n := 0
+		for _, e := range events.all {
+			if e.Kind == KindUp || e.Kind == KindDown {
+				n++
+			}
+		}
+		return n
+	}
 	inBubble(t, 1, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
 		u.Start()
 		opened(t, u)
 		f.peerClosesAll(addr(0))
 		f.setDelay(addr(0), 100*time.Millisecond)
-		events.all = nil
+		before := flips()
 		u.clk.Sleep(time.Second + 1)
 		var calls []*call
 		for range 5 {
 			calls = append(calls, start(t, u, &Attempt{}))
 			u.clk.Sleep(10 * time.Millisecond)
-			require.False(t, calls[0].returned(), "the first one in line: %v", calls[0].err)
+			require.False(t, calls[0].returned(), "it is the first one in line")
 		}
 		u.clk.Sleep(time.Second / 2)
 		require.NoError(t, calls[0].end(), "it came first")
-		flips := 0
-		for _, e := range events.all {
-			if e.Kind == KindUp || e.Kind == KindDown {
-				flips++
-			}
-		}
-		require.Equal(t, 2, flips, "half open, and then its probe: %+v", events.all)
+		require.Equal(t, 2, flips()-before, "half open, and then its probe")
 		answered(u, calls[0].Attempt)
 		for _, c := range calls[1:] {
 			if c.end() == nil {
@@ -69,4 +75,41 @@ func TestANewcomerDoesNotFailThoseWhoWaitForAHalfOpenBackend(t *testing.T) {
 		}
 		require.Equal(t, health.Closed, u.Stats().Backends[0].Health.Circuit)
 	})
+}
+
+// Streams and tunnels last. Were their ends waited for, a breaker would stay half-open for as long, and admit its few probes
+// once in an open time.
+func TestABreakerClosesWhenTheAnswersOfItsProbesHaveBegun(t *testing.T) {
+	inBubble(t, 1, breaking(), func(t *testing.T, u *Upstream, f *fakeNet) {
+		u.Start()
+		opened(t, u)
+		u.clk.Sleep(time.Second + 1)
+		stream := begin(t, u)
+		u.Proved(stream, u.Now())
+		require.Equal(t, health.Closed, u.Stats().Backends[0].Health.Circuit)
+		answered(u, begin(t, u))
+		failed(u, stream, OutcomeReset) // a request like any other: one failure of two
+		failed(u, begin(t, u), OutcomeReset)
+		require.Equal(t, health.Closed, u.Stats().Backends[0].Health.Circuit)
+	})
+}
+
+func TestAProbeWhoseAnswerBeginsLateOpensTheBreakerAgain(t *testing.T) {
+	cfg := breaking()
+	cfg.Health.Breaker.SlowPercent, cfg.Health.Breaker.SlowAfter = 100, time.Second/2
+	for _, untimed := range []bool{false, true} {
+		inBubble(t, 1, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+			u.Start()
+			opened(t, u)
+			u.clk.Sleep(time.Second + 1)
+			stream := begin(t, u)
+			u.clk.Sleep(time.Second / 2)
+			stream.Untimed = untimed
+			u.Proved(stream, u.Now())
+			want := map[bool]health.Circuit{false: health.Open, true: health.Closed}[untimed]
+			require.Equal(t, want, u.Stats().Backends[0].Health.Circuit)
+			answered(u, stream)
+			require.Equal(t, want, u.Stats().Backends[0].Health.Circuit)
+		})
+	}
 }
