@@ -122,7 +122,7 @@ func (p *grpc) answer(conn net.Conn) (servingStatus, error) {
 			return 0, errInterim
 		}
 	}
-	if resp.Status != 200 || !strings.HasPrefix(string(resp.Get("Content-Type")), "application/grpc") {
+	if resp.Status != 200 || !isGRPC(string(resp.Get("Content-Type"))) {
 		return 0, fmt.Errorf("%w: status %d, Content-Type %q", errNotGRPC, resp.Status, resp.Get("Content-Type"))
 	}
 	code, text := string(resp.Get("Grpc-Status")), string(resp.Get("Grpc-Message"))
@@ -142,6 +142,16 @@ func (p *grpc) answer(conn net.Conn) (servingStatus, error) {
 		return 0, fmt.Errorf("grpc-status %q %q", code, text)
 	}
 	return parseHealthAnswer(body)
+}
+
+// isGRPC says whether a media type is that of gRPC, in whatever encoding of messages. It is not that of gRPC-Web.
+func isGRPC(contentType string) bool {
+	const want = "application/grpc"
+	if len(contentType) < len(want) || !strings.EqualFold(contentType[:len(want)], want) {
+		return false
+	}
+	rest := contentType[len(want):]
+	return rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == ' '
 }
 
 // readGRPCBody reads a body to its end, and returns it with its trailers. It may have one frame.

@@ -206,3 +206,12 @@ func FuzzParseHealthAnswer(f *testing.F) {
 		require.Equal(t, serving, status)
 	})
 }
+
+func TestTheMediaTypeOfGRPCIsNotThatOfItsNeighbours(t *testing.T) {
+	for _, good := range []string{"application/grpc", "Application/gRPC+proto", "application/grpc; a=b", "application/grpc+json"} {
+		require.True(t, isGRPC(good), good)
+	}
+	for _, bad := range []string{"", "application/grp", "application/grpc-web", "application/grpc-web+proto", "application/grpcs", "text/html"} {
+		require.False(t, isGRPC(bad), bad)
+	}
+}
