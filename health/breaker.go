@@ -314,7 +314,7 @@ func (g *Group) tickBreakers(now time.Time, changes []Change) []Change {
 	return changes
 }
 
-// resetBreakers empties the windows; where breakers are switched off, whom they kept out comes back.
+// resetBreakers empties the windows, and has nobody wait for longer than the open time is now; where breakers are switched off, whom they kept out comes back.
 func (g *Group) resetBreakers(now time.Time, changes []Change) []Change {
 	for i := range g.backends {
 		b := &g.backends[i]
@@ -331,6 +331,9 @@ func (g *Group) resetBreakers(now time.Time, changes []Change) []Change {
 			c.admitted, c.passed = 0, 0
 			c.phase = g.nextPhase()
 		default:
+			if latest := now.Add(g.cfg.Breaker.OpenTime); c.blocked && c.until.After(latest) {
+				c.until, g.rearm = latest, true
+			}
 			continue
 		}
 		if !c.blocked {

@@ -71,3 +71,19 @@ func TestAProbeOfABreakerThatWasSwitchedOffSaysNothingToTheNextOne(t *testing.T)
 		})
 	}
 }
+
+func TestAnOpenTimeThatIsMadeShorterHoldsForBreakersThatAreOpen(t *testing.T) {
+	cfg := Config{Passive: Passive{MaxEjectionPercent: -1}, Breaker: Breaker{ErrorPercent: 1, MinRequests: 1, OpenTime: 24 * time.Hour}}
+	g := build(t, cfg, 2)
+	_, changed := g.Observe(instant, 0, Timeout)
+	require.True(t, changed)
+	for _, c := range []struct{ open, left time.Duration }{{48 * time.Hour, 24 * time.Hour}, {time.Second, time.Second}} {
+		cfg.Breaker.OpenTime = c.open
+		_, err := g.Reconfigure(instant, cfg)
+		require.NoError(t, err)
+		next, ok := g.Next()
+		require.True(t, ok)
+		require.Equal(t, instant.Add(c.left), next)
+	}
+	require.Len(t, g.Tick(instant.Add(time.Second)), 1)
+}
