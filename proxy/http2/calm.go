@@ -1,6 +1,8 @@
 package http2
 
 import (
+	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +17,10 @@ const (
 	// CONTINUATION, WINDOW_UPDATE, and those that nobody knows. noiseRate is how many more each second allows, noisePaid
 	// how many each frame of DATA or HEADERS that goes to the peer: it may answer one by two WINDOW_UPDATE and a PING.
 	noiseMost, noiseRate, noisePaid = 1000, 100, 4
+	// windowLeast is the least by which a WINDOW_UPDATE that gives back what the peer was sent is of use, in bytes. Those are not
+	// counted by frames: who reads a long body by pieces of 4 KiB, as net/http does for whoever reads so, sends two for each piece
+	// of a frame that may have 16 KiB and more, and may do so for all that lay in its windows at once.
+	windowLeast = 256
 	// resetMost is how many streams may end at once without an answer because the client resets them (CVE-2023-44487) or
 	// makes the server do so (CVE-2025-8671): each has cost a backend something. resetRate is how many more each second
 	// allows; each answer that was sent whole allows one.
@@ -52,7 +58,13 @@ type calm struct {
 	mu     sync.Mutex // never held over a wait
 	noise  allowance
 	resets allowance
+	owed   int64    // bytes of windows that the peer may give back, twice for each byte of DATA: a stream's and the connection's
+	over   []uint32 // the streams that we have reset last, up to keepOver of them; the next one takes the place at oldest
+	oldest int
 }
+
+// keepOver is how many streams that we have reset are remembered.
+const keepOver = 256
 
 func newCalm(clk clock.Clock) *calm {
 	now := clk.Now()
@@ -87,6 +99,12 @@ func (c *calm) heard(f *frames) string {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if f.kind() == frameWindow && len(f.keep) == 4 {
+		if by := int64(binary.BigEndian.Uint32(f.keep) & maxWindow); by >= windowLeast && by <= c.owed {
+			c.owed -= by
+			return ""
+		}
+	}
 	if !c.noise.spend(c.clk) {
 		return floodNoise
 	}
@@ -94,7 +112,10 @@ func (c *calm) heard(f *frames) string {
 }
 
 // hasReset notes that we have reset a stream of the peer's, with a code of RFC 9113 section 7.
-func (c *calm) hasReset(code uint32) string {
+func (c *calm) hasReset(id, code uint32) string {
+	if c.again(id) && code == codeClosed { // DATA that was under way when an early answer ended the stream (section 5.1)
+		return ""
+	}
 	switch code {
 	case 0, 2: // NO_ERROR: the answer was there before the body; INTERNAL_ERROR: it has broken off at the backend
 		return ""
@@ -107,6 +128,22 @@ func (c *calm) hasReset(code uint32) string {
 		return ""
 	}
 	return c.wasReset()
+}
+
+// again notes a stream that we have reset, and says whether we had before.
+func (c *calm) again(id uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case slices.Contains(c.over, id):
+		return true
+	case len(c.over) < keepOver:
+		c.over = append(c.over, id)
+	default:
+		c.over[c.oldest] = id
+		c.oldest = (c.oldest + 1) % keepOver
+	}
+	return false
 }
 
 func (c *calm) wasReset() string {
@@ -125,6 +162,9 @@ func (c *calm) sent(f *frames) {
 	}
 	c.mu.Lock()
 	c.noise.add(noisePaid)
+	if f.kind() == frameData {
+		c.owed += 2 * int64(f.size)
+	}
 	if f.flags()&flagEndStream != 0 {
 		c.resets.add(resetPaid)
 	}

@@ -86,7 +86,7 @@ func TestFramesThatBringSomethingAreFree(t *testing.T) {
 func TestStreamsWithoutAnAnswerAreAllowedUpToTheirLimit(t *testing.T) {
 	for name, reset := range map[string]func(c *calm) string{
 		"by the client": func(c *calm) string { return c.heard(of(frameReset, 0, 4)) },
-		"by the server": func(c *calm) string { return c.hasReset(1) },
+		"by the server": func(c *calm) string { return c.hasReset(7, 1) },
 	} {
 		clk := clock.NewMock()
 		c := newCalm(clk)
@@ -109,13 +109,50 @@ func TestStreamsWithoutAnAnswerAreAllowedUpToTheirLimit(t *testing.T) {
 	}
 	c := newCalm(clock.NewMock())
 	for range 10 * resetMost {
-		require.Empty(t, c.hasReset(0), "the answer was there")
-		require.Empty(t, c.hasReset(2), "the backend broke off")
+		require.Empty(t, c.hasReset(1, 0), "the answer was there")
+		require.Empty(t, c.hasReset(1, 2), "the backend broke off")
 	}
 	for range noiseMost {
-		require.Empty(t, c.hasReset(codeRefused), "nothing was done")
+		require.Empty(t, c.hasReset(1, codeRefused), "nothing was done")
 	}
-	require.Equal(t, floodNoise, c.hasReset(codeRefused))
+	require.Equal(t, floodNoise, c.hasReset(1, codeRefused))
+}
+
+func windowBy(n uint32) *frames {
+	f := of(frameWindow, 0, 4)
+	f.keep = binary.BigEndian.AppendUint32(nil, n)
+	return f
+}
+
+func TestWindowsThatGiveBackWhatWasSentAreFree(t *testing.T) {
+	c := newCalm(clock.NewMock())
+	c.sent(of(frameData, 0, 1<<20))
+	for range noiseMost {
+		require.Empty(t, c.heard(windowBy(windowLeast-1)), "too little")
+	}
+	require.Equal(t, floodNoise, c.heard(windowBy(windowLeast-1)))
+	require.Equal(t, floodNoise, c.heard(windowBy(2<<20+1)), "more than was sent")
+	for range 2 << 20 / windowLeast {
+		require.Empty(t, c.heard(windowBy(windowLeast)))
+	}
+	require.Equal(t, floodNoise, c.heard(windowBy(windowLeast)))
+}
+
+func TestDataForAStreamThatWasResetBeforeCountsOnce(t *testing.T) {
+	c := newCalm(clock.NewMock())
+	require.Empty(t, c.hasReset(1, 0))
+	for range 10 * resetMost {
+		require.Empty(t, c.hasReset(1, codeClosed))
+	}
+	for i := range uint32(resetMost) { // each opened, and made to be reset
+		require.Empty(t, c.hasReset(3+2*i, codeClosed))
+	}
+	require.Equal(t, floodResets, c.hasReset(9999, codeClosed))
+	for i := range uint32(keepOver) {
+		_ = c.hasReset(1001+2*i, 0)
+	}
+	require.Len(t, c.over, keepOver)
+	require.Equal(t, floodResets, c.hasReset(1, codeClosed), "long forgotten")
 }
 
 // given is a connection that gives what is there in pieces, and keeps what is written.

@@ -43,7 +43,7 @@ func newGuarded(nc net.Conn, clk clock.Clock, flooded func(why string)) *guarded
 	g.out.started = func() { g.calm.sent(&g.out) }
 	g.out.ended = func(payload []byte) {
 		if g.out.kind() == frameReset && len(payload) == 4 {
-			g.judge(g.calm.hasReset(binary.BigEndian.Uint32(payload)))
+			g.judge(g.calm.hasReset(g.out.id(), binary.BigEndian.Uint32(payload)))
 		}
 	}
 	return g

@@ -20,8 +20,8 @@ var (
 // errMalformed is an answer that cannot be trusted: it breaks RFC 9113, or HTTP/1.1 could not carry it.
 var errMalformed = &http1.ParseError{Status: 502, Reason: "malformed_http2_answer"}
 
-// codeRefused is REFUSED_STREAM (RFC 9113 section 7).
-const codeRefused = 7
+// Codes of RFC 9113 section 7: STREAM_CLOSED and REFUSED_STREAM.
+const codeClosed, codeRefused = 5, 7
 
 // streamError has the shape of net/http's own error of that kind, which errors.As therefore fills in.
 type streamError struct {
