@@ -139,6 +139,17 @@ func heavy() []flood {
 			}
 			return a
 		}},
+		{name: "a field of 4 KiB, once in each head", requests: 500, ends: nil, bytes: 400, attack: func(s *siege) *attacker {
+			a := s.attack()
+			long := hpack.HeaderField{Name: "a", Value: strings.Repeat("x", 4000)}
+			for range 10 { // the streams that may be open are a hundred
+				a.frames(50, func(int) { a.open(true, "/", long) })
+				for range 50 {
+					<-a.fates
+				}
+			}
+			return a
+		}},
 		{name: "a head of a mebibyte", ends: nil, attack: func(s *siege) *attacker {
 			a := s.attack()
 			a.head.Reset()

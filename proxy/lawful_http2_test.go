@@ -153,10 +153,15 @@ func TestAnUploadThatIsAnsweredEarlyCostsNotTheConnection(t *testing.T) {
 	l.calm()
 }
 
+func manyStreams(s *config.Config) {
+	s.Listeners[0].MaxStreams = 250
+	s.Upstreams[0].Pool.MaxConnections = 300
+}
+
 func TestManyStreamsAtOnceMayCarryOneLongField(t *testing.T) {
 	var there sync.WaitGroup
-	there.Add(100)
-	l := beLawful(t, nil, func(w http.ResponseWriter, r *http.Request) {
+	there.Add(250)
+	l := beLawful(t, manyStreams, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			return
 		}
@@ -177,7 +182,7 @@ func TestManyStreamsAtOnceMayCarryOneLongField(t *testing.T) {
 	require.Equal(t, 200, send("/"))
 	var refused atomic.Int64
 	var all sync.WaitGroup
-	for range 100 {
+	for range 250 {
 		all.Go(func() {
 			if send("/many") != 200 {
 				refused.Add(1)
@@ -187,5 +192,19 @@ func TestManyStreamsAtOnceMayCarryOneLongField(t *testing.T) {
 	}
 	all.Wait()
 	require.Zero(t, refused.Load())
+	l.calm()
+}
+
+func TestAConnectionWhoseRequestsCarryATokenLasts(t *testing.T) {
+	l := beLawful(t, nil, func(http.ResponseWriter, *http.Request) {})
+	for range 1000 {
+		req := request("GET", "http://"+l.address+"/", nil)
+		req.Header.Set("Authorization", "Bearer "+strings.Repeat("x", 3900))
+		resp, err := l.client.Do(req)
+		require.NoError(t, err)
+		_ = resp.Body.Close()
+		require.Equal(t, 200, resp.StatusCode)
+	}
+	require.EqualValues(t, 1, l.dials.Load())
 	l.calm()
 }

@@ -64,10 +64,13 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// By HPACK's table (RFC 7541) a field of kilobytes, once sent, costs a byte each time. Heads in HTTP/1.1 may have lastBy times
-// the bytes of the frames that they came in, and lastFree beside that; then the connection ends in order (GOAWAY), and the client
-// has to send its field again: a cookie of 4 KiB lasts for some hundred requests. What asks for mostBy times, and mostFree, is refused.
+// By HPACK's table (RFC 7541) a field of kilobytes, once sent, costs a byte each time. That is what the table is for: a token or a
+// cookie that fills it, 4 KiB by default (section 4.2), comes with each request of a lawful client, a hundred of them at once. What
+// no such client does is to repeat a field within one head. So the first headFree bytes of each head are not counted. What is beyond may have
+// lastBy times the bytes of the frames that it came in, and lastFree beside that; then the connection ends in order (GOAWAY). What
+// asks for mostBy times, and mostFree, is refused.
 const (
+	headFree         = 5 << 10 // the table, and what stands in every request
 	lastBy, lastFree = 24, 64 << 10
 	mostBy, mostFree = 48, 96 << 10
 )
@@ -75,8 +78,9 @@ const (
 // expands notes the size of a head, and says whether the client has made so much of so little that the request is the
 // connection's last, and whether it is too much altogether.
 func (c *connection) expands(head int) (last, much bool) {
+	head = max(head-headFree, 0)
 	came, all := c.nc.heads.Load(), c.lent.Add(int64(head))
-	if all <= lastFree+lastBy*came {
+	if head == 0 || all <= lastFree+lastBy*came {
 		return false, false
 	}
 	if all > mostFree+mostBy*came {
