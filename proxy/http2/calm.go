@@ -23,8 +23,11 @@ const (
 	windowLeast = 256
 	// resetMost is how many streams may end at once without an answer because the client resets them (CVE-2023-44487) or
 	// makes the server do so (CVE-2025-8671): each has cost a backend something. resetRate is how many more each second
-	// allows; each answer that was sent whole allows one.
-	resetMost, resetRate, resetPaid = 200, 20, 1
+	// allows; each answer that was sent whole allows one. A stream that has lived for patience is none of these, but a frame
+	// like others: the number of streams that there may be bounds how often that comes, and when a backend hangs, clients whose
+	// patience is at its end reset all that they have asked it.
+	resetMost, resetRate, resetPaid = 500, 100, 1
+	patience                        = 500 * time.Millisecond
 )
 
 // allowance is an account of what may be done.
@@ -61,6 +64,15 @@ type calm struct {
 	owed   int64    // bytes of windows that the peer may give back, twice for each byte of DATA: a stream's and the connection's
 	over   []uint32 // the streams that we have reset last, up to keepOver of them; the next one takes the place at oldest
 	oldest int
+	newest opening    // the stream that was opened last
+	marks  [4]opening // some before it, at least half of patience apart, in a ring; the next one takes the place at mark
+	mark   int
+}
+
+// opening is when a stream was opened. Those of lower numbers were opened before.
+type opening struct {
+	id uint32
+	at time.Time
 }
 
 // keepOver is how many streams that we have reset are remembered.
@@ -89,13 +101,14 @@ func (c *calm) heard(f *frames) string {
 			return ""
 		}
 	case frameHeaders:
+		c.opens(f.id())
 		return ""
 	case frameSettings, framePing:
 		if f.flags()&flagAck != 0 { // of what we have sent; net/http takes no other
 			return ""
 		}
 	case frameReset:
-		return c.wasReset()
+		return c.wasReset(f.id())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,7 +140,7 @@ func (c *calm) hasReset(id, code uint32) string {
 		}
 		return ""
 	}
-	return c.wasReset()
+	return c.wasReset(id)
 }
 
 // again notes a stream that we have reset, and says whether we had before.
@@ -146,10 +159,38 @@ func (c *calm) again(id uint32) bool {
 	return false
 }
 
-func (c *calm) wasReset() string {
+// opens notes that a stream has been opened, unless its number is that of an older one, whose trailers these are.
+func (c *calm) opens(id uint32) {
+	now := c.clk.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.resets.spend(c.clk) {
+	if id <= c.newest.id {
+		return
+	}
+	c.newest = opening{id, now}
+	if last := c.marks[(c.mark+len(c.marks)-1)%len(c.marks)]; now.Sub(last.at) >= patience/2 {
+		c.marks[c.mark] = c.newest
+		c.mark = (c.mark + 1) % len(c.marks)
+	}
+}
+
+// hasLived says whether a stream was opened patience ago, or earlier. It may say no for one that has lived for less than twice
+// that, where others are opened all the time.
+func (c *calm) hasLived(id uint32, now time.Time) bool {
+	lived := func(o opening) bool { return o.id >= id && !o.at.IsZero() && now.Sub(o.at) >= patience }
+	return id > 0 && (lived(c.newest) || slices.ContainsFunc(c.marks[:], lived))
+}
+
+func (c *calm) wasReset(id uint32) string {
+	now := c.clk.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.hasLived(id, now):
+		if !c.noise.spend(c.clk) {
+			return floodNoise
+		}
+	case !c.resets.spend(c.clk):
 		return floodResets
 	}
 	return ""

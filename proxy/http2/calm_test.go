@@ -118,6 +118,46 @@ func TestStreamsWithoutAnAnswerAreAllowedUpToTheirLimit(t *testing.T) {
 	require.Equal(t, floodNoise, c.hasReset(1, codeRefused))
 }
 
+// stopped is a clock that is moved by hand; clock.Mock takes a millisecond for each move.
+type stopped struct {
+	clock.Clock
+	now time.Time
+}
+
+func (s *stopped) Now() time.Time { return s.now }
+
+// A backend that hangs: whoever waits for it gives up after a second, with ninety requests a second, for minutes.
+func TestStreamsThatWereWaitedForMayBeReset(t *testing.T) {
+	const perSecond, seconds = 90, 300
+	clk := &stopped{now: time.Unix(1e9, 0)}
+	c := newCalm(clk)
+	head, reset := of(frameHeaders, 0, 20), of(frameReset, 0, 4)
+	number := func(f *frames, n int) *frames {
+		binary.BigEndian.PutUint32(f.head[5:], uint32(2*n+1))
+		return f
+	}
+	for n := range perSecond * seconds {
+		clk.now = clk.now.Add(time.Second / perSecond)
+		require.Empty(t, c.heard(number(head, n)))
+		if n >= perSecond { // the one of a second ago
+			require.Empty(t, c.heard(number(reset, n-perSecond)), "request %d", n)
+		}
+	}
+	// What has lived shorter is not free, nor are frames about streams that ended long ago.
+	short, old := newCalm(clock.NewMock()), newCalm(clk)
+	for n := range resetMost {
+		require.Empty(t, short.heard(number(head, n)))
+		require.Empty(t, short.heard(number(reset, n)))
+	}
+	require.Equal(t, floodResets, short.heard(number(reset, resetMost)))
+	require.Empty(t, old.heard(number(head, 0)))
+	clk.now = clk.now.Add(patience)
+	for range noiseMost + noiseRate/2 {
+		require.Empty(t, old.heard(number(reset, 0)))
+	}
+	require.Equal(t, floodNoise, old.heard(number(reset, 0)))
+}
+
 func windowBy(n uint32) *frames {
 	f := of(frameWindow, 0, 4)
 	f.keep = binary.BigEndian.AppendUint32(nil, n)
