@@ -16,30 +16,31 @@ import (
 
 // client is one client connection, whatever it speaks.
 type client struct {
-	l        *listener
-	s        *Server
-	nc       net.Conn
-	worker   int
-	ip       string
-	peer     string       // its address and port, for the access log
-	line     *logLine     // of the request under way; nil when there is no access log
-	ends     ends         // of its connection, where a header of the PROXY protocol has told them; of a stream always
-	awaits   bool         // such a header comes first
-	source   netip.Addr   // counted in l.sources; the invalid address: not counted
-	isStream bool         // it is a stream of an HTTP/2 connection, and not a connection of its own
-	front    *certs.Front // the connection speaks TLS
+	l      *listener
+	s      *Server
+	nc     net.Conn
+	worker int
+	ip     string
+	peer   string       // its address and port, for the access log
+	line   *logLine     // of the request under way; nil when there is no access log
+	ends   *ends        // told by a header of the PROXY protocol; of a stream always. nil: the connection's own
+	source netip.Addr   // counted in l.sources; the invalid address: not counted
+	front  *certs.Front // the connection speaks TLS
 	// serverName is the name that a TLS client has asked for, if any; covered the last authority that was found to be
 	// covered by it.
 	serverName string
-	covered    []byte
+	covered    string
 	sock       socket.Conn            // nc's bytes
-	idle       atomic.Bool            // it waits for a request: a drain may close it
 	using      atomic.Pointer[target] // where its request goes; see httpConn.route
 
 	prev, next *client // under Server.mu
 
-	aborted atomic.Bool // set under mu
-	reset   atomic.Bool // it was the client itself that cut it off
+	// Those that follow stand together because each connection has them, and idle ones are many.
+	idle     atomic.Bool // it waits for a request: a drain may close it
+	aborted  atomic.Bool // set under mu
+	reset    atomic.Bool // it was the client itself that cut it off
+	awaits   bool        // a header of the PROXY protocol comes first
+	isStream bool        // it is a stream of an HTTP/2 connection, and not a connection of its own
 
 	mu      sync.Mutex
 	done    chan struct{} // closed when the connection is cut off; made for the first who asks

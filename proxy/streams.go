@@ -104,7 +104,8 @@ func (l *listener) serveStream(nc net.Conn, of *client) {
 	s := l.s
 	c := newClient(l, nc, of.worker)
 	c.isStream, c.front, c.serverName = true, of.front, of.serverName
-	c.ends, c.ip = of.bothEnds(), of.ip
+	both := of.bothEnds()
+	c.ends, c.ip = &both, of.ip
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

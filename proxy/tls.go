@@ -128,13 +128,13 @@ func looksLikeHTTP(p []byte) bool {
 // misdirected says whether a request has come over a connection that was opened for another host, whose certificate is not
 // one for this host. Such a client, or who stands before it, has confused two hosts that may have different rules.
 func (c *httpConn) misdirected() bool {
-	if c.front == nil || c.serverName == "" || len(c.req.Authority) == 0 || bytes.Equal(c.req.Authority, c.covered) {
+	if c.front == nil || c.serverName == "" || len(c.req.Authority) == 0 || string(c.req.Authority) == c.covered {
 		return false
 	}
 	if host := hostIn(c.req.Authority); !c.front.Covers(c.serverName, string(bytes.Trim(host, "[]"))) {
 		return true
 	}
-	c.covered = append(c.covered[:0], c.req.Authority...)
+	c.covered = string(c.req.Authority)
 	return false
 }
 

@@ -28,7 +28,7 @@ func (c *client) hear() bool {
 		return false
 	}
 	if h.Source.IsValid() {
-		c.ends = ends{h.Source, h.Destination}
+		c.ends = &ends{h.Source, h.Destination}
 		c.ip = h.Source.Addr().String()
 	}
 	return c.l.welcome(c)
@@ -80,10 +80,13 @@ func (c *client) armHeader(nc net.Conn, limit time.Time) error {
 	return nil
 }
 
+// told says whether somebody has told its ends.
+func (c *client) told() bool { return c.ends != nil && c.ends.from.IsValid() }
+
 // bothEnds are the ends of the connection, told or its own. They are invalid where it has none that can be told of.
 func (c *client) bothEnds() ends {
-	if c.ends.from.IsValid() {
-		return c.ends
+	if c.told() {
+		return *c.ends
 	}
 	return ends{addrPortOf(c.nc.RemoteAddr()), addrPortOf(c.nc.LocalAddr())}
 }
@@ -99,7 +102,7 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 
 // address is the client's, told or its own; the invalid one where it has none.
 func (c *client) address() netip.Addr {
-	if c.ends.from.IsValid() {
+	if c.told() {
 		return c.ends.from.Addr().WithZone("")
 	}
 	return addressOf(c.nc)
@@ -107,7 +110,7 @@ func (c *client) address() netip.Addr {
 
 // name is its address and port, for the access log.
 func (c *client) name() string {
-	if c.ends.from.IsValid() {
+	if c.told() {
 		return c.ends.from.String()
 	}
 	return c.nc.RemoteAddr().String()

@@ -114,6 +114,8 @@ func serve(o *options, settings *config.Config, log *slog.Logger, stderr io.Writ
 	}
 	report := startReport(s, log)
 	defer report.close()
+	keeper := startTidy(tidyInterval)
+	defer keeper.close()
 
 	got := <-signals
 	for ; !ends(got); got = <-signals {

@@ -252,6 +252,6 @@ func idleConnections(ctx context.Context, pid, port int, path string, n int) (re
 			return result{}, ctx.Err()
 		}
 	}
-	time.Sleep(2 * time.Second)
+	time.Sleep(12 * time.Second) // wavepool tidies up every five, when it is calm
 	return result{bytes: (memory(pid) - before) / float64(n)}, nil
 }
