@@ -12,9 +12,11 @@ import (
 // coming has left behind. A steady load allocates nothing, so nothing would ever be collected by itself.
 const (
 	tidyInterval = 5 * time.Second
-	// calmMost is how much a calm proxy allocates between two looks, in bytes; tidyLeast the least memory that is worth it.
+	// calmMost is how much a calm proxy allocates between two looks, in bytes. What is worth a collection is tidyLeast, or
+	// that part of what is in use if it is more: looking at all of it is what a collection costs.
 	calmMost  = 256 << 10
-	tidyLeast = 4 << 20
+	tidyLeast = 1 << 20
+	tidyPart  = 16
 )
 
 // memory is a look at the heap, in bytes: all that was ever allocated, what is there now, what of it was in use when
@@ -32,7 +34,7 @@ func lookAtMemory() memory {
 
 // untidy says whether it is time to give memory back, after an earlier look.
 func (m memory) untidy(before memory) bool {
-	return m.allocated-before.allocated <= calmMost && m.there+m.free >= m.used+tidyLeast
+	return m.allocated-before.allocated <= calmMost && m.there+m.free >= m.used+max(tidyLeast, m.used/tidyPart)
 }
 
 // tidy gives memory back in calm times, until it is closed.

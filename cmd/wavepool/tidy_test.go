@@ -11,20 +11,24 @@ import (
 
 func TestMemoryIsGivenBackInCalmTimesWhereItIsWorthIt(t *testing.T) {
 	before := memory{allocated: 1 << 30}
+	const used = 64 << 20
+	const enough = used / tidyPart
 	for _, c := range []struct {
 		what                string
 		since, litter, free uint64
 		want                bool
 	}{
-		{"calm, and enough garbage", calmMost, tidyLeast, 0, true},
-		{"calm, and enough that is free", calmMost, 0, tidyLeast, true},
-		{"calm, and too little", calmMost, tidyLeast / 2, tidyLeast/2 - 1, false},
-		{"not calm", calmMost + 1, tidyLeast, 0, false},
+		{"calm, and enough garbage", calmMost, enough, 0, true},
+		{"calm, and enough that is free", calmMost, 0, enough, true},
+		{"calm, and too little", calmMost, enough / 2, enough/2 - 1, false},
+		{"not calm", calmMost + 1, enough, 0, false},
 		{"nothing", 0, 0, 0, false},
 	} {
-		now := memory{before.allocated + c.since, 50<<20 + c.litter, 50 << 20, c.free}
+		now := memory{before.allocated + c.since, used + c.litter, used, c.free}
 		require.Equal(t, c.want, now.untidy(before), c.what)
 	}
+	require.True(t, memory{there: tidyLeast + 16, used: 16}.untidy(memory{}), "of a small heap")
+	require.False(t, memory{there: tidyLeast + 15, used: 16}.untidy(memory{}))
 	require.False(t, memory{there: 1, used: 2}.untidy(memory{}))
 }
 
