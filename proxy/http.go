@@ -101,7 +101,7 @@ func (c *httpConn) serve(ready bool) {
 				return
 			case quiet:
 				c.giveBackWork()
-				c.s.clk.AfterFunc(0, c.rest) // whose stack is small
+				launch(c.s.clk, c.rest) // whose stack is small
 				return
 			}
 		}
@@ -124,7 +124,7 @@ func (c *httpConn) rest() {
 		c.finished()
 		return
 	}
-	c.s.clk.AfterFunc(0, c.wake)
+	launch(c.s.clk, c.wake)
 }
 
 func (c *httpConn) wake() { c.serve(true) }

@@ -71,14 +71,14 @@ func (s *Server) newListener(ctx context.Context, cfg *config.Listener) (*listen
 	return l, nil
 }
 
-// start begins the accept loops. Each is started by AfterFunc so that their order is fixed.
+// start begins the accept loops. Each is launched, so that their order is fixed.
 func (l *listener) start() {
 	if !l.tcp {
 		l.h2 = l.s.newHTTP2(l, l.plan.Load().cfg)
 	}
 	for w := range l.workers {
 		l.accepting.Add(1)
-		l.s.clk.AfterFunc(0, func() {
+		launch(l.s.clk, func() {
 			defer l.accepting.Done()
 			l.accept(w)
 		})

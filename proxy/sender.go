@@ -80,7 +80,7 @@ func (c *httpConn) startSender(b *backend) {
 	s := &sender{done: make(chan struct{}), to: b.sock.NetConn(), keeps: b.stream != nil}
 	c.sender = s
 	c.readBy = time.Time{} // the sender sets others
-	c.s.clk.AfterFunc(0, func() {
+	launch(c.s.clk, func() {
 		defer close(s.done)
 		c.copyBody(s, b)
 	})

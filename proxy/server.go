@@ -232,7 +232,7 @@ func (s *Server) Drain(caller context.Context) error {
 	defer cancel()
 	s.stopAccepting()
 	done := make(chan struct{})
-	s.clk.AfterFunc(0, func() {
+	launch(s.clk, func() {
 		s.serving.Wait()
 		close(done)
 	})

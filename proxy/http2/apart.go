@@ -1,6 +1,10 @@
 package http2
 
-import "github.com/benbjohnson/clock"
+import (
+	"runtime"
+
+	"github.com/benbjohnson/clock"
+)
 
 // reserver is what a simulated clock offers beyond clock.Clock: it fixes the instant at which the caller will go on, and
 // returns the wait for it.
@@ -16,3 +20,23 @@ func apart(clk clock.Clock) (rest func()) {
 }
 
 func atOnce() {}
+
+// launch starts a goroutine. In a simulation that takes an instant of its own, which is claimed in the order of these calls,
+// where a go statement would leave the order to the scheduler. On the real clock it is a go statement: a timer would cost
+// more, and start it later.
+func launch(clk clock.Clock, f func()) {
+	if _, simulated := clk.(reserver); simulated {
+		clk.AfterFunc(0, f)
+		return
+	}
+	go f()
+}
+
+// yield lets other goroutines run that are ready to, on the real clock. Net/http writes the frames of a connection that are
+// ready in one go: whoever has a frame to write soon, and runs first, saves a system call, and over TLS a record. In
+// a simulation nothing is there to be saved.
+func yield(clk clock.Clock) {
+	if _, simulated := clk.(reserver); !simulated {
+		runtime.Gosched()
+	}
+}

@@ -138,7 +138,7 @@ func (s *Session) Open() *Stream {
 	s.mu.Lock()
 	s.open = append(s.open, st)
 	s.mu.Unlock()
-	s.clk.AfterFunc(0, st.carry)
+	launch(s.clk, st.carry)
 	return st
 }
 

@@ -43,14 +43,14 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 	near, far := pipe(f.cfg.Clock, remoteOf(r), remoteOf(r))
 	var work sync.WaitGroup
 	work.Add(2)
-	f.cfg.Clock.AfterFunc(0, func() {
+	launch(f.cfg.Clock, func() {
 		defer work.Done()
 		f.cfg.Serve(far, conn.tag)
 		_ = far.Close()
 	})
 	// A client that resets its stream, or goes away, aborts the request.
 	left := afterDone(r, near.reset)
-	f.cfg.Clock.AfterFunc(0, func() {
+	launch(f.cfg.Clock, func() {
 		defer work.Done()
 		sendBody(near, head, r)
 	})

@@ -185,7 +185,7 @@ func (f *Front) begin(limits FrontLimits) *server {
 		},
 	}
 	f.serving.Add(1)
-	f.cfg.Clock.AfterFunc(0, func() {
+	launch(f.cfg.Clock, func() {
 		defer f.serving.Done()
 		_ = s.srv.Serve(s.ln)
 	})

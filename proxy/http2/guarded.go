@@ -85,5 +85,6 @@ func (g *guarded) Read(p []byte) (int, error) {
 // Write implements net.Conn.
 func (g *guarded) Write(p []byte) (int, error) {
 	g.out.scan(p)
+	yield(g.calm.clk)
 	return g.Conn.Write(p)
 }

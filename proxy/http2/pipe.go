@@ -194,7 +194,7 @@ func (c *pipeConn) OnReset(f func()) {
 	late := c.isLost
 	c.mu.Unlock()
 	if late {
-		c.clk.AfterFunc(0, f)
+		launch(c.clk, f)
 	}
 }
 

@@ -110,8 +110,7 @@ func Run(cfg Config, a, b net.Conn) Result {
 	there := &way{src: &sockA, dst: &sockB, srcEnd: EndA, dstEnd: EndB, count: cfg.AToB}
 	back := &way{src: &sockB, dst: &sockA, srcEnd: EndB, dstEnd: EndA, count: cfg.BToA}
 	backEnds := make(chan int64, 1)
-	// AfterFunc and not a go statement: the order of start is fixed, in a simulation as well.
-	cfg.Clock.AfterFunc(0, func() { backEnds <- t.copy(back, cfg.FromB) })
+	launch(cfg.Clock, func() { backEnds <- t.copy(back, cfg.FromB) })
 	res := Result{AToB: t.copy(there, cfg.FromA)}
 	res.BToA = <-backEnds
 	res.End, res.Err = t.end, t.err
