@@ -435,22 +435,7 @@ func (c *httpConn) refuse(f Failure, status int, detail string) bool {
 	if detail == "" {
 		detail = f.String()
 	}
-	text := http1.StatusText(status) + ": " + detail + "\n"
-	var extra []http1.Field
-	switch status {
-	case 503:
-		extra = append(extra, http1.Field{Name: []byte("Retry-After"), Value: []byte("1")})
-	case 405:
-		extra = append(extra, http1.Field{Name: []byte("Allow"),
-			Value: []byte(allowed)})
-	}
-	out := c.out[:0]
-	if string(c.req.Method) == "HEAD" {
-		out = http1.AppendSimpleHead(out, status, len(text), !keep, extra...)
-		text = ""
-	} else {
-		out = http1.AppendSimpleResponse(out, status, text, !keep, extra...)
-	}
+	text, out := c.ownAnswer(status, detail, !keep)
 	c.out = out
 	c.logAnswer(status, len(out)-len(text), len(text))
 	if c.writeClient(out) != nil {

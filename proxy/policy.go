@@ -182,7 +182,8 @@ const allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 func (c *httpConn) answerOptions() bool {
 	c.recent = c.s.now()
 	keep := c.req.KeepAlive && !c.last && c.body.Done() && !c.l.draining()
-	c.out = http1.AppendSimpleHead(c.out[:0], 200, 0, !keep, http1.Field{Name: []byte("Allow"), Value: []byte(allowed)})
+	c.out = http1.AppendServerResponse(c.out[:0], &http1.ServerResponse{Status: 200, Framing: http1.ContentLength, Close: !keep,
+		Extra: append(c.ownFields(), http1.Field{Name: []byte("Allow"), Value: []byte(allowed)})})
 	c.logAnswer(200, len(c.out), 0)
 	if c.writeClient(c.out) != nil {
 		c.clientLeft()

@@ -114,6 +114,7 @@ upstreams:
       breaker: {error_percent: 8, slow_percent: 9, slow_after: 10s, window: 11s, min_requests: 12, open_time: 13s, probes: 14}
     retry: {attempts: 3, on: [reset, 503, response_timeout], per_try_timeout: 9ms, budget_percent: 4}
     queue: {max_waiting: 5, timeout: 6s}
+    unavailable: {retry_after: 7s, body: "<p>Back soon.</p>", content_type: text/html}
     tls: {server_name: d, ca: e, verify: on, cert: f, key: g, min_version: TLSv1.3, reload_every: off}
     host: b.example:81
     response_timeout: 7s
@@ -170,7 +171,8 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 				MinVersion: TLS13, ReloadEvery: Off},
 			Retry: Retry{Attempts: 3, On: []string{"reset", "503", "response_timeout"},
 				PerTryTimeout: 9 * time.Millisecond, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second},
-			Host: "b.example:81", ResponseTimeout: 7 * time.Second, TunnelIdleTimeout: 8 * time.Second,
+			Unavailable: Unavailable{RetryAfter: 7 * time.Second, Body: "<p>Back soon.</p>", ContentType: "text/html"},
+			Host:        "b.example:81", ResponseTimeout: 7 * time.Second, TunnelIdleTimeout: 8 * time.Second,
 			StreamIdleTimeout: 9 * time.Second,
 		}},
 	}, c)
@@ -188,6 +190,7 @@ upstreams:
     health: {active: off, passive: off}
     retry: {on: off, per_try_timeout: off, budget_percent: off}
     queue: {max_waiting: off}
+    unavailable: {retry_after: off}
     response_timeout: off
     tunnel_idle_timeout: "off"
     stream_idle_timeout: off
@@ -197,6 +200,7 @@ admin: {address: off}
 	require.Empty(t, c.Admin.Address)
 	require.Equal(t, Off, c.Listeners[0].MaxConnections)
 	require.Equal(t, Off, c.Listeners[0].MinBodyRate)
+	require.Equal(t, time.Duration(Off), u.Unavailable.RetryAfter)
 	require.Equal(t, []string{}, u.Retry.On)
 	require.Zero(t, c.Listeners[0].MaxRequestBody)
 	require.Equal(t, Edge{Forwarded: ForwardedOff, MaxHops: 8}, c.Listeners[0].Edge)

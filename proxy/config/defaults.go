@@ -73,6 +73,7 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 		},
 		Retry:             Retry{Attempts: 2, On: DefaultRetryConditions(), BudgetPercent: 20},
 		Queue:             Queue{MaxWaiting: 10000, Timeout: 5 * time.Second},
+		Unavailable:       defaultUnavailable(),
 		MinZonePercent:    70,
 		Host:              HostPass,
 		ResponseTimeout:   30 * time.Second,
@@ -243,6 +244,7 @@ func (u *Upstream) fill() {
 	fill(&u.Retry.BudgetPercent, d.Retry.BudgetPercent)
 	fill(&u.Queue.MaxWaiting, d.Queue.MaxWaiting)
 	fill(&u.Queue.Timeout, d.Queue.Timeout)
+	u.Unavailable.fill()
 }
 
 func (a Active) filled() Active {

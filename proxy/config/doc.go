@@ -8,7 +8,7 @@
 //
 //   - config.go: [Config] and [Listener], [Route], [Admin]: what clients and operators meet.
 //   - edge.go: [Edge], whom a listener believes and what one client may take; [AccessLog].
-//   - upstream.go: [Upstream] and its parts: pool, health, retry, queue. balance.go: [Hash], the key that some strategies choose by.
+//   - upstream.go: [Upstream] and its parts: pool, health, retry, queue. unavailable.go: [Unavailable]. balance.go: [Hash], the key that some strategies choose by.
 //   - defaults.go: [Default], [DefaultListener], [DefaultUpstream], [Config.WithDefaults].
 //   - keys.go: the one table that binds each YAML key to its field and range; reading, checking and writing all use it.
 //   - check.go: the rules that need more than one field. address.go: hosts, ports and names.

@@ -110,6 +110,7 @@ func (u *Upstream) form() form.Form {
 			{Key: "max_waiting", Value: form.IntOrOff(&u.Queue.MaxWaiting, 1, 1_000_000, Off)},
 			{Key: "timeout", Value: form.Duration(&u.Queue.Timeout, tick, time.Hour)},
 		}},
+		{Key: "unavailable", Value: u.Unavailable.form()},
 		{Key: "host", Value: form.String(&u.Host, checkUpstreamHost)},
 		{Key: "response_timeout", Value: form.DurationOrOff(&u.ResponseTimeout, tick, day, Off)},
 		{Key: "tunnel_idle_timeout", Value: form.DurationOrOff(&u.TunnelIdleTimeout, tick, 7*day, Off)},

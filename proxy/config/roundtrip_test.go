@@ -212,6 +212,8 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 		Retry:             drawRetry(t),
 		TLS:               drawUpstreamTLS(t),
 		Queue:             Queue{drawInt(t, "waiting", 1, 1_000_000, true), drawDuration(t, "queue", tick, time.Hour, false)},
+		Unavailable: Unavailable{drawDuration(t, "retry after", time.Second, day, true), rapid.StringN(0, 20, 40).Draw(t, "body"),
+			rapid.SampledFrom([]string{"text/plain; charset=utf-8", "text/html", "a/b"}).Draw(t, "type")},
 	}
 	for j := range rapid.IntRange(1, 3).Draw(t, "backends") {
 		u.Backends = append(u.Backends, Backend{fmt.Sprintf("10.%d.0.%d:80", i, j), drawInt(t, "weight", 1, 1000, false),

@@ -81,6 +81,8 @@ type Upstream struct {
 	Retry Retry
 	// Queue is where requests wait when no backend has room.
 	Queue Queue
+	// Unavailable is what clients are answered when no backend can serve them.
+	Unavailable Unavailable
 	// Host is what backends get as the request's Host: HostPass, the default, which is the client's; HostBackend, the
 	// address of the backend that gets the request, without the port when that is 80; or a host of its own, with or without
 	// a port. X-Forwarded-Host and Forwarded tell the client's in any case. HTTP only. Key host.

@@ -97,7 +97,7 @@ func TestSteadyExchangeAllocatesNothing(t *testing.T) {
 		"refusing must allocate nothing either")
 	out := make([]byte, 0, 1024)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		out = AppendSimpleResponse(out[:0], 503, "busy", true)
+		out = AppendServerResponse(out[:0], &ServerResponse{Status: 503, Close: true})
 		out = AppendGet(out[:0], "GET", "h", "/", true)
 	}))
 }

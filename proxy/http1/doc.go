@@ -9,8 +9,7 @@
 //   - [Body] yields the payload of one message in runs, and knows where the message ends.
 //   - [AppendRequestHead] and [AppendResponseHead] rewrite a parsed head for the next hop: hop-by-hop fields
 //     go, framing is made anew, forwarding fields are added.
-//   - [AppendSimpleResponse], [AppendClientRequest], [AppendGet] and [AppendServerResponse] write heads of
-//     our own.
+//   - [AppendClientRequest], [AppendGet] and [AppendServerResponse] write heads of our own.
 //   - [AppendChunkHead], [ChunkEnd], [LastChunk] and [AppendLastChunk] write chunked bodies.
 //   - [Limits] bounds everything that a peer can grow; [ParseError] is the closed list of refusals.
 //

@@ -97,20 +97,6 @@ func ExampleAppendGet() {
 	// Output: "GET /healthz HTTP/1.1\r\nHost: 10.0.0.1:80\r\nConnection: close\r\n\r\n"
 }
 
-func ExampleAppendSimpleResponse() {
-	retry := http1.Field{Name: []byte("Retry-After"), Value: []byte("1")}
-	out := http1.AppendSimpleResponse(nil, 503, "no backend", true, retry)
-	fmt.Println(strings.ReplaceAll(string(out), "\r\n", "\n"))
-	// Output:
-	// HTTP/1.1 503 Service Unavailable
-	// Retry-After: 1
-	// Content-Type: text/plain; charset=utf-8
-	// Content-Length: 10
-	// Connection: close
-	//
-	// no backend
-}
-
 // A body of unknown length leaves in chunks.
 func ExampleAppendChunkHead() {
 	var out []byte

@@ -63,33 +63,6 @@ func TrailerAllowed(name []byte) bool {
 	return true
 }
 
-// AppendSimpleResponse appends a whole response of our own with a short plain text, to any method but HEAD.
-// close adds "Connection: close"; extra fields, such as Retry-After, are written as they are given. For
-// statuses without a body (1xx, 204, 304) the text is left out.
-func AppendSimpleResponse(dst []byte, status int, body string, close bool, extra ...Field) []byte {
-	dst = AppendSimpleHead(dst, status, len(body), close, extra...)
-	if bodyless(status) || status == 304 {
-		return dst
-	}
-	return append(dst, body...)
-}
-
-// AppendSimpleHead appends the head alone of what AppendSimpleResponse writes, for the answer to HEAD.
-func AppendSimpleHead(dst []byte, status, length int, close bool, extra ...Field) []byte {
-	dst = appendStatusLine(dst, status, StatusText(status))
-	for i := range extra {
-		dst = appendField(dst, extra[i].Name, extra[i].Value)
-	}
-	if !bodyless(status) && status != 304 {
-		if length > 0 {
-			dst = append(dst, "Content-Type: text/plain; charset=utf-8\r\n"...)
-		}
-		dst = appendFraming(dst, ContentLength, int64(length))
-	}
-	dst = appendConnection(dst, nil, close, false)
-	return append(dst, "\r\n"...)
-}
-
 // ClientRequest describes a request of our own: of a prober, the load generator or a simulated client. Its
 // strings are written as they are given; what comes from a user is to be checked before with ValidMethod,
 // ValidPath, ValidAuthority, ValidFieldName and ValidFieldValue.

@@ -45,22 +45,22 @@ func TestForbiddenTrailersAreDropped(t *testing.T) {
 	}
 }
 
-func TestSimpleResponsesAreWholeAndParse(t *testing.T) {
-	retry := Field{[]byte("Retry-After"), []byte("3")}
-	require.Equal(t,
-		"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3\r\nContent-Type: text/plain; charset=utf-8\r\n"+
-			"Content-Length: 5\r\nConnection: close\r\n\r\nbusy\n", string(AppendSimpleResponse(nil, 503,
-			"busy\n", true, retry)))
-	require.Equal(t, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", string(AppendSimpleResponse(nil,
-		404, "", false)))
-	require.Equal(t, "HTTP/1.1 204 No Content\r\n\r\n", string(AppendSimpleResponse(nil, 204, "ignored",
-		false)))
-	require.Equal(t, "HTTP/1.1 100 Continue\r\n\r\n", string(AppendSimpleResponse(nil, 100, "", false)))
+func TestResponsesOfOurOwnAreWholeAndParse(t *testing.T) {
+	retry := []Field{{[]byte("Retry-After"), []byte("3")}}
+	require.Equal(t, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 3\r\nContent-Length: 5\r\nConnection: close\r\n\r\n",
+		string(AppendServerResponse(nil, &ServerResponse{Status: 503, Framing: ContentLength, ContentLength: 5, Close: true, Extra: retry})))
+	require.Equal(t, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+		string(AppendServerResponse(nil, &ServerResponse{Status: 404, Framing: ContentLength})))
+	require.Equal(t, "HTTP/1.1 204 No Content\r\n\r\n", string(AppendServerResponse(nil, &ServerResponse{Status: 204})))
 	for status := 100; status < 1000; status++ {
 		for _, method := range []string{"GET", "HEAD"} {
-			wire := AppendSimpleResponse(nil, status, "text", false)
-			if method == "HEAD" {
-				wire = AppendSimpleHead(nil, status, 4, false)
+			own := ServerResponse{Status: status}
+			if !bodyless(status) && status != 304 {
+				own.Framing, own.ContentLength = ContentLength, 4
+			}
+			wire := AppendServerResponse(nil, &own)
+			if own.Framing == ContentLength && method != "HEAD" {
+				wire = append(wire, "text"...)
 			}
 			r := newReader(string(wire))
 			var resp Response
