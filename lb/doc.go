@@ -4,7 +4,7 @@
 // chooses by a key. Backends come and go ([Picker.Add], [Picker.Remove]) and change their weight and their tier
 // ([Picker.SetWeight], [Picker.SetPriority]) under load: the others keep their indexes and their counts. It holds the
 // few facts that a choice rests on, and nothing else: the weight and the tier of each backend, whether health admits
-// it ([Picker.SetAvailable]), whether its pool has room ([Picker.SetReady]), and how many requests are in flight at
+// it ([Picker.SetAvailable]), whether its pool has room ([Picker.SetReady]) and a connection ready ([Query.Warm]), and how many requests are in flight at
 // it, which the picker counts itself because every choice and every end passes through it.
 //
 // # Map

@@ -82,6 +82,11 @@ type Query struct {
 	// backend that could be chosen is in Tried, Pick answers -1, so that the caller knows it; it can then ask
 	// again with an empty list if a second visit is better than none. An index out of range names nobody.
 	Tried []int
+
+	// Warm, if set, says whether a backend has a connection ready, so that a request need not wait for a dial. It is asked
+	// during Pick, and must not call the picker. Of two that are equal otherwise the strategies that draw two (p2c, peak-ewma)
+	// take the warm one, but for one time in eight: a backend without connections would never get any.
+	Warm func(i int) bool
 }
 
 // Picker chooses a backend for each request and counts the requests in flight. Backends are named by their

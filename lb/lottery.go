@@ -219,7 +219,15 @@ func (p *chosenByLot) Remove(i int) {
 	p.lots.stale = true
 }
 
-// p2c draws two and takes the one with fewer requests in flight for its weight, the first of equals: the power of two
+// explore is how often, one in so many, a backend is taken that has no connection ready, though one as good has.
+const explore = 8
+
+// warmer says whether b is to be taken in place of a, which was drawn first, of two that are equal: see Query.Warm.
+func (p *chosenByLot) warmer(b, a int, q *Query) bool {
+	return q != nil && q.Warm != nil && !q.Warm(a) && q.Warm(b) && p.lots.rnd.Uint32N(explore) > 0
+}
+
+// p2c draws two and takes the one with fewer requests in flight for its weight, of equals a warm one, or the first: the power of two
 // choices (Mitzenmacher, 2001). It is nearly as even as looking at all, costs the same for any number of backends, and
 // proxies that share the backends do not all run to the same one.
 type p2c struct{ chosenByLot }
@@ -227,8 +235,10 @@ type p2c struct{ chosenByLot }
 // Pick implements inner.
 func (p *p2c) Pick(_ time.Time, q *Query) int {
 	a, b := p.lots.two(&p.fleet, q.tried())
-	if b >= 0 && p.members[b].load(&p.members[a]) < 0 {
-		a = b
+	if b >= 0 {
+		if load := p.members[b].load(&p.members[a]); load < 0 || load == 0 && p.warmer(b, a, q) {
+			a = b
+		}
 	}
 	if a >= 0 {
 		p.members[a].inFlight++

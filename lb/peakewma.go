@@ -106,7 +106,7 @@ func (p *peakEWMA) cost(i int) float64 {
 
 // better says whether b is to be taken in place of a, which was drawn first. Answers of equal backends take what chance
 // gives them, so that a difference of less than the half is none: the requests in flight decide then.
-func (p *peakEWMA) better(b, a int) bool {
+func (p *peakEWMA) better(b, a int, q *Query) bool {
 	first, second := p.cost(a), p.cost(b)
 	switch {
 	case second*clearly < first:
@@ -114,7 +114,8 @@ func (p *peakEWMA) better(b, a int) bool {
 	case first*clearly < second:
 		return false
 	}
-	return p.members[b].load(&p.members[a]) < 0
+	load := p.members[b].load(&p.members[a])
+	return load < 0 || load == 0 && p.warmer(b, a, q)
 }
 
 // Pick implements inner.
@@ -123,7 +124,7 @@ func (p *peakEWMA) Pick(now time.Time, q *Query) int {
 		p.now = now
 	}
 	a, b := p.lots.two(&p.fleet, q.tried())
-	if b >= 0 && p.better(b, a) {
+	if b >= 0 && p.better(b, a, q) {
 		a = b
 	}
 	if a >= 0 {

@@ -154,6 +154,29 @@ func (p *Pool) Free() int {
 	return max(min(p.limit-p.lent-p.dialling, p.nIdle+slots), 0) + max(p.roomLocked(math.MaxInt)-p.nIdle, 0)
 }
 
+// Ready says whether TryLend would find something at this moment: an idle connection, or a place on a session. It is a look,
+// for a caller who can choose between pools, and promises nothing: others lend too, and a connection may be found dead.
+func (p *Pool) Ready() bool {
+	for i := range p.shards {
+		if p.owned.Load() {
+			break
+		}
+		s := &p.shards[i]
+		acquire(&s.mu)
+		idle := !p.owned.Load() && len(s.idle) > 0
+		s.mu.Unlock()
+		if idle {
+			return true
+		}
+	}
+	if !p.owned.Load() {
+		return false
+	}
+	p.lock()
+	defer p.unlock()
+	return !p.closed && !p.draining && p.waiters.n == 0 && p.roomLocked(1) > 0
+}
+
 // tooManyLocked says that there are more connections than the limit allows, even without those that are going already.
 func (p *Pool) tooManyLocked() bool { return p.openLocked()-p.departing > p.limit }
 

@@ -68,8 +68,8 @@ func (a *Attempt) Reset() {
 }
 
 // query is what the picker is asked.
-func (a *Attempt) query() *lb.Query {
-	a.q.Key, a.q.Tried = a.Key, a.tried
+func (u *Upstream) query(a *Attempt) *lb.Query {
+	a.q.Key, a.q.Tried, a.q.Warm = a.Key, a.tried, u.warm
 	return &a.q
 }
 
@@ -156,14 +156,14 @@ func (u *Upstream) admitLocked(ctx context.Context) error {
 // pickLocked chooses a backend with room that the request has not tried. When every backend that health admits has
 // been tried, a second visit is better than none. It returns noPick when those that are left have no room.
 func (u *Upstream) pickLocked(now time.Time, a *Attempt) int {
-	if i := u.picker.Pick(now, a.query()); i >= 0 {
+	if i := u.picker.Pick(now, u.query(a)); i >= 0 {
 		return i
 	}
 	if len(a.tried) == 0 || u.untriedLocked(a) {
 		return noPick
 	}
 	a.tried = a.tried[:0]
-	return u.picker.Pick(now, a.query())
+	return u.picker.Pick(now, u.query(a))
 }
 
 // untriedLocked says whether health admits a backend that the request has not tried.

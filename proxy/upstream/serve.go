@@ -35,7 +35,7 @@ func (u *Upstream) aim(w *waiter) *backend {
 		return nil
 	}
 	if w.pick == noPick {
-		i := u.picker.Pick(u.Now(), w.a.query())
+		i := u.picker.Pick(u.Now(), u.query(w.a))
 		if i < 0 {
 			return nil
 		}

@@ -27,6 +27,7 @@ type Upstream struct {
 	members  []*backend   // in the order of the configuration, and behind them those that are leaving
 	waiting  atomic.Int32 // requests in the queue, for a look without the lock
 	waits    pool.Histogram
+	warm     func(i int) bool // for the picker: see lb.Query.Warm
 
 	mu       sync.Mutex
 	picker   lb.Picker
@@ -94,6 +95,7 @@ func New(cfg Config) (*Upstream, error) {
 		return nil, err
 	}
 	u := &Upstream{cfg: cfg, limit: limitOf(cfg.Check), clk: cfg.Clock, epoch: cfg.Clock.Now(), seqs: make(map[string]*life)}
+	u.warm = func(i int) bool { return u.backends[i].pool.Ready() }
 	if u.picker, err = lb.NewWith(cfg.Strategy, nil, cfg.Rand("lb/"+cfg.Name), cfg.picking()); err != nil {
 		return nil, err
 	}
