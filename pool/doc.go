@@ -95,7 +95,8 @@
 //
 // A caller that may use any of several pools (the proxy's upstream) keeps the one queue itself and uses three
 // things: TryLend, [Pool.Want] or [Pool.Cover], which ask for dials without waiting for them, and the callbacks
-// [Config.OnReady] and [Config.OnDialFailed], which are called without any lock of the pool held. Where it also judges
+// [Config.OnReady] and [Config.OnDialFailed], which are called without any lock of the pool held; [Pool.Ready] is a look before
+// it chooses. Where it also judges
 // which backend is fit, [Config.Judge] says so.
 //
 // # Sessions
