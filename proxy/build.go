@@ -48,6 +48,7 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 		Attempts: c.Retry.Attempts, BudgetPercent: c.Retry.BudgetPercent,
 		RetryOn: conditions(c.Retry.On), PerTryTimeout: c.Retry.PerTryTimeout,
 		MaxWaiting: c.Queue.MaxWaiting, QueueTimeout: c.Queue.Timeout,
+		QueueTarget: c.Queue.Target, QueueInterval: c.Queue.Interval,
 		Dialer: s.cfg.Dialer, Clock: s.clk, Rand: s.cfg.Rand, Observer: s.observe,
 	}
 	if c.Hash != nil {

@@ -56,7 +56,7 @@ var answerLimits = http1.Limits{MaxHeadBytes: maxAnswerHead}
 func (c *httpConn) exchange() bool {
 	up := c.to.up
 	c.attempt.Reset()
-	c.attempt.Key = c.keyOf()
+	c.attempt.Key, c.attempt.Class = c.keyOf(), c.to.class
 	c.attempt.Repeatable = c.whole && http1.MethodIdempotent(c.req.Method)
 	err := c.begin(up)
 	for {

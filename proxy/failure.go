@@ -28,6 +28,8 @@ const (
 	FailNoBackend
 	// FailQueueFull: as many requests wait already as may.
 	FailQueueFull
+	// FailQueueShed: the queue has stood for too long, and the request has waited for longer than its target.
+	FailQueueShed
 	// FailQueueTimeout: no connection became free in time.
 	FailQueueTimeout
 	// FailConnect: no backend could be reached.
@@ -62,6 +64,7 @@ var failures = [NumFailures]struct {
 	FailNoRoute:      {"no_route", 404},
 	FailNoBackend:    {"no_backend", 503},
 	FailQueueFull:    {"queue_full", 503},
+	FailQueueShed:    {"queue_shed", 503},
 	FailQueueTimeout: {"queue_timeout", 503},
 	FailConnect:      {upstream.OutcomeConnectFailed.String(), 502},
 	FailReset:        {upstream.OutcomeReset.String(), 502},

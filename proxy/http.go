@@ -503,6 +503,8 @@ func (c *client) beginFailure(err error) Failure {
 		return FailNoBackend
 	case errors.Is(err, upstream.ErrQueueFull):
 		return FailQueueFull
+	case errors.Is(err, upstream.ErrQueueShed):
+		return FailQueueShed
 	case errors.Is(err, upstream.ErrQueueTimeout):
 		return FailQueueTimeout
 	case errors.As(err, &connect):

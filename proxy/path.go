@@ -25,7 +25,7 @@ func (t *table) ambiguous(authority, path []byte, to *target, scratch []byte) bo
 		}
 		path = appendReading(scratch[:0], path)
 		scratch = path[len(path):]
-		if resolves(path) || t.lookUp(host, path) != to {
+		if resolves(path) || !t.lookUp(host, path).leadsWhere(to) {
 			return true
 		}
 	}

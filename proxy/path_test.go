@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/wavepool/wavepool/proxy/config"
+	"github.com/wavepool/wavepool/proxy/upstream"
 )
 
 var (
@@ -59,4 +60,28 @@ func TestNoReadingOfAPathThatIsServedLeadsElsewhere(t *testing.T) {
 		}
 	})
 	require.Positive(t, served)
+}
+
+func TestRoutesOfOtherPriorityLeadToTheSamePlace(t *testing.T) {
+	targets := map[string]*target{"web": {}, "api": {}}
+	tab := newTable([]config.Route{
+		{Match: config.Match{PathPrefix: "/buy"}, Upstream: "web", Priority: config.PriorityHigh},
+		{Match: config.Match{PathPrefix: "/bulk"}, Upstream: "web", Priority: config.PriorityLow},
+		{Match: config.Match{PathPrefix: "/api"}, Upstream: "api", Priority: config.PriorityNormal},
+		{Match: config.Match{PathPrefix: "/none"}, Upstream: "none", Priority: config.PriorityHigh},
+		{Match: config.Match{PathPrefix: "/"}, Upstream: "web"},
+	}, targets)
+	at := func(path string) *target { return tab.find([]byte("h"), []byte(path)) }
+	require.Equal(t, []upstream.Class{upstream.ClassHigh, upstream.ClassLow, upstream.ClassNormal, upstream.ClassNormal},
+		[]upstream.Class{at("/buy").class, at("/bulk").class, at("/api").class, at("/").class})
+	require.Same(t, targets["web"], at("/"))
+	require.Nil(t, at("/none"))
+	for _, a := range []string{"/buy", "/bulk", "/"} {
+		for _, b := range []string{"/buy", "/bulk", "/"} {
+			require.True(t, at(a).leadsWhere(at(b)), a+b)
+		}
+		require.False(t, at(a).leadsWhere(at("/api")) || at("/api").leadsWhere(at(a)) || at(a).leadsWhere(nil))
+	}
+	require.False(t, tab.ambiguous([]byte("h"), []byte("/%62uy"), at("/%62uy"), nil), "/buy is web's too")
+	require.True(t, tab.ambiguous([]byte("h"), []byte("/%61pi"), at("/%61pi"), nil))
 }

@@ -13,11 +13,18 @@ import (
 type target struct {
 	up       *upstream.Upstream
 	settings *config.Upstream
-	stall    time.Duration // the stream_idle_timeout
-	tells    *teller       // who says to its backends whose connection it is; nil: nobody
+	stall    time.Duration  // the stream_idle_timeout
+	class    upstream.Class // of what comes by this route
+	like     *target        // the one of the settings' own class, where this has another one; or nil
+	tells    *teller        // who says to its backends whose connection it is; nil: nobody
 
 	host          []byte // what its backends get as Host; nil: the client's
 	hostOfBackend bool   // each backend gets its own, and host stands where that goes
+}
+
+// leadsWhere says whether two routes lead to the same backends, however urgent what goes there may be.
+func (t *target) leadsWhere(o *target) bool {
+	return t == o || t != nil && o != nil && (t.like == o || o.like == t || t.like != nil && t.like == o.like)
 }
 
 // endless is a time that nobody lives to see the end of, for an idle time that is off: it can be added and doubled.
@@ -47,8 +54,14 @@ type table struct {
 func newTable(routes []config.Route, targets map[string]*target) table {
 	var t table
 	for _, r := range routes {
+		to := targets[r.Upstream]
+		if class := upstream.ClassNamed(r.Priority); to != nil && class != to.class {
+			urgent := *to
+			urgent.class, urgent.like = class, to
+			to = &urgent
+		}
 		t.routes = append(t.routes, route{
-			host: strings.ToLower(r.Match.Host), prefix: r.Match.PathPrefix, to: targets[r.Upstream],
+			host: strings.ToLower(r.Match.Host), prefix: r.Match.PathPrefix, to: to,
 		})
 	}
 	t.plain = len(t.routes) == 1 && t.routes[0].host == "" && t.routes[0].prefix == "/"

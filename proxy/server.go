@@ -317,7 +317,7 @@ const complainEvery = 10 * time.Second
 // fail counts a failed request.
 func (s *Server) fail(l *listener, f Failure, detail string) {
 	n := s.counters.failed[f].Add(1)
-	if f == FailQueueTimeout || f == FailQueueFull {
+	if f == FailQueueTimeout || f == FailQueueFull || f == FailQueueShed {
 		s.complain(f, n)
 	}
 	s.tell(upstream.Event{Entity: l.name, Kind: KindRequestFailed, Reason: f.String(), Detail: detail})

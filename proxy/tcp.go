@@ -75,7 +75,7 @@ func (c *client) serveTCP() {
 	if c.line != nil {
 		c.line.Upstream = to.settings.Name
 	}
-	a := upstream.Attempt{Shard: c.worker, Key: c.tunnelKey(to)}
+	a := upstream.Attempt{Shard: c.worker, Key: c.tunnelKey(to), Class: to.class}
 	err = to.up.BeginUnused(c.lifetime(), &a)
 	for fresh := 0; ; {
 		if err != nil {

@@ -151,3 +151,19 @@ func TestAProxyThatKnowsItsZoneHardlyNoticesTheOther(t *testing.T) {
 	require.Positive(t, figure(both, "retries"))
 	require.Zero(t, figure(own, "retries"), "nobody is there when it is cut off")
 }
+
+// Goodput is what is answered; without a target the answers come late, and most of them to nobody.
+func TestAQueueThatStandsAnswersAsManyInAFractionOfTheTime(t *testing.T) {
+	const name = "standing-queue"
+	with := stockVerdict(t, name, asItIs)
+	without := stockVerdict(t, name, func(sc *Scenario) { sc.Settings.Upstreams[0].Queue.Target = 0 })
+	equal := stockVerdict(t, name, func(sc *Scenario) { sc.Settings.Listeners[0].Routes[0].Priority = config.PriorityNormal })
+	for _, v := range []*Verdict{with, without, equal} {
+		t.Logf("%d requests, %d answered, p50 %.0f ms, p99 %.0f ms, failed %v, buyers %s", v.Requests, v.Answered, 1000*figure(v, "p50"), 1000*figure(v, "p99"), v.Failed, v.Expectations[0].Value)
+	}
+	require.Greater(t, with.Answered, without.Answered)
+	require.Less(t, figure(with, "p99"), 0.3)
+	require.Greater(t, figure(without, "p99"), 2.0)
+	require.True(t, with.Expectations[0].OK)
+	require.False(t, equal.Expectations[0].OK)
+}

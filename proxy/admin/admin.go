@@ -85,6 +85,9 @@ type UpstreamStatus struct {
 	Begun    uint64 `json:"attempts"`
 	InFlight int    `json:"in_flight"`
 	Waiting  int    `json:"waiting"`
+	// WaitingByClass is that number by the words of upstream.Class; Shed counts the requests refused because the queue stood.
+	WaitingByClass map[string]int `json:"waiting_by_priority"`
+	Shed           uint64         `json:"queue_shed"`
 	// QueueWait is how long those were in the queue that have left it.
 	QueueWait WaitStatus `json:"queue_wait"`
 	// Retries counts retries made, OverBudget those that only the budget forbade.
@@ -186,6 +189,10 @@ func upstreamStatus(u *upstream.Stats) UpstreamStatus {
 		Name: u.Name, Strategy: u.Strategy, Begun: u.Begun, InFlight: u.InFlight, Waiting: u.Waiting,
 		Retries: u.Retries, OverBudget: u.OverBudget, Available: u.Available, Panicking: u.Panicking,
 		PerTryTimeout: u.PerTryTimeout.Seconds(),
+	}
+	out.Shed, out.WaitingByClass = u.Shed, map[string]int{}
+	for r, c := range upstream.Classes() {
+		out.WaitingByClass[c.String()] = u.WaitingByClass[r]
 	}
 	w := &u.Wait
 	out.QueueWait = WaitStatus{Count: w.Count, Sum: w.Sum.Seconds(), P50: w.Quantile(0.5).Seconds(),

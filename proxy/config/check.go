@@ -203,6 +203,7 @@ func (u *Upstream) check(r *form.Report, path string) {
 	}
 	u.TLS.check(r, form.Join(path, "tls"))
 	u.Pool.check(r, form.Join(path, "pool"))
+	u.Queue.check(r, form.Join(path, "queue"))
 	u.checkBalance(r, path)
 	u.Health.check(r, path, u)
 }
@@ -228,5 +229,16 @@ func (p *Pool) check(r *form.Report, path string) {
 	if every := form.Join(path, "predict_every"); p.Predict == PredictOff && r.Given(every) &&
 		!r.Failed(every, form.Join(path, "predict")) {
 		r.Fail(every, "means nothing while predict is off")
+	}
+}
+
+// check finds the settings of a queue that contradict each other.
+func (q *Queue) check(r *form.Report, path string) {
+	target, timeout, interval := form.Join(path, "target"), form.Join(path, "timeout"), form.Join(path, "interval")
+	if q.Target > q.Timeout && !r.Failed(target, timeout) {
+		r.Fail(target, "is more than timeout (%s > %s)", form.FormatDuration(q.Target), form.FormatDuration(q.Timeout))
+	}
+	if q.Target == 0 && r.Given(interval) && !r.Failed(target, interval) {
+		r.Fail(interval, "means nothing while target is off")
 	}
 }

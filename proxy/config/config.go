@@ -119,7 +119,19 @@ type Route struct {
 	Match Match
 	// Upstream is the name of the group that gets them. Required.
 	Upstream string
+	// Priority says who goes first when requests wait for room in the queue of the upstream: those of PriorityHigh, then of
+	// PriorityNormal, then of PriorityLow, though one of every eight that are served is one of a class that waits behind; and
+	// where the queue is full, the last to come of the lowest class gives its place to one of a higher class. Key priority,
+	// default PriorityNormal.
+	Priority string
 }
+
+// What Route.Priority may be.
+const (
+	PriorityHigh   = "high"
+	PriorityNormal = "normal"
+	PriorityLow    = "low"
+)
 
 // Match is a condition on a request. All of its parts must hold.
 type Match struct {

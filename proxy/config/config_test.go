@@ -45,6 +45,7 @@ func full() *Config {
 	c.Upstreams[0].Strategy, c.Upstreams[0].Hash = StrategyMaglev, &key
 	probes := defaultKeepAlive()
 	c.Upstreams[0].Pool.KeepAlive, c.Upstreams[0].Pool.Predict = &probes, PredictHolt
+	c.Upstreams[0].Queue.Target = 20 * time.Millisecond
 	return c
 }
 
@@ -66,7 +67,7 @@ func mistakes(t *testing.T, text string) Errors {
 func TestKeysThatAreLeftOutHaveTheirDefaults(t *testing.T) {
 	want := Default()
 	want.Listeners = []Listener{DefaultListener(":8080")}
-	want.Listeners[0].Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: "web"}}
+	want.Listeners[0].Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: "web", Priority: PriorityNormal}}
 	want.Upstreams = []Upstream{DefaultUpstream("web", "10.0.0.1:80")}
 	require.Equal(t, want, parse(t, minimal))
 }
@@ -90,7 +91,7 @@ listeners:
      proxy_protocol: {from: [10.0.0.1], timeout: 7s},
      max_connections_per_source: 4, max_requests_per_connection: 5, trusted_proxies: [10.0.0.0/8, "2001:db8::1"],
      forwarded: both, request_id: X-Request-ID, max_hops: 6,
-     routes: [{match: {host: a.example, path_prefix: /a}, upstream: web}, {upstream: web}]}
+     routes: [{match: {host: a.example, path_prefix: /a}, upstream: web, priority: high}, {upstream: web, priority: low}]}
   - {address: ":5432", protocol: tcp, upstream: web}
 upstreams:
   web:
@@ -113,7 +114,7 @@ upstreams:
       on_no_backend: fail_open
       breaker: {error_percent: 8, slow_percent: 9, slow_after: 10s, window: 11s, min_requests: 12, open_time: 13s, probes: 14}
     retry: {attempts: 3, on: [reset, 503, response_timeout], per_try_timeout: 9ms, budget_percent: 4}
-    queue: {max_waiting: 5, timeout: 6s}
+    queue: {max_waiting: 5, timeout: 6s, target: 7ms, interval: 8ms}
     unavailable: {retry_after: 7s, body: "<p>Back soon.</p>", content_type: text/html}
     tls: {server_name: d, ca: e, verify: on, cert: f, key: g, min_version: TLSv1.3, reload_every: off}
     host: b.example:81
@@ -141,8 +142,8 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 					TrustedProxies: []string{"10.0.0.0/8", "2001:db8::1"}, Forwarded: "both",
 					RequestID: "X-Request-ID", MaxHops: 6},
 				Routes: []Route{
-					{Match: Match{Host: "a.example", PathPrefix: "/a"}, Upstream: "web"},
-					{Match: Match{PathPrefix: "/"}, Upstream: "web"}}},
+					{Match: Match{Host: "a.example", PathPrefix: "/a"}, Upstream: "web", Priority: PriorityHigh},
+					{Match: Match{PathPrefix: "/"}, Upstream: "web", Priority: PriorityLow}}},
 			func() Listener {
 				l := DefaultListener(":5432")
 				l.Protocol, l.Upstream = ProtocolTCP, "web"
@@ -170,7 +171,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 			TLS: &UpstreamTLS{ServerName: "d", CA: "e", Verify: SwitchOn, Certificate: Certificate{Cert: "f", Key: "g"},
 				MinVersion: TLS13, ReloadEvery: Off},
 			Retry: Retry{Attempts: 3, On: []string{"reset", "503", "response_timeout"},
-				PerTryTimeout: 9 * time.Millisecond, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second},
+				PerTryTimeout: 9 * time.Millisecond, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second, Target: 7 * time.Millisecond, Interval: 8 * time.Millisecond},
 			Unavailable: Unavailable{RetryAfter: 7 * time.Second, Body: "<p>Back soon.</p>", ContentType: "text/html"},
 			Host:        "b.example:81", ResponseTimeout: 7 * time.Second, TunnelIdleTimeout: 8 * time.Second,
 			StreamIdleTimeout: 9 * time.Second,
@@ -258,7 +259,7 @@ func TestRoutesThatCanNeverBeReachedAreRefused(t *testing.T) {
 		{Match{Host: "a.example", PathPrefix: "/"}, Match{Host: "b.example", PathPrefix: "/"}, false},
 	} {
 		c := full()
-		c.Listeners[0].Routes = []Route{{tc.earlier, "web"}, {tc.later, "web"}}
+		c.Listeners[0].Routes = []Route{{Match: tc.earlier, Upstream: "web"}, {Match: tc.later, Upstream: "web"}}
 		err := c.Validate()
 		require.Equal(t, tc.shadowed, err != nil, "%+v then %+v: %v", tc.earlier, tc.later, err)
 		if tc.shadowed {
@@ -282,7 +283,7 @@ func TestValidateTakesZeroFieldsAsDefaultsAndChangesNothing(t *testing.T) {
 	want := Default()
 	want.Admin.Address = ""
 	want.Listeners = []Listener{DefaultListener(":0")}
-	want.Listeners[0].Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: "web"}}
+	want.Listeners[0].Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: "web", Priority: PriorityNormal}}
 	want.Upstreams = []Upstream{DefaultUpstream("web", "10.0.0.1:80")}
 	want.Upstreams[0].Health.Active = &Active{Interval: 10 * time.Millisecond, Timeout: 10 * time.Millisecond,
 		MaxConcurrent: 256, Rise: 2, Fall: 3, HTTP: &HTTPCheck{Path: "/", Status: StatusRange{200, 399}}}

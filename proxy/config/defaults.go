@@ -72,7 +72,7 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 			},
 		},
 		Retry:             Retry{Attempts: 2, On: DefaultRetryConditions(), BudgetPercent: 20},
-		Queue:             Queue{MaxWaiting: 10000, Timeout: 5 * time.Second},
+		Queue:             Queue{MaxWaiting: 10000, Timeout: 5 * time.Second, Interval: 100 * time.Millisecond},
 		Unavailable:       defaultUnavailable(),
 		MinZonePercent:    70,
 		Host:              HostPass,
@@ -110,7 +110,7 @@ func (c *Config) WithDefaults() *Config {
 // routeToUpstream turns the short form of an HTTP listener into its single route.
 func (l *Listener) routeToUpstream() {
 	if l.Protocol == ProtocolHTTP && l.Upstream != "" && len(l.Routes) == 0 {
-		l.Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: l.Upstream}}
+		l.Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: l.Upstream, Priority: PriorityNormal}}
 		l.Upstream = ""
 	}
 }
@@ -194,6 +194,7 @@ func (l *Listener) fill() {
 	l.Routes = slices.Clone(l.Routes)
 	for i := range l.Routes {
 		fill(&l.Routes[i].Match.PathPrefix, "/")
+		fill(&l.Routes[i].Priority, PriorityNormal)
 	}
 }
 
@@ -244,6 +245,7 @@ func (u *Upstream) fill() {
 	fill(&u.Retry.BudgetPercent, d.Retry.BudgetPercent)
 	fill(&u.Queue.MaxWaiting, d.Queue.MaxWaiting)
 	fill(&u.Queue.Timeout, d.Queue.Timeout)
+	fill(&u.Queue.Interval, d.Queue.Interval)
 	u.Unavailable.fill()
 }
 

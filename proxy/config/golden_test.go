@@ -71,7 +71,7 @@ func TestTheCommentedSampleShowsTheDefaults(t *testing.T) {
 
 	want := Default()
 	want.Listeners = []Listener{DefaultListener(":8080")}
-	want.Listeners[0].Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: "web"}}
+	want.Listeners[0].Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: "web", Priority: PriorityNormal}}
 	want.Upstreams = []Upstream{DefaultUpstream("web", "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")}
 	require.Equal(t, want, cfg)
 }

@@ -45,7 +45,7 @@ func (l *Listener) form() form.Form {
 		{Key: "upstream", Value: form.String(&l.Upstream, nil)},
 		{Key: "tls", Value: form.Optional(&l.TLS, defaultListenerTLS, func(t *ListenerTLS) form.Form { return t.form() })},
 		{Key: "routes", Value: l.routed(form.List(&l.Routes, 1000,
-			func() Route { return Route{Match: Match{PathPrefix: "/"}} },
+			func() Route { return Route{Match: Match{PathPrefix: "/"}, Priority: PriorityNormal} },
 			func(r *Route) form.Form { return r.form() }))},
 		{Key: "http2", Value: l.http(form.OneOf((*string)(&l.HTTP2), string(SwitchOn), string(SwitchOff)))},
 		{Key: "max_streams", Value: l.http(form.Int(&l.MaxStreams, 1, 10_000))},
@@ -73,6 +73,7 @@ func (r *Route) form() form.Form {
 			{Key: "path_prefix", Value: form.String(&r.Match.PathPrefix, checkPath)},
 		}},
 		{Key: "upstream", Value: form.String(&r.Upstream, required)},
+		{Key: "priority", Value: form.OneOf(&r.Priority, PriorityHigh, PriorityNormal, PriorityLow)},
 	}
 }
 
@@ -109,6 +110,8 @@ func (u *Upstream) form() form.Form {
 		{Key: "queue", Value: form.Form{
 			{Key: "max_waiting", Value: form.IntOrOff(&u.Queue.MaxWaiting, 1, 1_000_000, Off)},
 			{Key: "timeout", Value: form.Duration(&u.Queue.Timeout, tick, time.Hour)},
+			{Key: "target", Value: form.DurationOrOff(&u.Queue.Target, tick, time.Hour, 0)},
+			{Key: "interval", Value: u.Queue.shedding(form.Duration(&u.Queue.Interval, tick, time.Hour))},
 		}},
 		{Key: "unavailable", Value: u.Unavailable.form()},
 		{Key: "host", Value: form.String(&u.Host, checkUpstreamHost)},

@@ -115,7 +115,7 @@ func drawListener(t *rapid.T, i int, names []string) Listener {
 		l.Protocol = ProtocolTCP
 		l.Upstream = rapid.SampledFrom(names).Draw(t, "upstream")
 		for j := range rapid.IntRange(0, 2).Draw(t, "server names") {
-			l.Routes = append(l.Routes, Route{Upstream: l.Upstream, Match: Match{Host: fmt.Sprintf("%d.example", j), PathPrefix: "/"}})
+			l.Routes = append(l.Routes, Route{Upstream: l.Upstream, Priority: drawPriority(t), Match: Match{Host: fmt.Sprintf("%d.example", j), PathPrefix: "/"}})
 		}
 		return l
 	}
@@ -134,7 +134,7 @@ func drawListener(t *rapid.T, i int, names []string) Listener {
 	l.Edge = drawEdge(t)
 	l.ProxyProtocol = told
 	for j := range rapid.IntRange(1, 3).Draw(t, "routes") {
-		l.Routes = append(l.Routes, Route{Upstream: rapid.SampledFrom(names).Draw(t, "upstream"), Match: Match{
+		l.Routes = append(l.Routes, Route{Upstream: rapid.SampledFrom(names).Draw(t, "upstream"), Priority: drawPriority(t), Match: Match{
 			Host:       rapid.SampledFrom([]string{"", "a.example", "[::1]", "10.0.0.1"}).Draw(t, "match host"),
 			PathPrefix: fmt.Sprintf("/%d%s", j, rapid.SampledFrom([]string{"", "/", "/%20", "/a:b'\"{}[]&*!|>", "/${A}", "/$${A}$", "/$$$${file:x}"}).Draw(t, "prefix")),
 		}})
@@ -185,6 +185,19 @@ func drawRetry(t *rapid.T) Retry {
 	return r
 }
 
+func drawPriority(t *rapid.T) string {
+	return rapid.SampledFrom([]string{PriorityHigh, PriorityNormal, PriorityLow}).Draw(t, "class")
+}
+
+func drawQueue(t *rapid.T) Queue {
+	q := Queue{MaxWaiting: drawInt(t, "waiting", 1, 1_000_000, true), Timeout: drawDuration(t, "queue", tick, time.Hour, false),
+		Interval: 100 * time.Millisecond}
+	if rapid.Bool().Draw(t, "sheds") {
+		q.Target, q.Interval = drawDuration(t, "target", tick, q.Timeout, false), drawDuration(t, "interval", tick, time.Hour, false)
+	}
+	return q
+}
+
 func drawBalance(t *rapid.T, u *Upstream) {
 	if StrategyByKey(u.Strategy) {
 		u.Hash = &Hash{By: rapid.SampledFrom([]string{HashSource, HashHeader, HashCookie, HashPath}).Draw(t, "key"),
@@ -211,7 +224,7 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 		StreamIdleTimeout: drawDuration(t, "stream", tick, day, true),
 		Retry:             drawRetry(t),
 		TLS:               drawUpstreamTLS(t),
-		Queue:             Queue{drawInt(t, "waiting", 1, 1_000_000, true), drawDuration(t, "queue", tick, time.Hour, false)},
+		Queue:             drawQueue(t),
 		Unavailable: Unavailable{drawDuration(t, "retry after", time.Second, day, true), rapid.StringN(0, 20, 40).Draw(t, "body"),
 			rapid.SampledFrom([]string{"text/plain; charset=utf-8", "text/html", "a/b"}).Draw(t, "type")},
 	}

@@ -255,4 +255,14 @@ type Queue struct {
 	MaxWaiting int
 	// Timeout is how long one request may wait. Key timeout, default 5s, from 1ms to 1h.
 	Timeout time.Duration
+	// Target is how long a wait may be when the queue does not get shorter (CoDel, RFC 8289; Maurer, Fail at Scale, ACM Queue
+	// 13.8). When all who had their turn within Interval had waited for longer, the queue stands: from then on until it has
+	// been empty, those who have waited for longer when their turn comes are answered 503 (queue_shed). Each class of
+	// Route.Priority is looked at by itself. Nothing stays free for it: the last one in the queue is served however late he
+	// is. Where clients are patient and load comes in bursts that last longer than Interval, it answers 503 to what would
+	// have been served late. Key target, default off, which is 0 here; else from 1ms to Timeout.
+	Target time.Duration
+	// Interval is the time that a burst may take to pass, some times what an answer takes. Key interval, default 100ms, from
+	// 1ms to 1h. A file may give it only where Target is not off.
+	Interval time.Duration
 }

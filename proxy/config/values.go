@@ -55,15 +55,23 @@ func (v httpValue) Node() *yaml.Node {
 }
 
 // predicting binds a key that is written only where the pool predicts anything.
-func (p *Pool) predicting(v form.Value) form.Value { return predictValue{v, p} }
-
-type predictValue struct {
-	form.Value
-	p *Pool
+func (p *Pool) predicting(v form.Value) form.Value {
+	return dependent{v, func() bool { return p.Predict != PredictOff }}
 }
 
-func (v predictValue) Node() *yaml.Node {
-	if v.p.Predict == PredictOff {
+// shedding binds a key that is written only where the queue sheds.
+func (q *Queue) shedding(v form.Value) form.Value {
+	return dependent{v, func() bool { return q.Target != 0 }}
+}
+
+// dependent is a value that is written only where another one gives it a meaning.
+type dependent struct {
+	form.Value
+	means func() bool
+}
+
+func (v dependent) Node() *yaml.Node {
+	if !v.means() {
 		return nil
 	}
 	return v.Value.Node()

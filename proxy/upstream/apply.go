@@ -146,6 +146,12 @@ func (u *Upstream) adoptLocked(cfg Config) ([]verdict, error) {
 	c.Attempts, c.BudgetPercent, c.BudgetMin = cfg.Attempts, cfg.BudgetPercent, cfg.BudgetMin
 	c.RetryOn, c.PerTryTimeout = cfg.RetryOn, cfg.PerTryTimeout
 	c.MaxWaiting, c.QueueTimeout = cfg.MaxWaiting, cfg.QueueTimeout
+	if c.QueueTarget != cfg.QueueTarget || c.QueueInterval != cfg.QueueInterval {
+		c.QueueTarget, c.QueueInterval = cfg.QueueTarget, cfg.QueueInterval
+		for r := range u.queue.lines { // what stood by one measure may not by the other
+			u.queue.lines[r].delay = delay{}
+		}
+	}
 	shards := c.Pool.Shards // callers count on it
 	c.Pool = cfg.Pool
 	c.Pool.Shards = shards

@@ -20,6 +20,8 @@ type Attempt struct {
 	Shard int
 	// Key is the hash that sticky strategies use.
 	Key uint64
+	// Class is how urgent the request is. It is set before the first Begin.
+	Class Class
 	// Repeatable says that the request is whole in the caller's memory and its method idempotent, so that it may be sent
 	// again although a backend may have acted on it. It is set before the first Begin.
 	Repeatable bool
@@ -84,7 +86,7 @@ func (a *Attempt) avoid(i int) {
 }
 
 // Begin finds a backend and a connection to it, waiting in line where it must. On success the caller owes one Finish.
-// It returns ErrClosed, ErrNoBackend, ErrQueueFull, ErrQueueTimeout, a *ConnectError, or ctx's error. The second and
+// It returns ErrClosed, ErrNoBackend, ErrQueueFull, ErrQueueShed, ErrQueueTimeout, a *ConnectError, or ctx's error. The second and
 // later attempts of a request avoid the backends that were tried before, as long as another one is left.
 func (u *Upstream) Begin(ctx context.Context, a *Attempt) error {
 	err := u.begin(ctx, a)

@@ -104,6 +104,12 @@ type Config struct {
 	MaxWaiting int
 	// QueueTimeout bounds the wait of one request. Default 5 s; negative: only the caller's context.
 	QueueTimeout time.Duration
+	// QueueTarget is how long a wait for room may be when the queue does not get shorter: when all who had their turn within
+	// QueueInterval had waited for longer, those who have are refused with ErrQueueShed until the queue has been empty. It is
+	// looked at for each class by itself, and never leaves free what somebody waits for. Default 0: off.
+	QueueTarget time.Duration
+	// QueueInterval is the time that a burst may take to pass. Default 100 ms.
+	QueueInterval time.Duration
 
 	// Dialer, Clock and Rand are the doors to network, time and chance; nil means the real ones.
 	Dialer Dialer
@@ -120,6 +126,7 @@ const (
 	defaultBudgetMin     = 3
 	defaultMaxWaiting    = 10000
 	defaultQueueTimeout  = 5 * time.Second
+	defaultQueueInterval = 100 * time.Millisecond // RFC 8289 section 4.2
 	// defaultMinZone leaves the zone when less is left of it than can take its whole load at 140 % of its usual one each.
 	defaultMinZone = 70
 )
@@ -149,6 +156,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Check.MaxConcurrent < 0 {
 		wrong("Check.MaxConcurrent %d is negative", c.Check.MaxConcurrent)
 	}
+	if c.QueueTarget < 0 || c.QueueInterval < 0 {
+		wrong("QueueTarget %s or QueueInterval %s is negative", c.QueueTarget, c.QueueInterval)
+	}
 	if c.BudgetPercent < 0 || c.BudgetPercent > 100 {
 		wrong("BudgetPercent %d is not within 1 and 100", c.BudgetPercent)
 	}
@@ -163,6 +173,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.MinZonePercent, defaultMinZone)
 	setDefault(&c.MaxWaiting, defaultMaxWaiting)
 	setDefault(&c.QueueTimeout, defaultQueueTimeout)
+	setDefault(&c.QueueInterval, defaultQueueInterval)
 	if c.Clock == nil {
 		c.Clock = clock.New()
 	}

@@ -8,8 +8,10 @@ var (
 	ErrClosed = errors.New("upstream: closed")
 	// ErrNoBackend: health admits no backend at this moment.
 	ErrNoBackend = errors.New("upstream: no backend is available")
-	// ErrQueueFull: as many requests wait already as may.
+	// ErrQueueFull: as many requests wait already as may; or somebody more urgent has come, and taken the place of the last one.
 	ErrQueueFull = errors.New("upstream: the queue is full")
+	// ErrQueueShed: the line has stood for too long, and the request has waited for longer than Config.QueueTarget in it.
+	ErrQueueShed = errors.New("upstream: the queue stands")
 	// ErrQueueTimeout: nothing became free in time.
 	ErrQueueTimeout = errors.New("upstream: nothing became free in time")
 )

@@ -67,6 +67,8 @@ func drawConfig(t *rapid.T) Config {
 			SlowAfter: 30 * time.Millisecond, MinRequests: rapid.IntRange(1, 3).Draw(t, "least"), Probes: rapid.IntRange(1, 2).Draw(t, "probes"),
 			OpenTime: time.Duration(rapid.IntRange(10, 100).Draw(t, "open")) * time.Millisecond}
 	}
+	cfg.QueueTarget = time.Duration(rapid.SampledFrom([]int{0, 1, 10}).Draw(t, "target")) * time.Millisecond
+	cfg.QueueInterval = time.Duration(rapid.IntRange(1, 30).Draw(t, "interval")) * time.Millisecond
 	cfg.Health.FailOpen = rapid.Bool().Draw(t, "fail open")
 	cfg.Health.PanicPercent = rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "panic")
 	cfg.Zone = rapid.SampledFrom([]string{"", "a"}).Draw(t, "own zone")
@@ -105,6 +107,7 @@ type world struct {
 	inside []*caller
 	line   []place
 	shards int
+	shed   uint64
 }
 
 func TestConnectionPoolManagerHoldsItsLawsUnderAnyScript(t *testing.T) {
@@ -202,7 +205,7 @@ func (w *world) act(s step) {
 	}
 	switch s.op {
 	case "begin":
-		w.call(&Attempt{Shard: s.n % w.shards, Repeatable: s.n%3 > 0, Key: uint64(s.n % 5)}, w.u.Begin, 0)
+		w.call(&Attempt{Shard: s.n % w.shards, Repeatable: s.n%3 > 0, Key: uint64(s.n % 5), Class: Classes()[(s.n+int(s.outcome))%NumClasses]}, w.u.Begin, 0)
 	case "shortLived":
 		w.call(&Attempt{}, w.u.Begin, time.Duration(s.n)*3*time.Millisecond)
 	case "finish", "fresh":
@@ -318,6 +321,8 @@ func (w *world) checkError(c *caller) {
 	var connect *ConnectError
 	switch {
 	case errors.Is(c.err, ErrNoBackend), errors.Is(c.err, ErrQueueFull), errors.Is(c.err, ErrQueueTimeout):
+	case errors.Is(c.err, ErrQueueShed):
+		w.shed++
 	case errors.Is(c.err, context.Canceled):
 	case errors.As(c.err, &connect): // before DeadlineExceeded, which a hanging dial ends with
 		require.Positive(w.t, connect.Tried)
@@ -332,7 +337,7 @@ func (w *world) checkTurn(c *caller) {
 	i := slices.IndexFunc(w.line, func(p place) bool { return p.w.a == c.Attempt })
 	for _, ahead := range w.line[:max(i, 0)] {
 		w.u.mu.Lock()
-		bad := ahead.w.queued && ahead.w.pick == ahead.pick && w.u.queue.may(ahead.w, c.Backend) &&
+		bad := ahead.w.queued && ahead.w.a.Class == c.Class && ahead.w.pick == ahead.pick && w.u.queue.may(ahead.w, c.Backend) &&
 			len(ahead.w.a.tried) >= ahead.tried
 		w.u.mu.Unlock()
 		require.False(w.t, bad, "served out of turn")
@@ -344,6 +349,7 @@ func (w *world) check() {
 	u, s := w.u, w.u.Stats()
 	requireConserved(w.t, u, s)
 	require.Equal(w.t, len(w.held), s.InFlight)
+	require.Equal(w.t, w.shed, s.Shed)
 	fresh := len(w.inside) - s.Waiting // inside, and not in the line: with a dial of their own
 	require.GreaterOrEqual(w.t, fresh, 0)
 	u.mu.Lock()
@@ -366,7 +372,7 @@ func (w *world) check() {
 	}
 	require.Equal(w.t, s.Waiting, on+u.queue.undialled)
 	keyless := 0
-	for _, x := range u.queue.line {
+	for x := range u.queue.all() {
 		if x.a.Key == 0 {
 			keyless++
 		}
@@ -374,7 +380,7 @@ func (w *world) check() {
 	require.Equal(w.t, keyless, u.queue.keyless)
 	require.Equal(w.t, s.InFlight+on+fresh, picks, "in-flight counts: %+v", s)
 	w.line = w.line[:0]
-	for _, x := range u.queue.line {
+	for x := range u.queue.all() {
 		require.NoError(w.t, x.ctx.Err(), "its context has ended")
 		require.True(w.t, u.untriedLocked(x.a), "nobody can serve this waiter: %+v", x.a.tried)
 		if x.pick == noPick {

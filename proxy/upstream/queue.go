@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"time"
 
@@ -43,12 +44,14 @@ func (q *queue) may(w *waiter, i int) bool {
 	return q.tier[i] <= q.tier[w.pick] && !(q.byKey && w.a.Key != 0)
 }
 
-// queue is the line, first come first. Leaving from its head costs nothing; from the middle, a copy.
+// queue is the line, in order of urgency, and first come first within a class (line.go). Leaving from its head costs nothing; from
+// the middle, a copy.
 //
-// Invariant: on[i] is the number of waiters in the line whose pick is i, and undialled the number of those whose pick
-// is noPick; keyless is the number of those whose request has no key.
+// Invariant: n is the number of waiters in all lines; on[i] is the number of those whose pick is i, and undialled the number of
+// those whose pick is noPick; keyless is the number of those whose request has no key.
 type queue struct {
-	line      []*waiter
+	lines     [NumClasses]line
+	n         int
 	on        []int
 	tier      []int // by index
 	byKey     bool  // the strategy chooses by key
@@ -56,32 +59,45 @@ type queue struct {
 	keyless   int
 }
 
-func (q *queue) count(pick, by int) {
-	if pick == noPick {
-		q.undialled += by
+func (q *queue) lineOf(w *waiter) *line { return &q.lines[w.a.Class.rank()] }
+
+func (q *queue) count(w *waiter, by int) {
+	if w.pick != noPick {
+		q.on[w.pick] += by
 		return
 	}
-	q.on[pick] += by
+	q.undialled += by
+	l := q.lineOf(w)
+	if l.undialled += by; l.undialled == 0 {
+		l.delay = delay{} // it has been empty
+	}
 }
 
 func (q *queue) push(w *waiter) {
 	w.queued = true
-	q.line = append(q.line, w)
-	q.count(w.pick, 1)
+	l := q.lineOf(w)
+	l.waiters = append(l.waiters, w)
+	q.n++
+	q.count(w, 1)
 	if w.a.Key == 0 {
 		q.keyless++
 	}
 }
 
 func (q *queue) remove(w *waiter) {
-	if i := slices.Index(q.line, w); i > 0 {
-		q.line = slices.Delete(q.line, i, i+1)
+	l := q.lineOf(w)
+	if i := slices.Index(l.waiters, w); i > 0 {
+		l.waiters = slices.Delete(l.waiters, i, i+1)
 	} else { // the usual case, and a long line is not moved for it
-		q.line[0] = nil
-		q.line = q.line[1:]
+		l.waiters[0] = nil
+		l.waiters = l.waiters[1:]
+	}
+	if len(l.waiters) == 0 {
+		l.passed = 0
 	}
 	w.queued = false
-	q.count(w.pick, -1)
+	q.n--
+	q.count(w, -1)
 	if w.a.Key == 0 {
 		q.keyless--
 	}
@@ -89,39 +105,67 @@ func (q *queue) remove(w *waiter) {
 
 // repick changes the backend that a queued waiter counts on.
 func (q *queue) repick(w *waiter, pick int) {
-	q.count(w.pick, -1)
+	q.count(w, -1)
 	w.pick = pick
-	q.count(pick, 1)
+	q.count(w, 1)
+}
+
+// all are the waiters, the most urgent first.
+func (q *queue) all() iter.Seq[*waiter] {
+	return func(yield func(*waiter) bool) {
+		for r := range q.lines {
+			for _, w := range q.lines[r].waiters {
+				if !yield(w) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// head is the first waiter of the most urgent class, or nil.
+func (q *queue) head() *waiter {
+	for w := range q.all() {
+		return w
+	}
+	return nil
 }
 
 // forget lets every waiter try index i, which has become another backend's.
 func (q *queue) forget(i int) {
-	for _, w := range q.line {
+	for w := range q.all() {
 		w.a.tried = slices.DeleteFunc(w.a.tried, func(t int) bool { return t == i })
 	}
 }
 
-// firstFor returns the first waiter that backend i may serve, or nil.
+// firstFor returns the waiter that has the next turn among those whom backend i may serve, or nil.
 func (q *queue) firstFor(i int) *waiter {
 	if q.byKey && q.on[i]+q.undialled+q.keyless == 0 { // a long line for another backend is not looked through
 		return nil
 	}
-	for _, w := range q.line {
-		if q.may(w, i) {
-			return w
+	for _, r := range q.order() {
+		for _, w := range q.lines[r].waiters {
+			if q.may(w, i) {
+				return w
+			}
 		}
 	}
 	return nil
 }
 
-// firstUndialledFor returns the first waiter that backend i may serve and that counts on no backend, or nil.
+// firstUndialledFor is firstFor among those who count on no backend.
 func (q *queue) firstUndialledFor(i int) *waiter {
 	if q.undialled == 0 {
 		return nil
 	}
-	for _, w := range q.line {
-		if w.pick == noPick && q.may(w, i) {
-			return w
+	for _, r := range q.order() {
+		if q.lines[r].undialled == 0 {
+			continue
+		}
+		for _, w := range q.lines[r].waiters {
+			if w.pick == noPick && q.may(w, i) {
+				return w
+			}
 		}
 	}
 	return nil
@@ -132,7 +176,7 @@ func (q *queue) firstOn(i int) *waiter {
 	if q.on[i] == 0 {
 		return nil
 	}
-	for _, w := range q.line {
+	for w := range q.all() {
 		if w.pick == i {
 			return w
 		}
@@ -142,9 +186,14 @@ func (q *queue) firstOn(i int) *waiter {
 
 // lastOn returns the last waiter that counts on backend i, or nil.
 func (q *queue) lastOn(i int) *waiter {
-	for _, w := range slices.Backward(q.line) {
-		if w.pick == i {
-			return w
+	if q.on[i] == 0 {
+		return nil
+	}
+	for r := NumClasses - 1; r >= 0; r-- {
+		for _, w := range slices.Backward(q.lines[r].waiters) {
+			if w.pick == i {
+				return w
+			}
 		}
 	}
 	return nil
@@ -154,7 +203,7 @@ func (q *queue) lastOn(i int) *waiter {
 func (u *Upstream) leaveLocked(w *waiter) {
 	u.unpickLocked(w, lb.Abandoned)
 	u.queue.remove(w)
-	u.waiting.Store(int32(len(u.queue.line)))
+	u.waiting.Store(int32(u.queue.n))
 }
 
 // unpickLocked ends a queued waiter's counting on its backend.
@@ -168,19 +217,26 @@ func (u *Upstream) unpickLocked(w *waiter, o lb.Outcome) {
 // wait queues the attempt and returns when it has been served. It is called with the lock and returns without it.
 // The pick, if any, has been counted.
 func (u *Upstream) wait(ctx context.Context, a *Attempt, pick int) error {
-	if len(u.queue.line) >= max(u.cfg.MaxWaiting, 0) {
-		if pick != noPick {
-			u.doneLocked(pick, lb.Abandoned, 0)
+	var gone []*waiter
+	if u.queue.n >= max(u.cfg.MaxWaiting, 0) {
+		last := u.queue.lastBelow(a.Class)
+		if last == nil || u.cfg.MaxWaiting <= 0 {
+			if pick != noPick {
+				u.doneLocked(pick, lb.Abandoned, 0)
+			}
+			u.mu.Unlock()
+			return ErrQueueFull
 		}
-		u.mu.Unlock()
-		return ErrQueueFull
+		u.leaveLocked(last) // the last to come of the least urgent
+		gone = append(gone, last)
 	}
 	w := &waiter{ctx: ctx, a: a, pick: pick, served: make(chan grant, 1)}
 	u.queue.push(w)
-	u.waiting.Store(int32(len(u.queue.line)))
+	u.waiting.Store(int32(u.queue.n))
 	u.stats.waits++
 	limit := u.cfg.QueueTimeout
 	u.mu.Unlock()
+	u.refuse(gone, ErrQueueFull)
 	u.place(w)
 	err := u.park(w, limit)
 	u.waits.Observe(u.Now().Sub(a.since))

@@ -142,19 +142,23 @@ func (u *Upstream) hand(b *backend) {
 		}
 		u.mu.Lock()
 		var news *verdict
+		late := u.lateLocked(b, now)
 		if w = u.headLocked(b); w != nil { // the lock was away: it may be another one
+			u.turnLocked(w, now)
 			u.claimLocked(w, b)
 			news = u.probeLocked(now, w.a, b)
 		}
 		u.mu.Unlock()
 		if w == nil {
 			c.Release()
+			u.refuse(late, ErrQueueShed)
 			return
 		}
 		u.told(news)
 		rest := apart(u.clk)
 		w.served <- grant{backend: b, conn: c}
 		rest()
+		u.refuse(late, ErrQueueShed)
 	}
 }
 
@@ -174,7 +178,7 @@ func (u *Upstream) claimLocked(w *waiter, b *backend) {
 		u.picker.Take(b.index)
 	}
 	u.queue.remove(w)
-	u.waiting.Store(int32(len(u.queue.line)))
+	u.waiting.Store(int32(u.queue.n))
 }
 
 // useSlot begins a dial at a backend for the first waiter that has none anywhere. It is false when there is no such
@@ -189,13 +193,19 @@ func (u *Upstream) useSlot(b *backend) bool {
 		u.mu.Unlock()
 		return false
 	}
-	u.queue.repick(w, b.index)
-	u.picker.Take(b.index)
+	now := u.Now()
+	late := u.lateLocked(b, now)
+	if w = u.queue.firstUndialledFor(b.index); w != nil {
+		u.roomLocked(w, now)
+		u.queue.repick(w, b.index)
+		u.picker.Take(b.index)
+	}
 	u.mu.Unlock()
-	if !u.cover(b) {
+	if w != nil && !u.cover(b) {
 		u.miss(b, w)
 	}
-	return true
+	u.refuse(late, ErrQueueShed)
+	return w != nil
 }
 
 // failWaiters empties the line, one instant each. It stops when a backend has come back that ErrNoBackend denies.
@@ -203,8 +213,8 @@ func (u *Upstream) failWaiters(err error) {
 	for {
 		u.mu.Lock()
 		var w *waiter
-		if len(u.queue.line) > 0 && (err != ErrNoBackend || u.judge.AdmittedCount() == 0) {
-			w = u.queue.line[0]
+		if u.queue.n > 0 && (err != ErrNoBackend || u.judge.AdmittedCount() == 0) {
+			w = u.queue.head()
 			u.leaveLocked(w)
 		}
 		u.mu.Unlock()
@@ -266,7 +276,7 @@ func (u *Upstream) strandedLocked() *waiter {
 	if u.judge.AdmittedCount() == 0 {
 		return nil
 	}
-	for _, w := range u.queue.line {
+	for w := range u.queue.all() {
 		if w.ctx.Err() == nil && !u.untriedLocked(w.a) {
 			return w
 		}

@@ -10,7 +10,7 @@ import (
 
 // counters are the upstream's own plain counters, under its lock.
 type counters struct {
-	begun, waits, retries, overBudget uint64
+	begun, waits, retries, overBudget, shed uint64
 }
 
 // BackendStats is what is known of one backend.
@@ -75,6 +75,10 @@ type Stats struct {
 	// Waiting is the length of the queue; Waits counts the requests that were ever in it.
 	Waiting int
 	Waits   uint64
+	// WaitingByClass is that length by class, in the order of Classes. Shed counts the requests that were sent away because the
+	// line stood for longer than Config.QueueInterval.
+	WaitingByClass [NumClasses]int
+	Shed           uint64
 	// Wait is how long those were in the queue that have left it, whether they got a connection or gave up.
 	Wait pool.HistogramSnapshot
 	// Retries counts the repetitions that the policy allowed; OverBudget those that only the budget forbade.
@@ -96,9 +100,12 @@ func (u *Upstream) Stats() Stats {
 	u.mu.Lock()
 	s := Stats{
 		Name: u.cfg.Name, Strategy: u.cfg.Strategy, Begun: u.stats.begun, InFlight: u.inFlight,
-		Waiting: len(u.queue.line), Waits: u.stats.waits, Retries: u.stats.retries, OverBudget: u.stats.overBudget,
+		Waiting: u.queue.n, Shed: u.stats.shed, Waits: u.stats.waits, Retries: u.stats.retries, OverBudget: u.stats.overBudget,
 		Available: u.judge.AvailableCount(), Panicking: u.panicking, Backends: make([]BackendStats, len(u.members)), Removed: u.removed,
 		Wait: u.waits.Snapshot(), PerTryTimeout: u.perTryLocked(),
+	}
+	for r := range s.WaitingByClass {
+		s.WaitingByClass[r] = len(u.queue.lines[r].waiters)
 	}
 	members := slices.Clone(u.members)
 	for i, b := range members {
