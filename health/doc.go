@@ -15,6 +15,7 @@
 //   - members.go: backends that come and go, those that an operator drains, and a change of the configuration.
 //   - passive.go: real traffic, which ejects a backend for a time that grows; outlier.go: by comparison with the others.
 //   - breaker.go: a circuit breaker for each backend, and the requests that it admits half-open.
+//   - limiter.go: how many requests at a time a backend carries, learned from its answers; a machine of its own for each backend.
 //   - panic.go: what may be used when too few backends are available.
 //   - probe: the package beside this one that carries out active checks.
 //

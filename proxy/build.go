@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/wavepool/wavepool/health"
 	"github.com/wavepool/wavepool/health/probe"
 	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
@@ -53,6 +54,9 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 	}
 	if c.Hash != nil {
 		uc.BalanceFactor = c.Hash.BalanceFactor // Off is negative there too
+	}
+	if b := c.Concurrency; b != nil {
+		uc.Concurrency = health.Concurrency{Min: b.Min, Max: b.Max}
 	}
 	if c.Retry.BudgetPercent == config.Off {
 		uc.BudgetPercent, uc.BudgetMin = 0, math.MaxInt

@@ -167,3 +167,18 @@ func TestAQueueThatStandsAnswersAsManyInAFractionOfTheTime(t *testing.T) {
 	require.True(t, with.Expectations[0].OK)
 	require.False(t, equal.Expectations[0].OK)
 }
+
+func TestALimitThatIsLearnedKeepsTheQueueOutOfTheBackend(t *testing.T) {
+	const name = "adaptive-concurrency"
+	with := stockVerdict(t, name, asItIs)
+	without := stockVerdict(t, name, func(sc *Scenario) { sc.Settings.Upstreams[0].Concurrency = nil })
+	known := stockVerdict(t, name, func(sc *Scenario) {
+		sc.Settings.Upstreams[0].Concurrency, sc.Settings.Upstreams[0].Pool.MaxConnections = nil, 20
+	})
+	for _, v := range []*Verdict{with, without, known} {
+		t.Logf("%d requests, %d answered, p50 %.0f ms, p99 %.0f ms", v.Requests, v.Answered, 1000*figure(v, "p50"), 1000*figure(v, "p99"))
+	}
+	require.Less(t, figure(with, "p99"), figure(without, "p99")/3)
+	require.Less(t, figure(with, "p99"), 1.5*figure(known, "p99"), "nearly as good as if the number had been known")
+	require.Greater(t, with.Answered, known.Answered*9/10)
+}

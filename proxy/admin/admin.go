@@ -132,6 +132,8 @@ type BackendStatus struct {
 	Leaving bool `json:"leaving"`
 	// InFlight counts the requests at the backend and those that wait for a dial to it.
 	InFlight int `json:"in_flight"`
+	// Limit is how many of these adaptive_concurrency admits; 0: there is no such bound.
+	Limit int `json:"in_flight_limit"`
 	// Outcomes counts the attempts that ended, by the words of upstream.Outcome.
 	Outcomes map[string]uint64 `json:"outcomes"`
 	// Checks and ChecksPassed count active health checks.
@@ -205,7 +207,7 @@ func upstreamStatus(u *upstream.Stats) UpstreamStatus {
 		bs := BackendStatus{
 			Address: b.Address, Weight: b.Weight, Priority: b.Priority, State: b.Health.Status.String(), Reason: b.Health.Reason.String(),
 			Circuit: b.Health.Circuit.String(),
-			Leaving: b.Leaving, InFlight: b.InFlight, Checks: b.Checks, ChecksPassed: b.ChecksPassed, Outcomes: map[string]uint64{},
+			Leaving: b.Leaving, InFlight: b.InFlight, Limit: b.Limit, Checks: b.Checks, ChecksPassed: b.ChecksPassed, Outcomes: map[string]uint64{},
 		}
 		for _, o := range upstream.Outcomes() {
 			bs.Outcomes[o.String()] = b.Outcomes[o]

@@ -76,6 +76,7 @@ func (c *Config) checkListener(r *form.Report, path string, l *Listener) {
 	if u := c.UpstreamNamed(l.Upstream); l.Protocol == ProtocolTCP && u != nil && u.Protocol != UpstreamHTTP1 && !r.Failed(upstream) {
 		r.Fail(upstream, "%s speaks protocol %s with its backends, which a listener of protocol tcp cannot use", u.Name, u.Protocol)
 	}
+	c.checkTunnels(r, path, l)
 	l.TLS.check(r, form.Join(path, "tls"))
 	l.ProxyProtocol.check(r, form.Join(path, "proxy_protocol"))
 	c.checkRoutes(r, form.Join(path, "routes"), l.Routes)
@@ -83,6 +84,22 @@ func (c *Config) checkListener(r *form.Report, path string, l *Listener) {
 	head, target := form.Join(path, "max_head_bytes"), form.Join(path, "max_target_bytes")
 	if l.Protocol == ProtocolHTTP && l.MaxTargetBytes > l.MaxHeadBytes && !r.Failed(head, target) {
 		r.Fail(target, "is more than max_head_bytes (%d > %d)", l.MaxTargetBytes, l.MaxHeadBytes)
+	}
+}
+
+// checkTunnels refuses what upstreams of a TCP listener cannot have: a tunnel has no answers.
+func (c *Config) checkTunnels(r *form.Report, path string, l *Listener) {
+	if l.Protocol != ProtocolTCP {
+		return
+	}
+	refuse := func(path, name string) {
+		if u := c.UpstreamNamed(name); u != nil && u.Concurrency != nil && !r.Failed(path) {
+			r.Fail(path, "%s has adaptive_concurrency, which learns from answers; a listener of protocol tcp sees none", name)
+		}
+	}
+	refuse(form.Join(path, "upstream"), l.Upstream)
+	for i := range l.Routes {
+		refuse(form.Join(form.Index(form.Join(path, "routes"), i), "upstream"), l.Routes[i].Upstream)
 	}
 }
 
@@ -204,6 +221,10 @@ func (u *Upstream) check(r *form.Report, path string) {
 	u.TLS.check(r, form.Join(path, "tls"))
 	u.Pool.check(r, form.Join(path, "pool"))
 	u.Queue.check(r, form.Join(path, "queue"))
+	if b, at := u.Concurrency, form.Join(path, "adaptive_concurrency"); b != nil && b.Min > b.Max &&
+		!r.Failed(at, form.Join(at, "min"), form.Join(at, "max")) {
+		r.Fail(form.Join(at, "min"), "is more than max (%d > %d)", b.Min, b.Max)
+	}
 	u.checkBalance(r, path)
 	u.Health.check(r, path, u)
 }

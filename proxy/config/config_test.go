@@ -46,6 +46,8 @@ func full() *Config {
 	probes := defaultKeepAlive()
 	c.Upstreams[0].Pool.KeepAlive, c.Upstreams[0].Pool.Predict = &probes, PredictHolt
 	c.Upstreams[0].Queue.Target = 20 * time.Millisecond
+	limits := defaultConcurrency()
+	c.Upstreams[0].Concurrency = &limits
 	return c
 }
 
@@ -92,8 +94,9 @@ listeners:
      max_connections_per_source: 4, max_requests_per_connection: 5, trusted_proxies: [10.0.0.0/8, "2001:db8::1"],
      forwarded: both, request_id: X-Request-ID, max_hops: 6,
      routes: [{match: {host: a.example, path_prefix: /a}, upstream: web, priority: high}, {upstream: web, priority: low}]}
-  - {address: ":5432", protocol: tcp, upstream: web}
+  - {address: ":5432", protocol: tcp, upstream: db}
 upstreams:
+  db: {backends: [{address: "10.0.0.9:5432"}]}
   web:
     strategy: random
     slow_start: 12s
@@ -117,6 +120,7 @@ upstreams:
     queue: {max_waiting: 5, timeout: 6s, target: 7ms, interval: 8ms}
     unavailable: {retry_after: 7s, body: "<p>Back soon.</p>", content_type: text/html}
     tls: {server_name: d, ca: e, verify: on, cert: f, key: g, min_version: TLSv1.3, reload_every: off}
+    adaptive_concurrency: {min: 11, max: 12}
     host: b.example:81
     response_timeout: 7s
     tunnel_idle_timeout: 8s
@@ -146,11 +150,11 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 					{Match: Match{PathPrefix: "/"}, Upstream: "web", Priority: PriorityLow}}},
 			func() Listener {
 				l := DefaultListener(":5432")
-				l.Protocol, l.Upstream = ProtocolTCP, "web"
+				l.Protocol, l.Upstream = ProtocolTCP, "db"
 				return l
 			}(),
 		},
-		Upstreams: []Upstream{{
+		Upstreams: []Upstream{DefaultUpstream("db", "10.0.0.9:5432"), {
 			Name: "web", Strategy: "random", SlowStart: 12 * time.Second, MinZonePercent: 13, Protocol: "http1", SendProxy: "v1", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9, Priority: 3, Zone: "eu-1"}},
 			Pool: Pool{MaxConnections: 8, MinIdle: 7, IdleTimeout: time.Second, MaxLifetime: 2 * time.Second,
 				LifetimeJitterPercent: 3, ValidateAfter: 4 * time.Millisecond, ConnectTimeout: 5 * time.Millisecond,
@@ -173,6 +177,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 			Retry: Retry{Attempts: 3, On: []string{"reset", "503", "response_timeout"},
 				PerTryTimeout: 9 * time.Millisecond, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second, Target: 7 * time.Millisecond, Interval: 8 * time.Millisecond},
 			Unavailable: Unavailable{RetryAfter: 7 * time.Second, Body: "<p>Back soon.</p>", ContentType: "text/html"},
+			Concurrency: &Concurrency{Min: 11, Max: 12},
 			Host:        "b.example:81", ResponseTimeout: 7 * time.Second, TunnelIdleTimeout: 8 * time.Second,
 			StreamIdleTimeout: 9 * time.Second,
 		}},

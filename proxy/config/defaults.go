@@ -154,6 +154,9 @@ func (c *Config) settle(r *form.Report) {
 		if u.Health.Active != nil && !r.Given(form.Join("upstreams", u.Name)+".health.active.timeout") {
 			u.Health.Active.Timeout = min(u.Health.Active.Timeout, u.Health.Active.Interval)
 		}
+		if b := u.Concurrency; b != nil && !r.Given(form.Join("upstreams", u.Name)+".adaptive_concurrency.min") {
+			b.Min = min(b.Min, b.Max)
+		}
 		if !r.Given(form.Join("upstreams", u.Name) + ".health.passive.max_ejection_time") {
 			u.Health.Passive.MaxEjectionTime = max(u.Health.Passive.MaxEjectionTime, u.Health.Passive.BaseEjectionTime)
 		}
@@ -209,6 +212,7 @@ func (u *Upstream) fill() {
 	fill(&u.ResponseTimeout, d.ResponseTimeout)
 	fill(&u.TunnelIdleTimeout, d.TunnelIdleTimeout)
 	u.TLS = u.TLS.filled()
+	u.Concurrency = u.Concurrency.filled()
 	fill(&u.StreamIdleTimeout, d.StreamIdleTimeout)
 	u.Backends = slices.Clone(u.Backends)
 	for i := range u.Backends {

@@ -114,6 +114,12 @@ func (u *Upstream) form() form.Form {
 			{Key: "interval", Value: u.Queue.shedding(form.Duration(&u.Queue.Interval, tick, time.Hour))},
 		}},
 		{Key: "unavailable", Value: u.Unavailable.form()},
+		{Key: "adaptive_concurrency", Value: form.Optional(&u.Concurrency, defaultConcurrency, func(c *Concurrency) form.Form {
+			return form.Form{
+				{Key: "min", Value: form.Int(&c.Min, 1, 1_000_000)},
+				{Key: "max", Value: form.Int(&c.Max, 1, 1_000_000)},
+			}
+		})},
 		{Key: "host", Value: form.String(&u.Host, checkUpstreamHost)},
 		{Key: "response_timeout", Value: form.DurationOrOff(&u.ResponseTimeout, tick, day, Off)},
 		{Key: "tunnel_idle_timeout", Value: form.DurationOrOff(&u.TunnelIdleTimeout, tick, 7*day, Off)},

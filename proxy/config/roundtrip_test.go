@@ -57,6 +57,11 @@ func drawConfig(t *rapid.T) *Config {
 	}
 	for i := range rapid.IntRange(1, 3).Draw(t, "listeners") {
 		c.Listeners = append(c.Listeners, drawListener(t, i, names))
+		for _, r := range append([]Route{{Upstream: c.Listeners[i].Upstream}}, c.Listeners[i].Routes...) {
+			if u := c.UpstreamNamed(r.Upstream); u != nil && c.Listeners[i].Protocol == ProtocolTCP {
+				u.Concurrency = nil // which tunnels cannot have
+			}
+		}
 	}
 	return c
 }
@@ -234,6 +239,10 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 			rapid.SampledFrom([]string{"", "eu-1", "1e3"}).Draw(t, "zone")})
 	}
 	drawBalance(t, &u)
+	if rapid.Bool().Draw(t, "limits") {
+		most := drawInt(t, "most in flight", 1, 1_000_000, false)
+		u.Concurrency = &Concurrency{Min: drawInt(t, "least in flight", 1, most, false), Max: most}
+	}
 	most := drawInt(t, "pool", 1, 100_000, false)
 	u.Pool = Pool{
 		MaxConnections: most, MinIdle: drawInt(t, "min idle", 0, most, false),

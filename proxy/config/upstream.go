@@ -83,6 +83,9 @@ type Upstream struct {
 	Queue Queue
 	// Unavailable is what clients are answered when no backend can serve them.
 	Unavailable Unavailable
+	// Concurrency finds out for each backend how many requests at a time it carries, and lets no more be in flight there; nil does
+	// not. Key adaptive_concurrency. HTTP only.
+	Concurrency *Concurrency
 	// Host is what backends get as the request's Host: HostPass, the default, which is the client's; HostBackend, the
 	// address of the backend that gets the request, without the port when that is 80; or a host of its own, with or without
 	// a port. X-Forwarded-Host and Forwarded tell the client's in any case. HTTP only. Key host.
@@ -246,6 +249,33 @@ type Retry struct {
 	// BudgetPercent bounds retries to so many for every hundred requests. Key budget_percent, default 20, from 1 to 100,
 	// or Off for no bound.
 	BudgetPercent int
+}
+
+// Concurrency is a bound on the requests in flight at each backend that follows how long answers take (Envoy's adaptive
+// concurrency, the gradient of Netflix's concurrency-limits): what goes beyond what a backend carries waits in the queue, where it
+// can still go elsewhere, and not inside the backend. The bound grows while answers are as quick as without load, and comes to rest at
+// one to one and a half times the backend's places. What an answer takes without load is learned, and anew each half
+// minute, with half of the bound for a moment. An answer that goes on, such as a stream of events or a WebSocket, has its place
+// to its end: where there are many, leave this out.
+type Concurrency struct {
+	// Min is below what the bound, which begins at 20, never comes. Key min, default 3 (or Max when that is less), from 1 to Max.
+	Min int
+	// Max is what it never exceeds. Key max, default 1000, from 1 to 1000000. Pool.MaxConnections bounds it too, where a
+	// connection carries one request at a time.
+	Max int
+}
+
+func defaultConcurrency() Concurrency { return Concurrency{Min: 3, Max: 1000} }
+
+// filled returns a copy with its defaults, or nil.
+func (c *Concurrency) filled() *Concurrency {
+	if c == nil {
+		return nil
+	}
+	out, d := *c, defaultConcurrency()
+	fill(&out.Max, d.Max)
+	fill(&out.Min, min(d.Min, out.Max))
+	return &out
 }
 
 // Queue is where requests wait when no backend of the group has room.

@@ -58,6 +58,7 @@ type difference struct {
 	move          []Backend // to another tier or zone
 	remove        []string
 	pools, checks bool // the pools' sizes and times change; so do the checks
+	limits        bool // and the limits on what is in flight
 }
 
 // differenceLocked compares the group with what it is to be.
@@ -65,6 +66,7 @@ func (u *Upstream) differenceLocked(cfg Config) difference {
 	d := difference{
 		pools:  limitsOf(&u.cfg.Pool) != limitsOf(&cfg.Pool),
 		checks: !sameCheck(u.cfg.Check, cfg.Check),
+		limits: u.cfg.Concurrency != cfg.Concurrency,
 	}
 	for _, c := range cfg.Backends {
 		b := u.findLocked(c.Address)
@@ -143,6 +145,10 @@ func (u *Upstream) adoptLocked(cfg Config) ([]verdict, error) {
 	for _, b := range u.members {
 		u.rankAnewLocked(b)
 	}
+	if c.Concurrency != cfg.Concurrency {
+		c.Concurrency = cfg.Concurrency
+		u.limitLocked(cfg.Concurrency)
+	}
 	c.Attempts, c.BudgetPercent, c.BudgetMin = cfg.Attempts, cfg.BudgetPercent, cfg.BudgetMin
 	c.RetryOn, c.PerTryTimeout = cfg.RetryOn, cfg.PerTryTimeout
 	c.MaxWaiting, c.QueueTimeout = cfg.MaxWaiting, cfg.QueueTimeout
@@ -173,7 +179,7 @@ func (u *Upstream) switchPickerLocked(strategy string, o lb.Options) error {
 		}
 		next.Add(i, u.forPickerLocked(b))
 		next.SetAvailable(i, u.availableLocked(b))
-		if b.full.Load() {
+		if b.full.Load() || b.limited {
 			next.SetReady(i, 0)
 		}
 		for range u.picker.InFlight(i) {
@@ -209,6 +215,9 @@ func (u *Upstream) carryOut(cfg Config, d difference, within time.Duration) {
 		}
 		if d.checks {
 			u.restartChecks(b)
+		}
+		if d.limits {
+			u.serve(b)
 		}
 	}
 	for _, address := range d.remove {

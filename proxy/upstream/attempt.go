@@ -158,14 +158,18 @@ func (u *Upstream) admitLocked(ctx context.Context) error {
 // pickLocked chooses a backend with room that the request has not tried. When every backend that health admits has
 // been tried, a second visit is better than none. It returns noPick when those that are left have no room.
 func (u *Upstream) pickLocked(now time.Time, a *Attempt) int {
-	if i := u.picker.Pick(now, u.query(a)); i >= 0 {
-		return i
+	i := u.picker.Pick(now, u.query(a))
+	if i < 0 {
+		if len(a.tried) == 0 || u.untriedLocked(a) {
+			return noPick
+		}
+		a.tried = a.tried[:0]
+		i = u.picker.Pick(now, u.query(a))
 	}
-	if len(a.tried) == 0 || u.untriedLocked(a) {
-		return noPick
+	if i >= 0 {
+		u.takenLocked(i)
 	}
-	a.tried = a.tried[:0]
-	return u.picker.Pick(now, u.query(a))
+	return i
 }
 
 // untriedLocked says whether health admits a backend that the request has not tried.
@@ -197,6 +201,7 @@ func (u *Upstream) BeginFresh(ctx context.Context, a *Attempt) error {
 	var news *verdict
 	if usable {
 		u.picker.Take(b.index)
+		u.takenLocked(b.index)
 		news = u.probeLocked(a.since, a, b)
 	}
 	u.mu.Unlock()
@@ -338,6 +343,7 @@ func (u *Upstream) Finish(a *Attempt, now time.Time, o Outcome, keep bool, why p
 	if a.Untimed && lesson == lb.Success {
 		lesson = lb.Abandoned // its time is none that a picker could learn from
 	}
+	u.learnLocked(now, a.Began, b, lesson, head)
 	u.doneLocked(b.index, lesson, head)
 	var ch health.Change
 	var changed bool

@@ -100,6 +100,10 @@ type Config struct {
 	// from 250 ms to 5 s, once 200 have been seen; negative: none.
 	PerTryTimeout time.Duration
 
+	// Concurrency bounds what is in flight at each backend by how long its answers take. It is for requests: a tunnel gives no
+	// answer from which anything could be learned. Default off.
+	Concurrency health.Concurrency
+
 	// MaxWaiting bounds the requests that wait for a connection. Default 10000; negative: none may.
 	MaxWaiting int
 	// QueueTimeout bounds the wait of one request. Default 5 s; negative: only the caller's context.
@@ -161,6 +165,10 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.BudgetPercent < 0 || c.BudgetPercent > 100 {
 		wrong("BudgetPercent %d is not within 1 and 100", c.BudgetPercent)
+	}
+	var err error
+	if c.Concurrency, err = c.Concurrency.Fill(); err != nil {
+		wrong("%w", err)
 	}
 	if len(bad) > 0 {
 		return c, fmt.Errorf("upstream %s: invalid Config: %w", c.Name, errors.Join(bad...))

@@ -22,6 +22,8 @@
 // have waited for too long may be sent away before that ([Config.QueueTarget]). More urgent requests go before others ([Class]), of
 // which one has its turn for every eight that are served, and where the line is full the last of the least urgent makes room (line.go).
 //
+// A backend may have a limit on what is in flight there, which is learned ([Config.Concurrency]); at its limit it is full (limit.go).
+//
 // # Tiers and zones
 //
 // Backends of a later [Backend].Priority are picked while none before them can be, and within a priority those of the proxy's own

@@ -125,7 +125,7 @@ func (u *Upstream) MayLeave(a *Attempt, why Condition) bool {
 // if that is asked for.
 func (u *Upstream) elsewhereLocked(a *Attempt, room bool) bool {
 	for i, b := range u.backends {
-		if b != nil && b != a.on && u.availableLocked(b) && !(room && b.full.Load()) && !slices.Contains(a.tried, i) {
+		if b != nil && b != a.on && u.availableLocked(b) && !(room && (b.full.Load() || b.limited)) && !slices.Contains(a.tried, i) {
 			return true
 		}
 	}

@@ -181,7 +181,11 @@ func (u *Upstream) vacateLocked(b *backend) {
 // doneLocked ends one request in flight at index i.
 func (u *Upstream) doneLocked(i int, o lb.Outcome, took time.Duration) {
 	u.picker.Done(i, o, took)
-	if b := u.backends[i]; b.emptied {
+	b := u.backends[i]
+	if b.limited {
+		u.leftLocked(b, o)
+	}
+	if b.emptied {
 		u.vacateLocked(b)
 	}
 }

@@ -69,6 +69,7 @@ func drawConfig(t *rapid.T) Config {
 	}
 	cfg.QueueTarget = time.Duration(rapid.SampledFrom([]int{0, 1, 10}).Draw(t, "target")) * time.Millisecond
 	cfg.QueueInterval = time.Duration(rapid.IntRange(1, 30).Draw(t, "interval")) * time.Millisecond
+	cfg.Concurrency.Max = rapid.IntRange(0, 4).Draw(t, "limit")
 	cfg.Health.FailOpen = rapid.Bool().Draw(t, "fail open")
 	cfg.Health.PanicPercent = rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "panic")
 	cfg.Zone = rapid.SampledFrom([]string{"", "a"}).Draw(t, "own zone")
@@ -369,6 +370,8 @@ func (w *world) check() {
 		}
 		require.LessOrEqual(w.t, u.queue.on[i], b.pool.Cover(0), "waiters of %s without a dial", b.address)
 		require.False(w.t, b.full.Load() && b.pool.Free() > 0, "%s is not full", b.address)
+		require.Equal(w.t, u.cfg.Concurrency.On(), b.limiter != nil)
+		require.Equal(w.t, b.limiter != nil && u.picker.InFlight(i) >= b.limiter.Limit(), b.limited, "%s at its limit", b.address)
 	}
 	require.Equal(w.t, s.Waiting, on+u.queue.undialled)
 	keyless := 0
@@ -385,7 +388,7 @@ func (w *world) check() {
 		require.True(w.t, u.untriedLocked(x.a), "nobody can serve this waiter: %+v", x.a.tried)
 		if x.pick == noPick {
 			for i, b := range u.backends {
-				free := b != nil && u.queue.may(x, i) && u.availableLocked(b) && b.pool.Free() > 0
+				free := b != nil && u.queue.may(x, i) && u.availableLocked(b) && b.pool.Free() > 0 && !b.limited
 				require.False(w.t, free, "somebody waits without a dial while backend %d is free", i)
 			}
 		} else {

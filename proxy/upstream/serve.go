@@ -39,6 +39,7 @@ func (u *Upstream) aim(w *waiter) *backend {
 		if i < 0 {
 			return nil
 		}
+		u.takenLocked(i)
 		u.queue.repick(w, i)
 	}
 	return u.backends[w.pick]
@@ -79,7 +80,7 @@ func (u *Upstream) fullLocked(b *backend) bool {
 		return true
 	}
 	b.full.Store(false)
-	u.picker.SetReady(b.index, -1)
+	u.openLocked(b)
 	return false
 }
 
@@ -89,7 +90,7 @@ func (u *Upstream) ready(b *backend) {
 		u.mu.Lock()
 		b.full.Store(false)
 		if !b.gone {
-			u.picker.SetReady(b.index, -1)
+			u.openLocked(b)
 		}
 		u.mu.Unlock()
 	}
@@ -162,10 +163,14 @@ func (u *Upstream) hand(b *backend) {
 	}
 }
 
-// headLocked returns the first waiter that may have a connection of the backend, or nil.
+// headLocked returns the first waiter that may have a connection of the backend, or nil. Where that is at its limit it is one of
+// those who are counted there.
 func (u *Upstream) headLocked(b *backend) *waiter {
 	if !u.availableLocked(b) {
 		return nil
+	}
+	if b.limited {
+		return u.queue.firstOn(b.index)
 	}
 	return u.queue.firstFor(b.index)
 }
@@ -176,6 +181,7 @@ func (u *Upstream) claimLocked(w *waiter, b *backend) {
 		u.unpickLocked(w, lb.Abandoned)
 		u.queue.repick(w, b.index)
 		u.picker.Take(b.index)
+		u.takenLocked(b.index)
 	}
 	u.queue.remove(w)
 	u.waiting.Store(int32(u.queue.n))
@@ -186,7 +192,7 @@ func (u *Upstream) claimLocked(w *waiter, b *backend) {
 func (u *Upstream) useSlot(b *backend) bool {
 	u.mu.Lock()
 	var w *waiter
-	if u.availableLocked(b) {
+	if u.availableLocked(b) && !b.limited {
 		w = u.queue.firstUndialledFor(b.index)
 	}
 	if w == nil || u.fullLocked(b) {
@@ -199,6 +205,7 @@ func (u *Upstream) useSlot(b *backend) bool {
 		u.roomLocked(w, now)
 		u.queue.repick(w, b.index)
 		u.picker.Take(b.index)
+		u.takenLocked(b.index)
 	}
 	u.mu.Unlock()
 	if w != nil && !u.cover(b) {

@@ -22,6 +22,8 @@ type BackendStats struct {
 	Health health.State
 	// InFlight is the picker's count: requests at the backend, and those that wait for a dial to it.
 	InFlight int
+	// Limit is how many of these there may be; 0: there is no limit but the pool's.
+	Limit int
 	// Outcomes counts the attempts that ended, by outcome.
 	Outcomes [NumOutcomes]uint64
 	// Checks counts the active checks; ChecksPassed those that passed.
@@ -112,6 +114,9 @@ func (u *Upstream) Stats() Stats {
 		s.Backends[i] = BackendStats{
 			Address: b.address, Weight: b.weight, Priority: b.tier, InFlight: u.picker.InFlight(b.index), Leaving: b.leaving,
 			Outcomes: b.outcomes, Checks: b.checked, ChecksPassed: b.checkPassed,
+		}
+		if b.limiter != nil {
+			s.Backends[i].Limit = b.limiter.Limit()
 		}
 		if b.leaving {
 			s.Backends[i].Health = health.State{Status: health.Drained, Reason: health.DrainAsked}

@@ -71,6 +71,9 @@ type backend struct {
 	full    atomic.Bool // the picker passes it over: its pool had no room
 	life    *life
 
+	limiter *health.Limiter // of what is in flight; nil: there is none
+	limited bool            // the picker passes it over: so many are in flight as the limiter says
+
 	underWay attempts // those that may still be moved elsewhere
 
 	outcomes             [NumOutcomes]uint64
@@ -183,6 +186,9 @@ func (u *Upstream) newBackend(cfg Backend) (*backend, error) {
 	pc.Judge = func(error) {}
 	if u.cfg.Observer != nil {
 		pc.Observer = func(e pool.Event) { u.poolEvent(b, e) }
+	}
+	if u.cfg.Concurrency.On() {
+		b.limiter = health.NewLimiter(u.cfg.Concurrency)
 	}
 	var err error
 	b.pool, err = pool.New(pc)
