@@ -20,6 +20,10 @@ type Attempt struct {
 	Shard int
 	// Key is the hash that sticky strategies use.
 	Key uint64
+	// Prefer is the address of the backend that the request would go to, such as that of its session. It goes there, and waits
+	// for room there, as long as health admits the backend and it has not been tried; otherwise it goes anywhere. It is set before
+	// the first Begin; empty, it means nothing.
+	Prefer string
 	// Class is how urgent the request is. It is set before the first Begin.
 	Class Class
 	// Repeatable says that the request is whole in the caller's memory and its method idempotent, so that it may be sent
@@ -158,6 +162,11 @@ func (u *Upstream) admitLocked(ctx context.Context) error {
 // pickLocked chooses a backend with room that the request has not tried. When every backend that health admits has
 // been tried, a second visit is better than none. It returns noPick when those that are left have no room.
 func (u *Upstream) pickLocked(now time.Time, a *Attempt) int {
+	if a.Prefer != "" {
+		if b := u.preferredLocked(a); b != nil {
+			return u.takeLocked(b)
+		}
+	}
 	i := u.picker.Pick(now, u.query(a))
 	if i < 0 {
 		if len(a.tried) == 0 || u.untriedLocked(a) {
@@ -273,8 +282,12 @@ func (u *Upstream) freshFailed(a *Attempt, b *backend, err error) {
 	// The evidence may have opened the breaker, and then nothing is left of its probes.
 	u.mu.Lock()
 	news := u.forgoProbeLocked(now, a, b)
+	limited := b.limiter != nil
 	u.mu.Unlock()
 	u.told(news)
+	if limited {
+		u.serve(b) // the pool's word came before its place in the limit was free
+	}
 }
 
 // begun notes that the attempt has its connection.

@@ -82,7 +82,7 @@ func TestConnectionPoolManagerServesClassesLikeTheDumbQueue(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"push": func(t *rapid.T) {
 				c := rapid.SampledFrom(Classes()).Draw(t, "class")
-				w := &waiter{ctx: context.Background(), a: &Attempt{Class: c}, pick: rapid.SampledFrom([]int{noPick, 0}).Draw(t, "pick")}
+				w := &waiter{ctx: context.Background(), a: &Attempt{Class: c}, only: noPick, pick: rapid.SampledFrom([]int{noPick, 0}).Draw(t, "pick")}
 				q.push(w)
 				d.waiters = append(d.waiters, w)
 			},

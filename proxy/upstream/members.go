@@ -110,7 +110,8 @@ func (u *Upstream) RemoveBackend(address string, within time.Duration) error {
 		u.mu.Unlock()
 		return err
 	}
-	b.leaving = true
+	b.leaving, b.life.now = true, nil
+	loose := u.loosenLocked(b)
 	u.members = append(slices.DeleteFunc(u.members, func(m *backend) bool { return m == b }), b)
 	u.picker.SetAvailable(b.index, false)
 	verdicts := u.verdictsLocked(u.judge.Remove(u.Now(), b.index))
@@ -127,6 +128,9 @@ func (u *Upstream) RemoveBackend(address string, within time.Duration) error {
 	}
 	u.allChanged(verdicts)
 	u.rehome(b)
+	for _, w := range loose {
+		u.place(w)
+	}
 	u.clk.AfterFunc(0, func() {
 		defer u.work.Done()
 		u.empty(b, within)

@@ -96,6 +96,7 @@ type place struct {
 	w     *waiter
 	tried int
 	pick  int
+	only  int
 }
 
 // world is the dumb model: who holds what, and who waits.
@@ -206,7 +207,7 @@ func (w *world) act(s step) {
 	}
 	switch s.op {
 	case "begin":
-		w.call(&Attempt{Shard: s.n % w.shards, Repeatable: s.n%3 > 0, Key: uint64(s.n % 5), Class: Classes()[(s.n+int(s.outcome))%NumClasses]}, w.u.Begin, 0)
+		w.call(&Attempt{Shard: s.n % w.shards, Repeatable: s.n%3 > 0, Key: uint64(s.n % 5), Class: Classes()[(s.n+int(s.outcome))%NumClasses], Prefer: preferred(s)}, w.u.Begin, 0)
 	case "shortLived":
 		w.call(&Attempt{}, w.u.Begin, time.Duration(s.n)*3*time.Millisecond)
 	case "finish", "fresh":
@@ -236,6 +237,14 @@ func (w *world) act(s step) {
 	case "up":
 		w.u.checkDone(w.u.clk.Now(), b, nil)
 	}
+}
+
+// preferred is the backend of a session, which may be there or not; for half of the requests none.
+func preferred(s step) string {
+	if s.outcome%2 == 0 {
+		return ""
+	}
+	return addr(int(s.outcome) / 2)
 }
 
 // call runs begin on a goroutine, with a context that lasts for life, or until it is cancelled where that is 0.
@@ -338,7 +347,11 @@ func (w *world) checkTurn(c *caller) {
 	i := slices.IndexFunc(w.line, func(p place) bool { return p.w.a == c.Attempt })
 	for _, ahead := range w.line[:max(i, 0)] {
 		w.u.mu.Lock()
-		bad := ahead.w.queued && ahead.w.a.Class == c.Class && ahead.w.pick == ahead.pick && w.u.queue.may(ahead.w, c.Backend) &&
+		if c.on.limiter != nil && ahead.pick != c.on.index { // at its limit it serves those who are counted there
+			w.u.mu.Unlock()
+			continue
+		}
+		bad := ahead.w.queued && ahead.w.a.Class == c.Class && ahead.w.pick == ahead.pick && ahead.w.only == ahead.only && w.u.queue.may(ahead.w, c.Backend) &&
 			len(ahead.w.a.tried) >= ahead.tried
 		w.u.mu.Unlock()
 		require.False(w.t, bad, "served out of turn")
@@ -394,7 +407,7 @@ func (w *world) check() {
 		} else {
 			require.True(w.t, u.queue.may(x, x.pick) && u.availableLocked(u.backends[x.pick]), "it counts on a backend it must not use")
 		}
-		w.line = append(w.line, place{x, len(x.a.tried), x.pick})
+		w.line = append(w.line, place{x, len(x.a.tried), x.pick, x.only})
 	}
 }
 

@@ -25,6 +25,7 @@ type waiter struct {
 	ctx     context.Context
 	a       *Attempt
 	pick    int   // the backend whose dial it counts on and in whose in-flight count it is, or noPick
+	only    int   // the backend that its request prefers, and waits for as long as that is available; noPick: it takes any
 	failed  int   // backends whose dial failed while it counted on them
 	failure error // the last such dial's error
 	served  chan grant
@@ -37,6 +38,9 @@ type waiter struct {
 func (q *queue) may(w *waiter, i int) bool {
 	if w.ctx.Err() != nil || slices.Contains(w.a.tried, i) {
 		return false
+	}
+	if w.only != noPick {
+		return w.only == i
 	}
 	if w.pick == noPick || w.pick == i {
 		return true
@@ -230,7 +234,10 @@ func (u *Upstream) wait(ctx context.Context, a *Attempt, pick int) error {
 		u.leaveLocked(last) // the last to come of the least urgent
 		gone = append(gone, last)
 	}
-	w := &waiter{ctx: ctx, a: a, pick: pick, served: make(chan grant, 1)}
+	w := &waiter{ctx: ctx, a: a, pick: pick, only: noPick, served: make(chan grant, 1)}
+	if b := u.preferredLocked(a); b != nil && (pick == noPick || pick == b.index) { // it may have come back since the pick
+		w.only = b.index
+	}
 	u.queue.push(w)
 	u.waiting.Store(int32(u.queue.n))
 	u.stats.waits++

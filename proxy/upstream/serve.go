@@ -35,11 +35,15 @@ func (u *Upstream) aim(w *waiter) *backend {
 		return nil
 	}
 	if w.pick == noPick {
-		i := u.picker.Pick(u.Now(), u.query(w.a))
+		i := noPick
+		if w.only != noPick {
+			i = u.takeLocked(u.backends[w.only])
+		} else if i = u.picker.Pick(u.Now(), u.query(w.a)); i >= 0 {
+			u.takenLocked(i)
+		}
 		if i < 0 {
 			return nil
 		}
-		u.takenLocked(i)
 		u.queue.repick(w, i)
 	}
 	return u.backends[w.pick]
@@ -238,6 +242,15 @@ func (u *Upstream) failWaiters(err error) {
 // left, every waiter fails.
 func (u *Upstream) rehome(b *backend) {
 	u.failWaiters(ErrNoBackend)
+	u.mu.Lock()
+	var loose []*waiter
+	if !b.gone && !u.availableLocked(b) {
+		loose = u.loosenLocked(b)
+	}
+	u.mu.Unlock()
+	for _, w := range loose {
+		u.place(w)
+	}
 	for {
 		u.mu.Lock()
 		var w *waiter

@@ -89,6 +89,7 @@ type backend struct {
 type life struct {
 	seq   atomic.Uint64 // of its events
 	times int           // how often it was added
+	now   *backend      // the member of that address; nil: there is none, or it is leaving. Under Upstream.mu
 }
 
 // New checks the configuration and returns an upstream that does nothing yet. See Start.
@@ -131,7 +132,7 @@ func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
 		u.backends, u.queue.on = append(u.backends, nil), append(u.queue.on, 0)
 		u.queue.tier = append(u.queue.tier, 0)
 	}
-	u.backends[b.index] = b
+	u.backends[b.index], b.life.now = b, b
 	at := len(u.members)
 	for at > 0 && u.members[at-1].leaving {
 		at--
