@@ -21,6 +21,7 @@ type group struct {
 	back   *certs.Back         // nil: cleartext
 	speaks string              // the protocol that its connections were made for
 	sends  string              // the PROXY protocol likewise
+	sticky *sticker            // nil: no cookies
 	gone   bool                // it is not in the settings any more
 }
 
@@ -29,6 +30,9 @@ func (s *Server) newGroup(settings *config.Config, c *config.Upstream) (*group, 
 	g := &group{name: c.Name, tls: c.TLS, speaks: c.Protocol, sends: c.SendProxy}
 	var err error
 	if g.back, err = s.newBack(c); err != nil {
+		return nil, err
+	}
+	if g.sticky, err = s.newSticker(c); err != nil {
 		return nil, err
 	}
 	uc, err := s.upstreamConfig(settings, c, g)

@@ -57,6 +57,9 @@ func (c *httpConn) exchange() bool {
 	up := c.to.up
 	c.attempt.Reset()
 	c.attempt.Key, c.attempt.Class = c.keyOf(), c.to.class
+	if k := c.to.sticky; k != nil {
+		c.wantSticky(k)
+	}
 	c.attempt.Repeatable = c.whole && http1.MethodIdempotent(c.req.Method)
 	err := c.begin(up)
 	for {

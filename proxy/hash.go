@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"iter"
 	"net/netip"
 
 	"github.com/wavepool/wavepool/lb"
@@ -87,24 +88,33 @@ func (c *httpConn) forwardedFor() netip.Addr {
 
 var cookieField = []byte("cookie")
 
-// cookie is the value of the first cookie of that name, or nil (RFC 6265 section 4.2.1; several fields are as one, as
-// RFC 9113 section 8.2.3 allows).
+// cookie is the value of the first cookie of that name, or nil.
 func cookie(req *http1.Request, name string) []byte {
-	for i := range req.Fields {
-		f := &req.Fields[i]
-		if !bytes.EqualFold(f.Name, cookieField) {
-			continue
-		}
-		for rest := f.Value; len(rest) > 0; {
-			var one []byte
-			one, rest, _ = bytes.Cut(rest, semicolon)
-			key, value, ok := bytes.Cut(bytes.Trim(one, " \t"), equals)
-			if ok && string(key) == name {
-				return value
+	for value := range cookies(req, name) {
+		return value
+	}
+	return nil
+}
+
+// cookies are the values of the cookies of that name (RFC 6265 section 4.2.1; several fields are as one, as RFC 9113 section 8.2.3
+// allows).
+func cookies(req *http1.Request, name string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for i := range req.Fields {
+			f := &req.Fields[i]
+			if !bytes.EqualFold(f.Name, cookieField) {
+				continue
+			}
+			for rest := f.Value; len(rest) > 0; {
+				var one []byte
+				one, rest, _ = bytes.Cut(rest, semicolon)
+				key, value, ok := bytes.Cut(bytes.Trim(one, " \t"), equals)
+				if ok && string(key) == name && !yield(value) {
+					return
+				}
 			}
 		}
 	}
-	return nil
 }
 
 var semicolon, equals = []byte(";"), []byte("=")

@@ -67,6 +67,7 @@ type work struct {
 	fresh    int     // repetitions on fresh connections so far
 	plan     *plan   // what holds for the present request
 	to       *target // where it goes
+	stuck    stuck   // what its cookie said; valid where the target is sticky
 	last     bool    // it is the connection's last: see max_requests_per_connection
 
 	judgedBy  *plan // by which isTrusted holds

@@ -130,7 +130,7 @@ func visible(id []byte) bool {
 
 // newTarget makes where routes to an upstream lead.
 func newTarget(g *group, u *config.Upstream) *target {
-	to := &target{up: g.up, settings: u, stall: stallOf(u), tells: newTeller(u, g.back)}
+	to := &target{up: g.up, settings: u, stall: stallOf(u), tells: newTeller(u, g.back), sticky: g.sticky}
 	switch u.Host {
 	case config.HostPass:
 	case config.HostBackend:

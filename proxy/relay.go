@@ -33,6 +33,9 @@ func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
 		}
 	}
 	f.Close, f.KeepAliveTo10 = !keep, keep && c.req.Minor == 0
+	if k := c.to.sticky; k != nil {
+		c.stick(k, &f)
+	}
 	chunked := f.Framing == http1.Chunked
 	c.out = http1.AppendResponseHead(c.out[:0], &c.resp, &f)
 	c.started = true
@@ -297,7 +300,11 @@ func (c *httpConn) brokenOff(up *upstream.Upstream, b *backend, err error) next 
 
 // tunnel passes a 101 answer on and carries bytes both ways from then on.
 func (c *httpConn) tunnel(up *upstream.Upstream, b *backend) next {
-	c.out = http1.AppendResponseHead(c.out[:0], &c.resp, &http1.ForwardResponse{Upgrade: c.resp.Upgrade, Via: via})
+	f := http1.ForwardResponse{Upgrade: c.resp.Upgrade, Via: via}
+	if k := c.to.sticky; k != nil {
+		c.stick(k, &f)
+	}
+	c.out = http1.AppendResponseHead(c.out[:0], &c.resp, &f)
 	c.started = true
 	c.logHead(101, len(c.out))
 	c.recent = c.s.now()

@@ -87,6 +87,7 @@ type reload struct {
 	groups    []*group          // in the order of the settings
 	configs   []upstream.Config // what each is to become; one that is new is that already
 	fresh     []*group
+	stickers  []*sticker // of groups that stay; in the order of the settings
 	listeners []*listener
 	began     []*listener
 	fronts    []*certs.Front
@@ -142,6 +143,7 @@ func (s *Server) prepareGroup(r *reload, next *config.Config, c *config.Upstream
 		g, err := s.newGroup(next, c)
 		if err == nil {
 			r.groups, r.configs, r.fresh = append(r.groups, g), append(r.configs, upstream.Config{}), append(r.fresh, g)
+			r.stickers = append(r.stickers, g.sticky)
 		}
 		return err
 	}
@@ -149,7 +151,11 @@ func (s *Server) prepareGroup(r *reload, next *config.Config, c *config.Upstream
 	if err == nil {
 		err = g.up.Check(uc)
 	}
-	r.groups, r.configs = append(r.groups, g), append(r.configs, uc)
+	var k *sticker
+	if err == nil {
+		k, err = s.newSticker(c)
+	}
+	r.groups, r.configs, r.stickers = append(r.groups, g), append(r.configs, uc), append(r.stickers, k)
 	return err
 }
 
@@ -190,6 +196,9 @@ func (s *Server) commit(next *config.Config, r *reload) {
 				goneListeners = append(goneListeners, l)
 			}
 		}
+	}
+	for i, g := range r.groups {
+		g.sticky = r.stickers[i]
 	}
 	s.mu.Unlock()
 	s.publish(next)

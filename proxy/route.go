@@ -16,6 +16,7 @@ type target struct {
 	stall    time.Duration  // the stream_idle_timeout
 	class    upstream.Class // of what comes by this route
 	like     *target        // the one of the settings' own class, where this has another one; or nil
+	sticky   *sticker       // the cookies that name its backends; nil: there are none
 	tells    *teller        // who says to its backends whose connection it is; nil: nobody
 
 	host          []byte // what its backends get as Host; nil: the client's

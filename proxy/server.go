@@ -34,7 +34,7 @@ type Config struct {
 	Dialer upstream.Dialer
 	// Listen opens the listeners. Default: socket.Listen, which gives TCP connections the keep-alive of the net package.
 	Listen ListenFunc
-	// ReadFile reads the files of certificates. Default: os.ReadFile.
+	// ReadFile reads the files of certificates and of secrets. Default: os.ReadFile.
 	ReadFile func(name string) ([]byte, error)
 	// Clock is the source of time. Default: the real clock.
 	Clock clock.Clock

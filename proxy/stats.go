@@ -18,6 +18,7 @@ type counters struct {
 	acceptErrors       atomic.Uint64
 	refused, worn      atomic.Uint64
 	badHeaders, floods atomic.Uint64
+	sticky             [NumStickies]atomic.Uint64
 
 	handshakes, handshakesFailed atomic.Uint64
 	answeredByClass              [6]atomic.Uint64
@@ -46,6 +47,8 @@ type Stats struct {
 	Failed [NumFailures]uint64
 	// Repeated counts the attempts that were made again because a reused connection was dead.
 	Repeated uint64
+	// Sticky counts the cookies of sticky upstreams by what became of them; a request without one is not among them.
+	Sticky [NumStickies]uint64
 	// Class counts the answers by the first digit of their status, 1 to 5; 0 is for tunnels of TCP listeners.
 	Class [6]uint64
 	// BytesIn and BytesOut count body and tunnel bytes from and to clients.
@@ -90,6 +93,9 @@ func (s *Server) Stats() Stats {
 	}
 	for i := range out.Failed {
 		out.Failed[i] = c.failed[i].Load()
+	}
+	for i := range out.Sticky {
+		out.Sticky[i] = c.sticky[i].Load()
 	}
 	for i := range out.Class {
 		out.Class[i] = c.answeredByClass[i].Load()

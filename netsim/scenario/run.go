@@ -145,7 +145,7 @@ func (r *run) startProxy() error {
 	var err error
 	r.server, err = proxy.New(proxy.Config{
 		Settings: simulated(r.sc.Settings), Dialer: host, Listen: host.Listen, Clock: r.clk, Rand: r.sim.Rand, Observer: r.observe,
-		ReadFile: r.papers.ReadFile,
+		ReadFile: r.sc.reader(r.papers),
 		OpenLog:  func(string) (io.WriteCloser, error) { return noLog{io.Discard}, nil },
 	})
 	if err != nil {

@@ -8,8 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wavepool/wavepool/proxy/config"
 )
 
 // production is a configuration as it runs somewhere: names, references, an address of a real machine, the operators' page.
@@ -240,4 +243,16 @@ func TestANameWithTwoAddressesIsServedByTheSecondWhenTheFirstIsGone(t *testing.T
 		require.NotContains(t, m.Text, "Standby.internal.:80 backend_down")
 	}
 	runOver(t, "FAULTS", "[{at: 5s, for: 5s, kill: {host: 10.0.0.2}}]", "EXPECT", "[failed == 0, leaks == 0]")
+}
+
+func TestSecretsOfCookiesAreMadeUp(t *testing.T) {
+	sc, err := Load(filepath.Join(stockDir, "silent-drop.yaml"))
+	require.NoError(t, err)
+	sc.Settings.Upstreams[0].Sticky = &config.Sticky{SecretFiles: []string{"/run/secrets/sticky"}}
+	sc.Settings = sc.Settings.WithDefaults()
+	sc.Duration = 5 * time.Second
+	v, err := Execute(sc, Options{})
+	require.NoError(t, err)
+	require.Positive(t, v.Answered)
+	require.Contains(t, strings.Join(sc.replaced(), "\n"), "the secrets of the upstream web are made up: /run/secrets/sticky")
 }

@@ -182,6 +182,20 @@ func (p *papers) ReadFile(name string) ([]byte, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
+// reader is the proxy's door to files: certificates, and secrets, of which each is made of the name of its file.
+func (sc *Scenario) reader(p *papers) func(string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		for _, c := range sc.configs() {
+			for i := range c.Upstreams {
+				if k := c.Upstreams[i].Sticky; k != nil && slices.Contains(k.SecretFiles, name) {
+					return []byte("the simulated secret in " + name), nil
+				}
+			}
+		}
+		return p.ReadFile(name)
+	}
+}
+
 // renew puts new certificates into all files of listeners and upstreams, and gives new ones to the backends.
 func (p *papers) renew(c *config.Config) {
 	p.mu.Lock()
@@ -257,6 +271,9 @@ func replacedFiles(c *config.Config) []string {
 		}
 	}
 	for i := range c.Upstreams {
+		if k := c.Upstreams[i].Sticky; k != nil {
+			out = append(out, fmt.Sprintf("the secrets of the upstream %s are made up: %s", c.Upstreams[i].Name, strings.Join(k.SecretFiles, ", ")))
+		}
 		if t := c.Upstreams[i].TLS; t != nil {
 			note("the upstream "+c.Upstreams[i].Name, t.CA, t.Certificate.Cert, t.Certificate.Key)
 		}

@@ -64,6 +64,8 @@ type Status struct {
 	Repeated uint64 `json:"repeated_on_fresh_connection"`
 	// Failed counts requests without a whole answer, by the words of proxy.Failure.
 	Failed map[string]uint64 `json:"failed"`
+	// Sticky counts cookies that name a backend, by the words of proxy.Sticky.
+	Sticky map[string]uint64 `json:"sticky_cookies"`
 	// BytesIn and BytesOut count body and tunnel bytes from and to clients.
 	BytesIn  uint64 `json:"bytes_in"`
 	BytesOut uint64 `json:"bytes_out"`
@@ -176,6 +178,10 @@ func StatusOf(s *proxy.Server) Status {
 		Refused: st.Refused, HeadersRefused: st.HeadersRefused, Floods: st.Floods, WornOut: st.WornOut,
 		Requests: st.Requests, InFlight: st.InFlight, Answered: st.Answered, Repeated: st.Repeated,
 		BytesIn: st.BytesIn, BytesOut: st.BytesOut, Failed: map[string]uint64{},
+	}
+	out.Sticky = map[string]uint64{}
+	for _, k := range proxy.Stickies() {
+		out.Sticky[k.String()] = st.Sticky[k]
 	}
 	for _, f := range proxy.Failures() {
 		out.Failed[f.String()] = st.Failed[f]

@@ -93,8 +93,12 @@ func (c *Config) checkTunnels(r *form.Report, path string, l *Listener) {
 		return
 	}
 	refuse := func(path, name string) {
-		if u := c.UpstreamNamed(name); u != nil && u.Concurrency != nil && !r.Failed(path) {
+		switch u := c.UpstreamNamed(name); {
+		case u == nil || r.Failed(path):
+		case u.Concurrency != nil:
 			r.Fail(path, "%s has adaptive_concurrency, which learns from answers; a listener of protocol tcp sees none", name)
+		case u.Sticky != nil:
+			r.Fail(path, "%s is sticky by a cookie; a listener of protocol tcp sees none", name)
 		}
 	}
 	refuse(form.Join(path, "upstream"), l.Upstream)
@@ -221,6 +225,7 @@ func (u *Upstream) check(r *form.Report, path string) {
 	u.TLS.check(r, form.Join(path, "tls"))
 	u.Pool.check(r, form.Join(path, "pool"))
 	u.Queue.check(r, form.Join(path, "queue"))
+	u.Sticky.check(r, form.Join(path, "sticky"))
 	if b, at := u.Concurrency, form.Join(path, "adaptive_concurrency"); b != nil && b.Min > b.Max &&
 		!r.Failed(at, form.Join(at, "min"), form.Join(at, "max")) {
 		r.Fail(form.Join(at, "min"), "is more than max (%d > %d)", b.Min, b.Max)

@@ -48,6 +48,9 @@ func full() *Config {
 	c.Upstreams[0].Queue.Target = 20 * time.Millisecond
 	limits := defaultConcurrency()
 	c.Upstreams[0].Concurrency = &limits
+	sticky := defaultSticky()
+	sticky.SecretFiles = []string{"secret"}
+	c.Upstreams[0].Sticky = &sticky
 	return c
 }
 
@@ -120,6 +123,7 @@ upstreams:
     queue: {max_waiting: 5, timeout: 6s, target: 7ms, interval: 8ms}
     unavailable: {retry_after: 7s, body: "<p>Back soon.</p>", content_type: text/html}
     tls: {server_name: d, ca: e, verify: on, cert: f, key: g, min_version: TLSv1.3, reload_every: off}
+    sticky: {cookie: sid, secret_files: [h, i], ttl: 10s, path: /a, secure: on, same_site: none}
     adaptive_concurrency: {min: 11, max: 12}
     host: b.example:81
     response_timeout: 7s
@@ -177,6 +181,8 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 			Retry: Retry{Attempts: 3, On: []string{"reset", "503", "response_timeout"},
 				PerTryTimeout: 9 * time.Millisecond, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second, Target: 7 * time.Millisecond, Interval: 8 * time.Millisecond},
 			Unavailable: Unavailable{RetryAfter: 7 * time.Second, Body: "<p>Back soon.</p>", ContentType: "text/html"},
+			Sticky: &Sticky{Cookie: "sid", SecretFiles: []string{"h", "i"}, TTL: 10 * time.Second, Path: "/a", Secure: SecureOn,
+				SameSite: SameSiteNone},
 			Concurrency: &Concurrency{Min: 11, Max: 12},
 			Host:        "b.example:81", ResponseTimeout: 7 * time.Second, TunnelIdleTimeout: 8 * time.Second,
 			StreamIdleTimeout: 9 * time.Second,

@@ -213,6 +213,7 @@ func (u *Upstream) fill() {
 	fill(&u.TunnelIdleTimeout, d.TunnelIdleTimeout)
 	u.TLS = u.TLS.filled()
 	u.Concurrency = u.Concurrency.filled()
+	u.Sticky = u.Sticky.filled()
 	fill(&u.StreamIdleTimeout, d.StreamIdleTimeout)
 	u.Backends = slices.Clone(u.Backends)
 	for i := range u.Backends {

@@ -114,6 +114,7 @@ func (u *Upstream) form() form.Form {
 			{Key: "interval", Value: u.Queue.shedding(form.Duration(&u.Queue.Interval, tick, time.Hour))},
 		}},
 		{Key: "unavailable", Value: u.Unavailable.form()},
+		{Key: "sticky", Value: form.Optional(&u.Sticky, defaultSticky, func(s *Sticky) form.Form { return s.form() })},
 		{Key: "adaptive_concurrency", Value: form.Optional(&u.Concurrency, defaultConcurrency, func(c *Concurrency) form.Form {
 			return form.Form{
 				{Key: "min", Value: form.Int(&c.Min, 1, 1_000_000)},

@@ -53,6 +53,11 @@ func (c *Config) relativeTo(folder string) {
 		}
 	}
 	for i := range c.Upstreams {
+		if k := c.Upstreams[i].Sticky; k != nil {
+			for j := range k.SecretFiles {
+				move(&k.SecretFiles[j])
+			}
+		}
 		if t := c.Upstreams[i].TLS; t != nil {
 			move(&t.CA)
 			move(&t.Certificate.Cert)

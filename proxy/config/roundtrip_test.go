@@ -59,7 +59,7 @@ func drawConfig(t *rapid.T) *Config {
 		c.Listeners = append(c.Listeners, drawListener(t, i, names))
 		for _, r := range append([]Route{{Upstream: c.Listeners[i].Upstream}}, c.Listeners[i].Routes...) {
 			if u := c.UpstreamNamed(r.Upstream); u != nil && c.Listeners[i].Protocol == ProtocolTCP {
-				u.Concurrency = nil // which tunnels cannot have
+				u.Concurrency, u.Sticky = nil, nil // which tunnels cannot have
 			}
 		}
 	}
@@ -239,6 +239,16 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 			rapid.SampledFrom([]string{"", "eu-1", "1e3"}).Draw(t, "zone")})
 	}
 	drawBalance(t, &u)
+	if rapid.Bool().Draw(t, "cookies") {
+		u.Sticky = &Sticky{
+			Cookie:      rapid.SampledFrom([]string{"sid", "1e3", "null"}).Draw(t, "cookie"),
+			SecretFiles: rapid.SampledFrom([][]string{{"a"}, {"/run/secret 1", "true"}}).Draw(t, "secrets"),
+			TTL:         drawDuration(t, "ttl", time.Second, 365*day, false),
+			Path:        rapid.SampledFrom([]string{"/", "/a"}).Draw(t, "cookie path"),
+			Secure:      rapid.SampledFrom([]string{SecureAuto, SecureOn, SecureOff}).Draw(t, "secure"),
+			SameSite:    rapid.SampledFrom([]string{SameSiteLax, SameSiteStrict, SameSiteOff}).Draw(t, "same site"),
+		}
+	}
 	if rapid.Bool().Draw(t, "limits") {
 		most := drawInt(t, "most in flight", 1, 1_000_000, false)
 		u.Concurrency = &Concurrency{Min: drawInt(t, "least in flight", 1, most, false), Max: most}

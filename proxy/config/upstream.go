@@ -83,6 +83,8 @@ type Upstream struct {
 	Queue Queue
 	// Unavailable is what clients are answered when no backend can serve them.
 	Unavailable Unavailable
+	// Sticky has a client's requests go to one backend, by a cookie; nil does not. Key sticky. HTTP only.
+	Sticky *Sticky
 	// Concurrency finds out for each backend how many requests at a time it carries, and lets no more be in flight there; nil does
 	// not. Key adaptive_concurrency. HTTP only.
 	Concurrency *Concurrency

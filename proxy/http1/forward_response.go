@@ -16,6 +16,8 @@ type ForwardResponse struct {
 	Via string
 	// Date is added as the Date field if the response has none (RFC 9110 section 6.6.1). Empty adds none.
 	Date string
+	// SetCookie is the value of a Set-Cookie field of our own (RFC 6265 section 4.1). Empty adds none.
+	SetCookie string
 	// Upgrade, if not nil, is the protocol of a 101 response, for its Upgrade and Connection fields.
 	Upgrade []byte
 }
@@ -53,6 +55,9 @@ func AppendResponseHead(dst []byte, resp *Response, f *ForwardResponse) []byte {
 	}
 	if !dated && f.Date != "" && resp.Status >= 200 {
 		dst = appendField(dst, "Date", f.Date)
+	}
+	if f.SetCookie != "" {
+		dst = appendField(dst, "Set-Cookie", f.SetCookie)
 	}
 	dst = appendVia(dst, resp.Minor, f.Via)
 	closes := f.Close

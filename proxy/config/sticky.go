@@ -1,0 +1,116 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"github.com/wavepool/wavepool/proxy/config/form"
+)
+
+// Sticky has a client's requests go to the backend that answered its first one, by a cookie that the answer sets. The cookie names the
+// backend without telling its address, and is signed (HMAC-SHA256); one that is forged, expired, of another upstream or of a
+// backend that is no more is ignored and counted. While its backend is available a request waits for room there; when that is
+// down, ejected, drained or gone, another one answers, and the cookie names that from then on. It stands beside whatever strategy.
+type Sticky struct {
+	// Cookie is its name, a token of RFC 6265. Key cookie, default wavepool.
+	Cookie string
+	// SecretFiles are files of which each holds a secret of 16 to 4096 bytes (newlines at the end do not count), best from
+	// a source of chance (head -c 32 /dev/urandom | base64). The first signs, and all are believed: a new one is put at the
+	// end of all proxies' lists first, then at their beginning, and the old one is taken away when TTL has passed. They are read
+	// again at each reload. Key secret_files, at least one, at most 10. A relative path begins at the folder of the file.
+	SecretFiles []string
+	// TTL is how long a cookie holds. A client that comes again when half of it is over gets a new one. Key ttl, default 24h,
+	// from 1s to 8760h.
+	TTL time.Duration
+	// Path is the part of the site for which the client sends it. Key path, default /.
+	Path string
+	// Secure says whether the client is to send it over TLS alone: SecureAuto, the default, where the answer goes over TLS
+	// itself; SecureOn; SecureOff. Key secure.
+	Secure string
+	// SameSite says what requests from other sites carry it: SameSiteLax, the default, SameSiteStrict, SameSiteNone, which
+	// needs SecureOn, or SameSiteOff, which leaves it to the client. Key same_site.
+	SameSite string
+}
+
+// The words of Sticky.
+const (
+	SecureAuto = "auto"
+	SecureOn   = "on"
+	SecureOff  = "off"
+
+	SameSiteLax    = "lax"
+	SameSiteStrict = "strict"
+	SameSiteNone   = "none"
+	SameSiteOff    = "off"
+)
+
+func defaultSticky() Sticky {
+	return Sticky{Cookie: "wavepool", TTL: 24 * time.Hour, Path: "/", Secure: SecureAuto, SameSite: SameSiteLax}
+}
+
+// filled returns a copy with its defaults, or nil.
+func (s *Sticky) filled() *Sticky {
+	if s == nil {
+		return nil
+	}
+	out, d := *s, defaultSticky()
+	fill(&out.Cookie, d.Cookie)
+	fill(&out.TTL, d.TTL)
+	fill(&out.Path, d.Path)
+	fill(&out.Secure, d.Secure)
+	fill(&out.SameSite, d.SameSite)
+	out.SecretFiles = append([]string(nil), s.SecretFiles...)
+	return &out
+}
+
+func (s *Sticky) form() form.Form {
+	return form.Form{
+		{Key: "cookie", Value: form.String(&s.Cookie, checkCookie)},
+		{Key: "secret_files", Value: form.Strings(&s.SecretFiles, 10, required)},
+		{Key: "ttl", Value: form.Duration(&s.TTL, time.Second, 365*day)},
+		{Key: "path", Value: form.String(&s.Path, checkCookiePath)},
+		{Key: "secure", Value: form.OneOf(&s.Secure, SecureAuto, SecureOn, SecureOff)},
+		{Key: "same_site", Value: form.OneOf(&s.SameSite, SameSiteLax, SameSiteStrict, SameSiteNone, SameSiteOff)},
+	}
+}
+
+func checkCookie(s string) string {
+	if s == "" || len(s) > 64 || !token(s) {
+		return "want the name of a cookie, at most 64 letters, digits and !#$%&'*+-.^_`|~; got \"" + s + "\""
+	}
+	return ""
+}
+
+func checkCookiePath(s string) string {
+	if msg := checkPath(s); msg != "" {
+		return msg
+	}
+	if len(s) > 256 || strings.ContainsRune(s, ';') {
+		return "want at most 256 bytes without a semicolon, which would end it"
+	}
+	return ""
+}
+
+// check finds the settings that contradict each other.
+func (s *Sticky) check(r *form.Report, path string) {
+	if s == nil || r.Skipped(path) {
+		return
+	}
+	at := func(key string) string { return form.Join(path, key) }
+	if len(s.SecretFiles) == 0 && !r.Failed(path, at("secret_files")) {
+		r.Fail(at("secret_files"), "is required: at least one file with a secret")
+	}
+	if r.Failed(at("secure")) {
+		return
+	}
+	if s.SameSite == SameSiteNone && s.Secure != SecureOn && !r.Failed(at("same_site")) {
+		r.Fail(at("same_site"), "none is believed by clients only with secure: on")
+	}
+	switch {
+	case r.Failed(at("cookie"), at("path")):
+	case strings.HasPrefix(s.Cookie, "__Host-") && (s.Secure != SecureOn || s.Path != "/"):
+		r.Fail(at("cookie"), "a name that begins with __Host- needs secure: on, and the path /")
+	case strings.HasPrefix(s.Cookie, "__Secure-") && s.Secure != SecureOn:
+		r.Fail(at("cookie"), "a name that begins with __Secure- needs secure: on")
+	}
+}
