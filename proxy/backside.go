@@ -89,10 +89,21 @@ func (d setUpDialer) DialContext(ctx context.Context, network, address string) (
 	return s.(net.Conn), nil
 }
 
-// lastStream is the only stream of a connection, and ends with it.
+// lastStream is the only stream of a connection at a time, and ends with it. A check that keeps its connection has one after
+// the other.
 type lastStream struct {
 	*http2.Stream
 	session *http2.Session
+}
+
+// Renew implements probe.Renewer.
+func (s *lastStream) Renew() error {
+	_ = s.Stream.Close()
+	if err := s.session.Err(); err != nil {
+		return err
+	}
+	s.Stream = s.session.Open()
+	return nil
 }
 
 // Close implements net.Conn.

@@ -15,8 +15,7 @@ import (
 type group struct {
 	up     *upstream.Upstream
 	name   string
-	active *config.Active // what prober was made from
-	prober probe.Prober
+	prober probe.Prober        // nil: there are no checks. Server.mu guards it
 	tls    *config.UpstreamTLS // what back was made from
 	back   *certs.Back         // nil: cleartext
 	speaks string              // the protocol that its connections were made for
@@ -26,26 +25,26 @@ type group struct {
 }
 
 // newGroup turns the plain settings of a group into the running thing.
-func (s *Server) newGroup(settings *config.Config, c *config.Upstream) (*group, error) {
+func (s *Server) newGroup(settings *config.Config, c *config.Upstream, next *shared) (*group, error) {
 	g := &group{name: c.Name, tls: c.TLS, speaks: c.Protocol, sends: c.SendProxy}
 	var err error
-	if g.back, err = s.newBack(c); err != nil {
+	if g.back, err = s.backOf(c, next); err != nil {
 		return nil, err
 	}
 	if g.sticky, err = s.newSticker(c); err != nil {
 		return nil, err
 	}
-	uc, err := s.upstreamConfig(settings, c, g)
+	uc, err := s.upstreamConfig(settings, c, g, next)
 	if err != nil {
 		return nil, err
 	}
-	g.active, g.prober = c.Health.Active, uc.Check.Prober
+	g.prober = uc.Check.Prober
 	g.up, err = upstream.New(uc)
 	return g, err
 }
 
 // upstreamConfig translates the settings of a group. A prober that would be made as before stays the same one.
-func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *group) (upstream.Config, error) {
+func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *group, next *shared) (upstream.Config, error) {
 	uc := upstream.Config{
 		Name: c.Name, Strategy: c.Strategy, SlowStart: c.SlowStart, Zone: settings.Zone, MinZonePercent: c.MinZonePercent,
 		Pool:     s.poolConfig(&c.Pool, tunnelsOnly(settings, c.Name)),
@@ -54,7 +53,7 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 		RetryOn: conditions(c.Retry.On), PerTryTimeout: c.Retry.PerTryTimeout,
 		MaxWaiting: c.Queue.MaxWaiting, QueueTimeout: c.Queue.Timeout,
 		QueueTarget: c.Queue.Target, QueueInterval: c.Queue.Interval,
-		Dialer: s.cfg.Dialer, Clock: s.clk, Rand: s.cfg.Rand, Observer: s.observe,
+		Dialer: s.cfg.Dialer, Clock: s.clk, Rand: s.cfg.Rand, Observer: s.observe, Checkers: s.checkers,
 	}
 	if c.Hash != nil {
 		uc.BalanceFactor = c.Hash.BalanceFactor // Off is negative there too
@@ -79,13 +78,11 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 		uc.Check = upstream.Check{
 			Interval: a.Interval, Timeout: a.Timeout, MaxConcurrent: a.MaxConcurrent,
 			FastInterval: a.FastInterval, DownInterval: a.DownInterval, SlowInterval: a.SlowInterval,
+			Reuse: a.Reuse == config.SwitchOn,
 		}
-		if uc.Check.Prober = g.prober; !g.sameProber(a) {
-			prober, err := s.newProber(c, g.back)
-			if err != nil {
-				return uc, err
-			}
-			uc.Check.Prober = prober
+		var err error
+		if uc.Check.Prober, err = s.proberOf(c, g.back, next); err != nil {
+			return uc, err
 		}
 	}
 	return uc, nil

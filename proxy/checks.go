@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"reflect"
 	"regexp"
 
 	"github.com/wavepool/wavepool/health"
@@ -23,10 +22,11 @@ func (s *Server) newProber(c *config.Upstream, back *certs.Back) (probe.Prober, 
 	}
 	switch {
 	case a.HTTP != nil:
-		return probe.HTTP(dialer, probe.HTTPConfig{
-			Path: a.HTTP.Path, Host: a.HTTP.Host,
-			ExpectStatus: probe.StatusRange{Min: a.HTTP.Status.Low, Max: a.HTTP.Status.High},
-		})
+		cfg, err := httpCheckOf(a.HTTP)
+		if err != nil {
+			return nil, fmt.Errorf("proxy: upstream %s: %w", c.Name, err)
+		}
+		return probe.HTTP(dialer, cfg)
 	case a.TCP != nil:
 		cfg, err := exchangeOf(a.TCP)
 		if err != nil {
@@ -51,22 +51,26 @@ type tlsCheck struct {
 	shake *certs.Back
 }
 
-// sameProber says whether the group's prober is the one that other settings of its checks would make. A changed file counts
-// as a change, as it does for the connections of requests.
-func (g *group) sameProber(a *config.Active) bool {
-	if g.prober == nil || !reflect.DeepEqual(a, g.active) {
-		return false
-	}
-	c, ok := g.prober.(*tlsCheck)
-	return !ok || !c.shake.Changed()
-}
-
 // newGRPCProber makes the checks of gRPC, which are HTTP/2 even where the proxy passes bytes on that it does not read.
 func (s *Server) newGRPCProber(c *config.Upstream, back *certs.Back) (probe.Prober, error) {
 	speaks := *c
 	speaks.Protocol = config.UpstreamHTTP2
 	a := c.Health.Active.GRPC
 	return probe.GRPC(setUpDialer{s.cfg.Dialer, s.setUpOfChecks(&speaks, back)}, probe.GRPCConfig{Service: a.Service, Authority: a.Authority})
+}
+
+// httpCheckOf translates what the file says of a request.
+func httpCheckOf(c *config.HTTPCheck) (cfg probe.HTTPConfig, err error) {
+	cfg = probe.HTTPConfig{
+		Method: c.Method, Path: c.Path, Host: c.Host,
+		ExpectStatus: probe.StatusRange{Min: c.Status.Low, Max: c.Status.High},
+	}
+	if b := c.Body; b != nil {
+		if cfg.MaxBody, cfg.Contains = b.MaxBytes, []byte(b.Contains); b.Matches != "" {
+			cfg.Match, err = regexp.Compile(b.Matches)
+		}
+	}
+	return cfg, err
 }
 
 // exchangeOf translates what the file says in text.

@@ -91,6 +91,7 @@ type reload struct {
 	listeners []*listener
 	began     []*listener
 	fronts    []*certs.Front
+	shared    *shared
 	access    *accesslog.Log // in place of the one in force
 	newLog    bool           // there is another one, or none
 }
@@ -107,7 +108,7 @@ func (s *Server) prepare(next *config.Config) (*reload, error) {
 				"give the other protocol another address, or restart", c.Address)
 		}
 	}
-	r := &reload{}
+	r := &reload{shared: newShared()}
 	var err error
 	if r.fronts, err = s.newFronts(next.Listeners); err != nil {
 		return nil, err
@@ -140,14 +141,17 @@ func (s *Server) prepare(next *config.Config) (*reload, error) {
 func (s *Server) prepareGroup(r *reload, next *config.Config, c *config.Upstream) error {
 	g := s.groupNamed(c.Name)
 	if g == nil || !g.sameIdentity(c) {
-		g, err := s.newGroup(next, c)
+		g, err := s.newGroup(next, c, r.shared)
 		if err == nil {
 			r.groups, r.configs, r.fresh = append(r.groups, g), append(r.configs, upstream.Config{}), append(r.fresh, g)
 			r.stickers = append(r.stickers, g.sticky)
 		}
 		return err
 	}
-	uc, err := s.upstreamConfig(next, c, g)
+	if g.back != nil {
+		r.shared.backs[backKeyOf(c)] = g.back
+	}
+	uc, err := s.upstreamConfig(next, c, g, r.shared)
 	if err == nil {
 		err = g.up.Check(uc)
 	}
@@ -201,6 +205,7 @@ func (s *Server) commit(next *config.Config, r *reload) {
 		g.sticky = r.stickers[i]
 	}
 	s.mu.Unlock()
+	s.shared = r.shared
 	s.publish(next)
 	if r.newLog {
 		s.changeLog(r.access)
@@ -209,7 +214,9 @@ func (s *Server) commit(next *config.Config, r *reload) {
 		if slices.Contains(r.fresh, g) {
 			continue
 		}
-		g.active, g.prober = next.Upstreams[i].Health.Active, r.configs[i].Check.Prober
+		s.mu.Lock()
+		g.prober = r.configs[i].Check.Prober
+		s.mu.Unlock()
 		_ = g.up.Apply(r.configs[i], next.DrainTimeout) // it has been checked; only a server that stops could refuse
 	}
 	for _, l := range r.began {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/benbjohnson/clock"
 
+	"github.com/wavepool/wavepool/health/probe"
 	"github.com/wavepool/wavepool/proxy/accesslog"
 	"github.com/wavepool/wavepool/proxy/certs"
 	"github.com/wavepool/wavepool/proxy/config"
@@ -64,6 +65,8 @@ type Server struct {
 	seq      atomic.Uint64
 	draining atomic.Bool
 	turn     turn // of the operations, one after the other
+	shared   *shared
+	checkers *probe.Checkers
 
 	access atomic.Pointer[accesslog.Log]                    // nil: there is none
 	logged struct{ written, dropped, errors atomic.Uint64 } // by those that a reload has replaced
@@ -115,7 +118,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, clk: cfg.Clock, epoch: cfg.Clock.Now(), log: cfg.Logger,
-		turn: newTurn(cfg.Clock), shards: shardsFor(settings),
+		turn: newTurn(cfg.Clock), shards: shardsFor(settings), shared: newShared(), checkers: probe.NewCheckers(),
 	}
 	s.settings.Store(settings)
 	s.bursts = make([]burst, s.shards)
@@ -124,7 +127,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	for i := range settings.Upstreams {
-		g, err := s.newGroup(settings, &settings.Upstreams[i])
+		g, err := s.newGroup(settings, &settings.Upstreams[i], s.shared)
 		if err != nil {
 			return nil, err
 		}

@@ -193,25 +193,41 @@ func reloadEvery(c *config.Config) time.Duration {
 		if t := c.Upstreams[i].TLS; t != nil {
 			consider(t.ReloadEvery)
 		}
+		if a := c.Upstreams[i].Health.Active; a != nil && a.TLS != nil && a.TLS.CA != "" {
+			consider(a.TLS.ReloadEvery)
+		}
 	}
 	return every
 }
 
 // ReloadCertificates reads the files of all certificates again, as the settings' reload_every lets the server do by itself.
-// New connections get what they say now; those that are open keep what they have. Where a file cannot be used, its
+// New connections, and checks, get what they say now; connections that are open keep what they have. Where a file cannot be used, its
 // listener or upstream keeps all that it had, and an event says why.
 func (s *Server) ReloadCertificates() {
 	s.mu.Lock()
-	listeners, groups := slices.Clone(s.listeners), slices.Clone(s.upstreams)
+	listeners := slices.Clone(s.listeners)
+	type named struct {
+		of   string
+		back *certs.Back
+	}
+	var backs []named
+	for _, g := range s.upstreams {
+		backs = append(backs, named{g.name, g.back})
+		if c, ok := g.prober.(*tlsCheck); ok {
+			backs = append(backs, named{g.name, c.shake})
+		}
+	}
 	s.mu.Unlock()
 	for _, l := range listeners {
 		if p := l.plan.Load(); p != nil && p.front != nil {
 			s.reloaded(l.name, p.front.Reload)
 		}
 	}
-	for _, g := range groups {
-		if g.back != nil {
-			s.reloaded(g.name, g.back.Reload)
+	seen := map[*certs.Back]bool{nil: true} // of groups that have one in common the first tells
+	for _, b := range backs {
+		if !seen[b.back] {
+			seen[b.back] = true
+			s.reloaded(b.of, b.back.Reload)
 		}
 	}
 }

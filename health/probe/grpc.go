@@ -79,25 +79,25 @@ func (p *grpc) head(address string) []byte {
 }
 
 // Probe implements Prober.
-func (p *grpc) Probe(ctx context.Context, address string) error {
-	conn, err := p.dialer.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return failure(ctx, Connect, err)
-	}
-	defer guard(ctx, conn)()
+func (p *grpc) Probe(ctx context.Context, address string) error { return fresh(ctx, p, address) }
+
+func (p *grpc) door() Dialer { return p.dialer }
+
+// exchange implements exchanger.
+func (p *grpc) exchange(ctx context.Context, conn net.Conn, address string, keep bool) (again bool, err error) {
 	request := http1.AppendChunkHead(p.head(address), len(p.body))
 	request = append(append(request, p.body...), http1.ChunkEnd...)
 	if _, err := conn.Write(http1.AppendLastChunk(request, nil)); err != nil {
-		return failure(ctx, BadAnswer, fmt.Errorf("sending the request: %w", err))
+		return false, failure(ctx, BadAnswer, fmt.Errorf("sending the request: %w", err))
 	}
 	status, err := p.answer(conn)
 	switch {
 	case err != nil:
-		return failure(ctx, BadAnswer, fmt.Errorf("reading the answer: %w", err))
+		return false, failure(ctx, BadAnswer, fmt.Errorf("reading the answer: %w", err))
 	case status != serving:
-		return &Error{Kind: BadStatus, Err: fmt.Errorf("the service is %v", status)}
+		return keep, &Error{Kind: BadStatus, Err: fmt.Errorf("the service is %v", status)}
 	}
-	return nil
+	return keep, nil // an answer that was read to its end has ended its stream
 }
 
 // errNotGRPC is the refusal of an answer that no gRPC server gives.

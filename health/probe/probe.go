@@ -31,6 +31,8 @@ const (
 	Timeout
 	// BadStatus: the answer was complete, but its status is not among those expected.
 	BadStatus
+	// BadBody: the answer was complete and its status good, but its body is not as expected.
+	BadBody
 	// BadAnswer: there was a connection, but no proper answer: it was closed, reset, or bore something
 	// malformed.
 	BadAnswer
@@ -43,6 +45,7 @@ var reasonWords = [...]string{
 	Connect:   "connect",
 	Timeout:   "timeout",
 	BadStatus: "bad_status",
+	BadBody:   "bad_body",
 	BadAnswer: "bad_answer",
 	Canceled:  "canceled",
 }
@@ -100,17 +103,26 @@ func failure(ctx context.Context, kind Reason, err error) *Error {
 // the connection has timed out while ctx is still alive, so that whoever asks ctx what happened is told
 // nothing has.
 func guard(ctx context.Context, conn net.Conn) (release func()) {
+	let := hold(ctx, conn)
+	return func() { let(false) }
+}
+
+// hold is guard where release may leave conn open; it reports whether it did.
+func hold(ctx context.Context, conn net.Conn) (release func(open bool) bool) {
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
 		_ = conn.Close()
 	})
-	return func() {
-		if stop() {
-			_ = conn.Close()
-			return
+	return func(open bool) bool {
+		if !stop() {
+			<-closed
+			return false
 		}
-		<-closed
+		if !open {
+			_ = conn.Close()
+		}
+		return open
 	}
 }
 

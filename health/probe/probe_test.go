@@ -78,7 +78,7 @@ func TestReasonsHaveDifferentWordsAndNoMore(t *testing.T) {
 		require.False(t, seen[r.String()], "%s occurs twice", r)
 		seen[r.String()] = true
 	}
-	require.Equal(t, "reason(5)", Reason(len(Reasons())).String())
+	require.Equal(t, "reason(6)", Reason(len(Reasons())).String())
 }
 
 // limited gives a context on the real clock. The limit is far off: it only keeps a broken test from hanging.

@@ -41,6 +41,11 @@ type Schedule struct {
 	// interval. Default 0.1 (when 0); at most 1; negative is none.
 	Spread float64
 
+	// Reuse keeps the connection of a check of [HTTP] or [GRPC] for the next ones, but every fourth check is made on a fresh
+	// one. A kept connection that turns out to be dead, or says nothing, is no evidence: a fresh one is tried at once, which
+	// has the Timeout anew. Default (when false) each check has a fresh one; other kinds always have.
+	Reuse bool
+
 	// Limit bounds the checks that are under way, of this backend and of all whose schedules share it. Default (when nil) none.
 	Limit *Limit
 
@@ -147,6 +152,8 @@ func (s *Schedule) leaveOut(skipped int) bool {
 // Run works, and reports, on the goroutine of its caller: the next check waits for report to return. A check
 // that is under way when ctx ends is given up and not reported. Ending ctx therefore ends Run without a last
 // word, and after Run has returned nothing of it is left. Standing and Vouched are called there too.
+//
+// Several that want to know of the same backend share one such run: see [Checkers].
 func Run(
 	ctx context.Context, s Schedule, p Prober, address string, report func(now time.Time, err error),
 ) error {
@@ -154,50 +161,97 @@ func Run(
 	if err != nil {
 		return err
 	}
-	skipped := 0
-	made := false
-	for wait := s.first(); sleep(ctx, s.Clock, wait); {
-		begun := s.Clock.Now()
-		if s.leaveOut(skipped) && made {
-			skipped++
-			wait = s.interval()
-			continue
-		}
-		if !s.Limit.enter(ctx, s.Clock) {
-			return nil
-		}
-		err := once(ctx, &s, p, address)
-		s.Limit.leave(s.Clock)
-		if ctx.Err() != nil {
-			return nil
-		}
-		now := s.Clock.Now()
-		report(now, err)
-		skipped, made = 0, true
-		wait = max(0, s.interval()-s.Clock.Now().Sub(begun))
-	}
+	r := round{Schedule: s, prober: p, address: address, report: report, limit: func() *Limit { return s.Limit }}
+	r.run(ctx)
 	return nil
 }
 
+// round is a run of checks.
+type round struct {
+	Schedule
+	prober  Prober
+	address string
+	report  func(now time.Time, err error)
+	limit   func() *Limit
+	bell    *bell // nil: nobody rings
+
+	made    bool // a check was made, and all who want to know have heard of one
+	skipped int  // how many were left out since
+}
+
+func (r *round) run(ctx context.Context) {
+	once := r.once
+	if x, ok := r.prober.(exchanger); ok && r.Reuse {
+		k := &keeping{x: x}
+		defer k.Close()
+		once = func(ctx context.Context) error { return r.onceKept(ctx, k) }
+	}
+	for wait := r.first(); r.sleep(ctx, wait); {
+		begun := r.Clock.Now()
+		if r.leaveOut(r.skipped) && r.made {
+			r.skipped++
+			wait = r.interval()
+			continue
+		}
+		limit := r.limit()
+		if !limit.enter(ctx, r.Clock) {
+			return
+		}
+		err := once(ctx)
+		limit.leave(r.Clock)
+		if ctx.Err() != nil {
+			return
+		}
+		now := r.Clock.Now()
+		r.skipped, r.made = 0, true
+		r.report(now, err)
+		wait = max(0, r.interval()-r.Clock.Now().Sub(begun))
+	}
+}
+
 // once makes one check within its time.
-func once(ctx context.Context, s *Schedule, p Prober, address string) error {
-	ctx, cancel := s.Clock.WithTimeout(ctx, s.Timeout)
+func (r *round) once(ctx context.Context) error { return r.try(ctx, r.prober) }
+
+// onceKept is once where the connection is kept. One that is dead is followed by a fresh one.
+func (r *round) onceKept(ctx context.Context, k *keeping) error {
+	err := r.try(ctx, k)
+	if err != nil && k.stale && ctx.Err() == nil {
+		err = r.try(ctx, k)
+	}
+	return err
+}
+
+func (r *round) try(ctx context.Context, p Prober) error {
+	ctx, cancel := r.Clock.WithTimeout(ctx, r.Timeout)
 	defer cancel()
-	return p.Probe(ctx, address)
+	return p.Probe(ctx, r.address)
 }
 
 // sleep waits for that long and reports whether ctx is still alive then. Each wait has a timer of its own,
-// because a simulated clock can give only a fresh timer an instant of its own. Should both cases be ready, it
-// does not matter which one is taken: ctx is asked afterwards.
-func sleep(ctx context.Context, clk clock.Clock, d time.Duration) bool {
-	if ctx.Err() != nil {
-		return false
+// because a simulated clock can give only a fresh timer an instant of its own. Should several cases be ready, it
+// does not matter which one is taken: what has happened is asked afterwards.
+//
+// Who joins a run that would be silent for long, because requests take the place of checks or a backend is down for others, is
+// not to wait for that.
+func (r *round) sleep(ctx context.Context, wait time.Duration) bool {
+	for begun := r.Clock.Now(); ; {
+		if ctx.Err() != nil {
+			return false
+		}
+		timer := r.Clock.Timer(wait)
+		select {
+		case <-timer.C:
+		case <-r.bell.listen():
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil || !r.bell.rung() {
+			return ctx.Err() == nil
+		}
+		now := r.Clock.Now()
+		wait, begun, r.made = max(0, wait-now.Sub(begun)), now, false
+		if float64(wait) > (1+r.Spread)*float64(r.Interval) {
+			wait = r.first()
+		}
 	}
-	timer := clk.Timer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err() == nil
 }

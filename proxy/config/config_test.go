@@ -28,6 +28,7 @@ func full() *Config {
 	c.Upstreams = []Upstream{DefaultUpstream("web", "10.0.0.1:80")}
 	check := defaultHTTPCheck()
 	check.Host = "www.example.com"
+	check.Body = &BodyCheck{Contains: "up", MaxBytes: 7}
 	c.Listeners[0].TrustedProxies = []string{"10.0.0.0/8"}
 	told := defaultProxyProtocol()
 	told.From = []string{"10.0.0.0/8"}
@@ -112,7 +113,8 @@ upstreams:
            order: fifo, trim_every: 6s, predict: holt, predict_every: 7s, tcp_user_timeout: 8s, leak_after: 9s,
            keep_alive: {idle: 10s, interval: 11s, count: 12}}
     health:
-      active: {interval: 3s, fast_interval: 1s, down_interval: 4s, slow_interval: 6s, timeout: 2s, max_concurrent: 9, rise: 4, fall: 5, http: {path: /up, host: "h.example:81", status: 204}}
+      active: {interval: 3s, fast_interval: 1s, down_interval: 4s, slow_interval: 6s, timeout: 2s, max_concurrent: 9, rise: 4, fall: 5, reuse: on,
+        http: {method: OPTIONS, path: /up, host: "h.example:81", status: 204, body: {matches: a, max_bytes: 7}}}
       passive: {consecutive_5xx: 6, consecutive_failures: 7, base_ejection_time: 8s, max_ejection_percent: 9,
         max_ejection_time: 10s, ejection_jitter_percent: 11,
         outliers: {success_rate: 1.2, latency: 3, interval: 4s, min_backends: 6, min_requests: 7}}
@@ -168,8 +170,9 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 				KeepAlive: &KeepAlive{Idle: 10 * time.Second, Interval: 11 * time.Second, Count: 12}},
 			Health: Health{
 				Active: &Active{Interval: 3 * time.Second, FastInterval: time.Second, DownInterval: 4 * time.Second,
-					SlowInterval: 6 * time.Second, Timeout: 2 * time.Second, MaxConcurrent: 9, Rise: 4, Fall: 5,
-					HTTP: &HTTPCheck{Path: "/up", Host: "h.example:81", Status: StatusRange{204, 204}}},
+					SlowInterval: 6 * time.Second, Timeout: 2 * time.Second, MaxConcurrent: 9, Rise: 4, Fall: 5, Reuse: SwitchOn,
+					HTTP: &HTTPCheck{Method: "OPTIONS", Path: "/up", Host: "h.example:81", Status: StatusRange{204, 204},
+						Body: &BodyCheck{Matches: "a", MaxBytes: 7}}},
 				Passive: Passive{Consecutive5xx: 6, ConsecutiveFailures: 7, BaseEjectionTime: 8 * time.Second,
 					MaxEjectionPercent: 9, MaxEjectionTime: 10 * time.Second, EjectionJitterPercent: 11,
 					Outliers: &Outliers{SuccessRate: 1.2, Latency: 3, Interval: 4 * time.Second, MinBackends: 6, MinRequests: 7}},
@@ -297,7 +300,7 @@ func TestValidateTakesZeroFieldsAsDefaultsAndChangesNothing(t *testing.T) {
 	want.Listeners[0].Routes = []Route{{Match: Match{PathPrefix: "/"}, Upstream: "web", Priority: PriorityNormal}}
 	want.Upstreams = []Upstream{DefaultUpstream("web", "10.0.0.1:80")}
 	want.Upstreams[0].Health.Active = &Active{Interval: 10 * time.Millisecond, Timeout: 10 * time.Millisecond,
-		MaxConcurrent: 256, Rise: 2, Fall: 3, HTTP: &HTTPCheck{Path: "/", Status: StatusRange{200, 399}}}
+		MaxConcurrent: 256, Rise: 2, Fall: 3, Reuse: SwitchOff, HTTP: &HTTPCheck{Method: "GET", Path: "/", Status: StatusRange{200, 399}}}
 	require.Equal(t, want, c.WithDefaults())
 }
 
@@ -309,6 +312,7 @@ func TestWithDefaultsSharesNothingWithItsSource(t *testing.T) {
 	d.AccessLog.Path, d.AccessLog.Fields[0] = "x", "x"
 	d.Upstreams[0].Backends[0].Weight = 7
 	d.Upstreams[0].Health.Active.HTTP.Path = "/x"
+	d.Upstreams[0].Health.Active.HTTP.Body.Contains = "x"
 	d.Upstreams[0].Health.Passive.Outliers.Latency, d.Upstreams[0].Health.Breaker.Probes = 9, 9
 	require.Equal(t, full(), c)
 }

@@ -88,7 +88,7 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 
 // DefaultActive returns the active checks of an upstream whose file says nothing: a TCP connect every 5 seconds.
 func DefaultActive() Active {
-	return Active{Interval: 5 * time.Second, Timeout: time.Second, MaxConcurrent: 256, Rise: 2, Fall: 3}
+	return Active{Interval: 5 * time.Second, Timeout: time.Second, MaxConcurrent: 256, Rise: 2, Fall: 3, Reuse: SwitchOff}
 }
 
 // defaultKeepAlive is what a *net.Dialer sets: a section of the file changes only what it names.
@@ -261,6 +261,7 @@ func (a Active) filled() Active {
 	fill(&a.MaxConcurrent, d.MaxConcurrent)
 	fill(&a.Rise, d.Rise)
 	fill(&a.Fall, d.Fall)
+	fill(&a.Reuse, d.Reuse)
 	a.fillChecks()
 	return a
 }

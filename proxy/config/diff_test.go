@@ -44,7 +44,7 @@ drain_timeout: 1m
 			"upstreams.web.backends[10.0.0.2:80].weight: 3 instead of 1",
 			"upstreams.web.backends: 10.0.0.3:80 added",
 			"upstreams.web.backends: 10.0.0.1:80 removed",
-			"upstreams.web.health.active: off instead of {interval: 5s, fast_interval: off, down_interval: off, slow_interval: off, timeout: 1s, max_concurrent: 256, rise: 2, fall: 3}",
+			"upstreams.web.health.active: off instead of {interval: 5s, fast_interval: off, down_interval: off, slow_interval: off, timeout: 1s, max_concurrent: 256, rise: 2, fall: 3, reuse: off}",
 			"upstreams: api added",
 			"upstreams: cache removed",
 			"admin.address: 127.0.0.1:9901 instead of off",

@@ -65,7 +65,7 @@ func TestTheCommentedSampleShowsTheDefaults(t *testing.T) {
 	require.NoError(t, err)
 	web := &cfg.Upstreams[0]
 	require.Equal(t, 2, web.Pool.MinIdle)
-	require.Equal(t, &HTTPCheck{Path: "/healthz", Status: StatusRange{200, 399}}, web.Health.Active.HTTP)
+	require.Equal(t, &HTTPCheck{Method: "GET", Path: "/healthz", Status: StatusRange{200, 399}}, web.Health.Active.HTTP)
 	web.Pool.MinIdle = 0
 	web.Health.Active.HTTP = nil
 

@@ -61,6 +61,10 @@ type Active struct {
 	Rise int
 	// Fall is how many checks in a row must fail before a backend that is up is down. Key fall, default 3, from 1 to 100.
 	Fall int
+	// Reuse keeps the connection of a check for the next ones, but every fourth check is made on a fresh one. It is for checks
+	// of the kinds http and grpc. A kept connection that is dead is no evidence: a fresh one is tried at once. Key reuse, on or off,
+	// default off: a fresh connection for each check, which finds a backend that takes no new ones at once.
+	Reuse Switch
 	// HTTP makes the check an HTTP request. Key http.
 	HTTP *HTTPCheck
 	// GRPC makes the check a call of gRPC's health service. Key grpc. The upstream has protocol http2 or auto, or no TLS.
@@ -72,14 +76,30 @@ type Active struct {
 	TCP *TCPCheck
 }
 
-// HTTPCheck is a health check by GET request.
+// HTTPCheck is a health check by a request without a body.
 type HTTPCheck struct {
+	// Method is the request's method. Key method, default GET; or HEAD, OPTIONS, POST, PUT, PATCH, DELETE.
+	Method string
 	// Path is the request's target, beginning with a slash. Key path, default /.
 	Path string
 	// Host is the Host field of the request. Key host, default empty, which is the backend's own address.
 	Host string
 	// Status are the answers that pass. Key status, one code or a range such as 200-399, the default.
 	Status StatusRange
+	// Body says what the body of an answer that passes holds; nil, the default, is anything, and it is not read then. Key body. The method
+	// is not HEAD.
+	Body *BodyCheck
+}
+
+// BodyCheck says what a body holds. One of Contains and Matches is given.
+type BodyCheck struct {
+	// Contains is a text that stands in it. Key contains, at most MaxBytes.
+	Contains string
+	// Matches is a pattern that matches in it (RE2's syntax; one that begins with ^ must match at the beginning). Key matches, at
+	// most 1024 bytes, and its states, when its repetitions are written out, times MaxBytes at most 16 Mi.
+	Matches string
+	// MaxBytes is how much of a body is looked at, in bytes of payload. Key max_bytes, default 16KiB, from 1 to 64KiB.
+	MaxBytes int
 }
 
 // GRPCCheck is a health check by the method Check of grpc.health.v1.Health; SERVING passes, and nothing else does.
@@ -101,6 +121,9 @@ type TLSCheck struct {
 	// Verify says whether the certificate must be believed and valid. Key verify, on or off, default on. Off asks only
 	// whether somebody shakes hands.
 	Verify Switch
+	// ReloadEvery is the time after which it is looked whether CA has changed. Key reload_every, default 1m, from 1ms to 24h, or
+	// off, which is Off here: at a reload only.
+	ReloadEvery time.Duration
 }
 
 // TCPCheck is a health check by what a backend says: Send is written to a fresh connection, and the answer must begin with
@@ -130,15 +153,20 @@ const (
 	// cannot be broken off: 4096 times 4096 takes a few tenths of a second, and x{1000} alone has 1000 states.
 	maxStates  = 4 << 10
 	maxService = 1 << 10
+	maxBody    = 64 << 10
+	// maxWork bounds the product of a pattern's states and the bytes that it is tried on, for the same reason.
+	maxWork = maxStates * maxExchange
 )
 
 func defaultHTTPCheck() HTTPCheck {
-	return HTTPCheck{Path: "/", Status: StatusRange{Low: 200, High: 399}}
+	return HTTPCheck{Method: "GET", Path: "/", Status: StatusRange{Low: 200, High: 399}}
 }
 
 func defaultGRPCCheck() GRPCCheck { return GRPCCheck{} }
 
-func defaultTLSCheck() TLSCheck { return TLSCheck{Verify: SwitchOn} }
+func defaultBodyCheck() BodyCheck { return BodyCheck{MaxBytes: 16 << 10} }
+
+func defaultTLSCheck() TLSCheck { return TLSCheck{Verify: SwitchOn, ReloadEvery: time.Minute} }
 
 func defaultTCPCheck() TCPCheck { return TCPCheck{MaxBytes: 1 << 10} }
 
@@ -147,9 +175,17 @@ func (a *Active) checks() form.Form {
 	return form.Form{
 		{Key: "http", Value: form.Optional(&a.HTTP, defaultHTTPCheck, func(h *HTTPCheck) form.Form {
 			return form.Form{
+				{Key: "method", Value: form.OneOf(&h.Method, "GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")},
 				{Key: "path", Value: form.String(&h.Path, checkPath)},
 				{Key: "host", Value: form.String(&h.Host, checkHostField)},
 				{Key: "status", Value: statusRange{&h.Status}},
+				{Key: "body", Value: form.Optional(&h.Body, defaultBodyCheck, func(b *BodyCheck) form.Form {
+					return form.Form{
+						{Key: "contains", Value: form.String(&b.Contains, nil)},
+						{Key: "matches", Value: form.String(&b.Matches, checkPattern)},
+						{Key: "max_bytes", Value: form.Size(&b.MaxBytes, 1, maxBody)},
+					}
+				})},
 			}
 		})},
 		{Key: "grpc", Value: form.Optional(&a.GRPC, defaultGRPCCheck, func(g *GRPCCheck) form.Form {
@@ -163,6 +199,7 @@ func (a *Active) checks() form.Form {
 				{Key: "server_name", Value: form.String(&t.ServerName, checkMatchHost)},
 				{Key: "ca", Value: form.String(&t.CA, nil)},
 				{Key: "verify", Value: form.OneOf((*string)(&t.Verify), string(SwitchOn), string(SwitchOff))},
+				{Key: "reload_every", Value: form.DurationOrOff(&t.ReloadEvery, tick, day, Off)},
 			}
 		})},
 		{Key: "tcp", Value: form.Optional(&a.TCP, defaultTCPCheck, func(t *TCPCheck) form.Form {
@@ -180,8 +217,14 @@ func (a *Active) checks() form.Form {
 func (a *Active) fillChecks() {
 	if a.HTTP != nil {
 		check := *a.HTTP
+		fill(&check.Method, "GET")
 		fill(&check.Path, "/")
 		fill(&check.Status, defaultHTTPCheck().Status)
+		if check.Body != nil {
+			body := *check.Body
+			fill(&body.MaxBytes, defaultBodyCheck().MaxBytes)
+			check.Body = &body
+		}
 		a.HTTP = &check
 	}
 	if a.GRPC != nil {
@@ -191,6 +234,7 @@ func (a *Active) fillChecks() {
 	if a.TLS != nil {
 		check := *a.TLS
 		fill(&check.Verify, SwitchOn)
+		fill(&check.ReloadEvery, time.Minute)
 		a.TLS = &check
 	}
 	if a.TCP != nil {
@@ -222,8 +266,14 @@ func (a *Active) check(r *form.Report, path string, u *Upstream) {
 	if t := a.TLS; t != nil && t.Verify == SwitchOff && t.CA != "" {
 		r.Fail(form.Join(at, "tls.ca"), "is given, but verify is off")
 	}
+	if a.HTTP != nil && a.HTTP.Body != nil {
+		a.HTTP.checkBody(r, form.Join(at, "http"))
+	}
 	if a.TCP != nil {
 		a.TCP.check(r, form.Join(at, "tcp"))
+	}
+	if a.Reuse == SwitchOn && a.HTTP == nil && a.GRPC == nil {
+		r.Fail(form.Join(at, "reuse"), "is for checks of the kinds http and grpc; after others a connection is of no more use")
 	}
 	if r.Failed(form.Join(path, "protocol"), form.Join(path, "tls")) {
 		return
@@ -253,6 +303,28 @@ func (a *Active) checkKind(r *form.Report, path string) {
 		default:
 			r.Fail(form.Join(path, kind.key), "stands beside %s; a check is of one kind", first)
 		}
+	}
+}
+
+// checkBody finds what is wrong with the demands on a body.
+func (h *HTTPCheck) checkBody(r *form.Report, path string) {
+	at := form.Join(path, "body")
+	text, pattern, most := form.Join(at, "contains"), form.Join(at, "matches"), form.Join(at, "max_bytes")
+	if r.Skipped(at) || r.Failed(text, pattern, most) {
+		return
+	}
+	b := h.Body
+	switch {
+	case h.Method == "HEAD":
+		r.Fail(at, "is given, but the answer to method HEAD has none")
+	case b.Contains == "" && b.Matches == "":
+		r.Fail(at, "needs contains, a text that stands in a good one, or matches, a pattern")
+	case b.Contains != "" && b.Matches != "":
+		r.Fail(pattern, "stands beside contains; give one or the other")
+	case len(b.Contains) > b.MaxBytes:
+		r.Fail(text, "is longer than max_bytes (%d > %d)", len(b.Contains), b.MaxBytes)
+	case states(b.Matches)*b.MaxBytes > maxWork:
+		r.Fail(pattern, "repeats too much for max_bytes: it has %d states; at most %d", states(b.Matches), maxWork/b.MaxBytes)
 	}
 }
 
@@ -293,12 +365,23 @@ func checkPattern(s string) string {
 	if _, err := regexp.Compile(s); err != nil {
 		return "is no regular expression: " + err.Error()
 	}
-	if tree, err := syntax.Parse(s, syntax.Perl); err == nil {
-		if prog, err := syntax.Compile(tree.Simplify()); err == nil && len(prog.Inst) > maxStates {
-			return fmt.Sprintf("repeats too much: it has %d states; at most %d", len(prog.Inst), maxStates)
-		}
+	if n := states(s); n > maxStates {
+		return fmt.Sprintf("repeats too much: it has %d states; at most %d", n, maxStates)
 	}
 	return ""
+}
+
+// states is how many states a pattern is compiled to; 0 for one that is none.
+func states(s string) int {
+	tree, err := syntax.Parse(s, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	prog, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return 0
+	}
+	return len(prog.Inst)
 }
 
 // checkService wants what a person could have written: a name in a package of protocol buffers is ASCII.

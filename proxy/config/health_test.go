@@ -53,6 +53,7 @@ func drawActive(t *rapid.T, u *Upstream) *Active {
 			a.SlowInterval = drawDuration(t, "slow", 2*a.Interval, day, false)
 		}
 	}
+	a.Reuse = SwitchOff
 	kinds := []string{"connect", "http"}
 	if u.TLS == nil {
 		kinds = append(kinds, "tls", "grpc")
@@ -64,14 +65,19 @@ func drawActive(t *rapid.T, u *Upstream) *Active {
 	switch rapid.SampledFrom(kinds).Draw(t, "kind") {
 	case "http":
 		low := drawInt(t, "low", 100, 599, false)
-		a.HTTP = &HTTPCheck{Path: rapid.SampledFrom([]string{"/", "/healthz", "/a%20b"}).Draw(t, "path"),
+		a.HTTP = &HTTPCheck{Method: rapid.SampledFrom([]string{"GET", "HEAD", "OPTIONS", "POST"}).Draw(t, "method"),
+			Path:   rapid.SampledFrom([]string{"/", "/healthz", "/a%20b"}).Draw(t, "path"),
 			Host:   rapid.SampledFrom(hosts).Draw(t, "check host"),
 			Status: StatusRange{low, drawInt(t, "high", low, 599, false)}}
+		if a.HTTP.Method != "HEAD" && rapid.Bool().Draw(t, "body") {
+			a.HTTP.Body = drawBody(t)
+		}
 	case "tls":
 		a.TLS = &TLSCheck{ServerName: rapid.SampledFrom([]string{"", "a.example"}).Draw(t, "name"), Verify: SwitchOff}
 		if rapid.Bool().Draw(t, "verify") {
 			a.TLS.Verify, a.TLS.CA = SwitchOn, rapid.SampledFrom([]string{"", "ca.pem"}).Draw(t, "authorities")
 		}
+		a.TLS.ReloadEvery = drawDuration(t, "looks", tick, day, true)
 	case "grpc":
 		a.GRPC = &GRPCCheck{Service: rapid.SampledFrom([]string{"", "shop.v1.Cart", "on"}).Draw(t, "service"),
 			Authority: rapid.SampledFrom(hosts).Draw(t, "authority")}
@@ -81,7 +87,20 @@ func drawActive(t *rapid.T, u *Upstream) *Active {
 		a.TCP = &TCPCheck{Send: drawBytes(t, "send"), Regexp: rapid.SampledFrom([]string{"^[SN]", `\x00ok`, "a|b"}).Draw(t, "pattern"),
 			MaxBytes: drawInt(t, "bytes", 1, maxExchange, false)}
 	}
+	if a.HTTP != nil || a.GRPC != nil {
+		a.Reuse = rapid.SampledFrom([]Switch{SwitchOn, SwitchOff}).Draw(t, "reuse")
+	}
 	return a
+}
+
+func drawBody(t *rapid.T) *BodyCheck {
+	b := &BodyCheck{MaxBytes: drawInt(t, "body bytes", 8, maxBody, false)}
+	if rapid.Bool().Draw(t, "pattern") {
+		b.Matches = rapid.SampledFrom([]string{"^ok$", `\x00|"a": b`, "on"}).Draw(t, "matches")
+	} else {
+		b.Contains = rapid.SampledFrom([]string{"ok", "null", " a: b ", "#\x00", "1e3"}).Draw(t, "contains")
+	}
+	return b
 }
 
 // drawBytes draws bytes as a person might write them, and what YAML could take for something else.
@@ -150,14 +169,17 @@ func TestEachKindOfCheckReachesItsFields(t *testing.T) {
 	for text, want := range map[string]Active{
 		"grpc: {service: shop.v1.Cart, authority: 'a.example:81'}": {GRPC: &GRPCCheck{Service: "shop.v1.Cart", Authority: "a.example:81"}},
 		"grpc: {}": {GRPC: &GRPCCheck{}},
-		"tls: {server_name: a.example, ca: ca.pem}":                        {TLS: &TLSCheck{ServerName: "a.example", CA: "ca.pem", Verify: SwitchOn}},
-		"tls: {verify: off}":                                               {TLS: &TLSCheck{Verify: SwitchOff}},
+		"tls: {server_name: a.example, ca: ca.pem}":                        {TLS: &TLSCheck{ServerName: "a.example", CA: "ca.pem", Verify: SwitchOn, ReloadEvery: time.Minute}},
+		"tls: {verify: off, reload_every: off}":                            {TLS: &TLSCheck{Verify: SwitchOff, ReloadEvery: Off}},
+		"reuse: on, grpc: {}":                                              {Reuse: SwitchOn, GRPC: &GRPCCheck{}},
+		"http: {body: {contains: '}'}}":                                    {HTTP: &HTTPCheck{Method: "GET", Path: "/", Status: StatusRange{200, 399}, Body: &BodyCheck{Contains: "}", MaxBytes: 16 << 10}}},
 		`tcp: {send: 'PING\r\n', expect: '+PONG'}`:                         {TCP: &TCPCheck{Send: `PING\r\n`, Expect: "+PONG", MaxBytes: 1024}},
 		`tcp: {send: 'hex:0000', expect_regexp: '^[SN]', max_bytes: 4KiB}`: {TCP: &TCPCheck{Send: "hex:0000", Regexp: "^[SN]", MaxBytes: 4096}},
 	} {
 		d := DefaultActive()
 		want.Interval, want.Timeout, want.Rise, want.Fall = d.Interval, d.Timeout, d.Rise, d.Fall
 		want.MaxConcurrent = d.MaxConcurrent
+		fill(&want.Reuse, d.Reuse)
 		c := parse(t, activeChecks(text, ""))
 		require.Equal(t, &want, c.Upstreams[0].Health.Active, text)
 		require.Equal(t, c, c.WithDefaults())
@@ -189,6 +211,17 @@ func TestChecksThatCannotBeMadeAreRefused(t *testing.T) {
 		{"tcp: {expect: a, send: '" + strings.Repeat("a", maxExchange+1) + "'}", "", "tcp.send", "at most 4096"},
 		{"grpc: {service: 'a b'}", "", "grpc.service", "offset 1"},
 		{"grpc: {service: '" + strings.Repeat("a", maxService+1) + "'}", "", "grpc.service", "at most 1024"},
+		{"http: {method: HEAD, body: {contains: a}}", "", "http.body", "method HEAD has none"},
+		{"http: {method: TRACE}", "", "http.method", "OPTIONS"},
+		{"http: {body: {}}", "", "http.body", "needs contains"},
+		{"http: {body: {max_bytes: 2}}", "", "http.body", "needs contains"},
+		{"http: {body: {contains: a, matches: a}}", "", "http.body.matches", "stands beside contains"},
+		{"http: {body: {contains: abc, max_bytes: 2}}", "", "http.body.contains", "longer than max_bytes (3 > 2)"},
+		{"http: {body: {contains: a, max_bytes: 65537}}", "", "http.body.max_bytes", "between"},
+		{"http: {body: {matches: '('}}", "", "http.body.matches", "no regular expression"},
+		{"http: {body: {matches: 'a{255}', max_bytes: 64KiB}}", "", "http.body.matches", "at most 256"},
+		{"reuse: on", "", "reuse", "http and grpc"},
+		{"reuse: on, tcp: {expect: a}", "", "reuse", "http and grpc"},
 		{"fast_interval: 6s", "", "fast_interval", "more than interval (6s > 5s)"},
 		{"slow_interval: 9s", "", "slow_interval", "less than twice interval"},
 	} {
@@ -207,6 +240,9 @@ func TestChecksThatCannotBeMadeAreRefused(t *testing.T) {
 		{"tcp: {expect_regexp: '" + strings.Repeat("a", maxPattern) + "'}", ""},
 		{"tcp: {expect_regexp: 'a{1000}b{1000}c{1000}d{1000}e{94}'}", ""},
 		{"grpc: {service: '" + strings.Repeat("a", maxService) + "'}", ""},
+		{"http: {body: {contains: abc, max_bytes: 3}}", ""},
+		{"http: {body: {matches: 'a{254}', max_bytes: 64KiB}}", ""},
+		{"reuse: on, http: {method: HEAD}", "protocol: http2, "},
 		{"fast_interval: 5s, slow_interval: 10s, down_interval: 1ms", ""},
 		{"fast_interval: off, slow_interval: off, down_interval: off", ""},
 	} {

@@ -187,5 +187,6 @@ func (a *Active) form() form.Form {
 		{Key: "max_concurrent", Value: form.Int(&a.MaxConcurrent, 1, 100_000)},
 		{Key: "rise", Value: form.Int(&a.Rise, 1, 100)},
 		{Key: "fall", Value: form.Int(&a.Fall, 1, 100)},
+		{Key: "reuse", Value: form.OneOf((*string)(&a.Reuse), string(SwitchOn), string(SwitchOff))},
 	}, a.checks()...)
 }

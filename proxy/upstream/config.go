@@ -54,6 +54,8 @@ type Check struct {
 	FastInterval, DownInterval, SlowInterval time.Duration
 	// MaxConcurrent bounds the checks of the group that are under way; others wait for their turn. Default 0: no bound.
 	MaxConcurrent int
+	// Reuse is that of probe.Schedule.
+	Reuse bool
 }
 
 // Config describes an upstream. Name and Backends are required; the zero value of everything else is a safe default.
@@ -84,6 +86,9 @@ type Config struct {
 	Health health.Config
 	// Check describes the active checks.
 	Check Check
+	// Checkers carries the checks out. Groups that have it in common share those of an address which are the same. Default (when
+	// nil) the group has its own.
+	Checkers *probe.Checkers
 
 	// Attempts is how often one request may be tried in all, the first time included. A repetition because a reused
 	// connection was dead does not count. Default 2, at least 1.
@@ -192,6 +197,9 @@ func (c Config) withDefaults() (Config, error) {
 		c.Rand = func(string) *rand.Rand {
 			return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) // real: no seed was asked for
 		}
+	}
+	if c.Checkers == nil {
+		c.Checkers = probe.NewCheckers()
 	}
 	c.Health.Active = c.Check.Prober != nil
 	return c, nil

@@ -1,8 +1,8 @@
 package upstream
 
 import (
-	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/wavepool/wavepool/health"
@@ -16,11 +16,24 @@ func (u *Upstream) armChecksLocked(b *backend) (begin func()) {
 	if check.Prober == nil {
 		return func() {}
 	}
-	var ctx context.Context
-	ctx, b.stop = context.WithCancel(context.Background())
+	stream := b.checkStream()
+	begin, stop, err := u.cfg.Checkers.Watch(probe.Schedule{
+		Interval: check.Interval, Timeout: check.Timeout, Spread: check.Spread, Reuse: check.Reuse,
+		Fast: check.FastInterval, Down: check.DownInterval, Slow: check.SlowInterval, Clock: u.clk,
+	}, check.Prober, b.address, &probe.Watcher{
+		Report:   func(now time.Time, err error) { u.checkDone(now, b, err) },
+		Standing: func() probe.Standing { return u.standing(b) },
+		Evidence: u.voucher(b),
+		Limit:    u.limit,
+		Rand:     func() *rand.Rand { return u.cfg.Rand(stream) },
+		Ended:    u.work.Done,
+	})
+	if err != nil { // the times are out of range
+		return func() {}
+	}
+	b.stop = stop
 	u.work.Add(1)
-	stream, limit := b.checkStream(), u.limit
-	return func() { u.startChecks(ctx, b, check, stream, limit) }
+	return begin
 }
 
 // limitOf makes the bound of a group's checks.
@@ -29,23 +42,6 @@ func limitOf(check Check) *probe.Limit {
 		return nil
 	}
 	return probe.NewLimit(check.MaxConcurrent)
-}
-
-// startChecks begins the active checks of one backend, which end with ctx. They have been counted as work.
-func (u *Upstream) startChecks(ctx context.Context, b *backend, check Check, stream string, limit *probe.Limit) {
-	s := probe.Schedule{
-		Interval: check.Interval, Timeout: check.Timeout, Spread: check.Spread,
-		Fast: check.FastInterval, Down: check.DownInterval, Slow: check.SlowInterval,
-		Limit: limit, Clock: u.clk, Rand: u.cfg.Rand(stream),
-		Standing: func() probe.Standing { return u.standing(b) },
-		Vouched:  u.voucher(b),
-	}
-	u.clk.AfterFunc(0, func() {
-		defer u.work.Done()
-		_ = probe.Run(ctx, s, check.Prober, b.address, func(now time.Time, err error) {
-			u.checkDone(now, b, err)
-		})
-	})
 }
 
 // standing is how a backend stands by its checks.
@@ -64,10 +60,11 @@ func (u *Upstream) standing(b *backend) probe.Standing {
 	return probe.Settled
 }
 
-// voucher returns what says whether a backend has answered requests, and failed none, since it was last asked.
-func (u *Upstream) voucher(b *backend) func() bool {
+// voucher returns what says whether a backend has answered requests since it was last asked, and whether it has failed any, or
+// is out.
+func (u *Upstream) voucher(b *backend) func() (well, ill bool) {
 	var answered, failed uint64
-	return func() bool {
+	return func() (well, ill bool) {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		wasAnswered, wasFailed := answered, failed
@@ -77,7 +74,7 @@ func (u *Upstream) voucher(b *backend) func() bool {
 				failed += n
 			}
 		}
-		return answered > wasAnswered && failed == wasFailed && !b.leaving && u.judge.Available(b.index)
+		return answered > wasAnswered, failed != wasFailed || b.leaving || !u.judge.Available(b.index)
 	}
 }
 

@@ -78,10 +78,10 @@ type backend struct {
 
 	outcomes             [NumOutcomes]uint64
 	checked, checkPassed uint64
-	stop                 context.CancelFunc // ends its checks; nil without any
-	checkRuns            int                // how often its checks were begun
-	leaving, emptied     bool               // it was removed; and its pool is closed
-	admitted             bool               // the picker has it for available; kept while the group panics
+	stop                 func() // ends its checks; nil without any
+	checkRuns            int    // how often its checks were begun
+	leaving, emptied     bool   // it was removed; and its pool is closed
+	admitted             bool   // the picker has it for available; kept while the group panics
 	gone                 bool
 }
 
@@ -229,7 +229,7 @@ func (u *Upstream) Close() {
 	u.closed = true
 	u.stopTickLocked()
 	members := slices.Clone(u.members) // nobody joins a closed group
-	var stops []context.CancelFunc
+	var stops []func()
 	for _, b := range members {
 		if b.stop != nil {
 			stops = append(stops, b.stop)
