@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -283,17 +284,13 @@ func TestNobodyNoticesThatOthersComeAndGo(t *testing.T) {
 				},
 				"leave": func(t *rapid.T) {
 					if len(here) == 0 {
-						t.Skip("nobody is here")
+						t.Skip()
 					}
-					i := rapid.IntRange(0, len(here)-1).Draw(t, "who")
-					m := here[i]
-					here = append(here[:i:i], here[i+1:]...)
+					m := rapid.SampledFrom(here).Draw(t, "who")
+					here = slices.DeleteFunc(here, func(x *member) bool { return x == m })
 					m.end()
 					synctest.Wait()
 					require.Equal(t, 1, m.ended)
-					was := m.heard
-					time.Sleep(time.Millisecond)
-					require.Equal(t, was, m.heard)
 				},
 				"wait": func(t *rapid.T) {
 					time.Sleep(time.Duration(rapid.IntRange(0, 1000).Draw(t, "ms")) * time.Millisecond)

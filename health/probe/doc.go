@@ -6,7 +6,8 @@
 //   - probe.go: a [Prober] is one check, carried out once; its failure is an [Error] with a [Reason].
 //   - tcp.go, tls.go, http.go, grpc.go: the probers by protocol; exchange.go: bytes out and in, for any other.
 //   - run.go: [Run] repeats a check of one backend on a [Schedule], faster or slower as the backend stands;
-//     limit.go: a [Limit] bounds how many are made at a time.
+//     limit.go: a [Limit] bounds how many are made at a time; keep.go: a connection may serve more than one.
+//   - checkers.go: [Checkers] lets all who check the same backend in the same way share one such run.
 //
 // # What each check sees
 //
@@ -16,7 +17,8 @@
 //
 // # Promises
 //
-//   - A check uses a fresh connection and closes it: it tests what a new client would meet.
+//   - A check uses a fresh connection and closes it: it tests what a new client would meet. Where Schedule.Reuse says otherwise,
+//     every fourth does.
 //   - A check ends when its context does, whatever the backend does or leaves undone, and leaves no goroutine and
 //     no connection behind.
 //   - A backend cannot make a check grow: what is read of its answer is bounded.
@@ -25,6 +27,6 @@
 //
 // # Goroutines and locks
 //
-// Run works on the goroutine of its caller, and calls the report from there, holding nothing. The package has
-// no lock but that of a Limit, which is never held over a wait. Probers hold no state and may be used by many goroutines at once.
+// Run works on the goroutine of its caller, and calls the report from there, holding nothing; a run of Checkers has a goroutine
+// from its first watcher to its last. The locks of a Limit and of Checkers are never held over a wait or a call. Probers hold no state and may be used by many goroutines at once.
 package probe
