@@ -14,6 +14,7 @@
 //   - check.go: active checks, which turn a backend down and up (rise and fall).
 //   - members.go: backends that come and go, those that an operator drains, and a change of the configuration.
 //   - passive.go: real traffic, which ejects a backend for a time that grows; outlier.go: by comparison with the others.
+//   - agent.go: what an agent beside a backend says of it.
 //   - breaker.go: a circuit breaker for each backend, and the requests that it admits half-open.
 //   - limiter.go: how many requests at a time a backend carries, learned from its answers; a machine of its own for each backend.
 //   - panic.go: what may be used when too few backends are available.
@@ -22,8 +23,8 @@
 // # Promises
 //
 //   - Every backend starts available. A start is not a failure: it takes evidence to remove a backend.
-//   - A backend has four independent reasons to be out: its checks fail, traffic has ejected it, its breaker admits
-//     nothing, or an operator has drained it. It is available exactly when none holds. Passing checks shorten an ejection only if it was for failures to
+//   - A backend has five independent reasons to be out: its checks fail, traffic has ejected it, its breaker admits
+//     nothing, its agent says so, or an operator has drained it. It is available exactly when none holds. Passing checks shorten an ejection only if it was for failures to
 //     reach the backend, which is what a check tests; see [Group.Check].
 //   - Traffic never ejects more than the configured share of the group, nor the only backend of a group of one.
 //     Active checks have no such limit: that a backend is down is then a fact, not a comparison.

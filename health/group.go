@@ -26,7 +26,7 @@ type Change struct {
 func (c Change) String() string {
 	verb := "up"
 	switch {
-	case c.Reason == DrainAsked:
+	case c.Reason == DrainAsked, c.Reason == AgentDrain, c.Reason == AgentMaint:
 		verb = "drained"
 	case c.Reason == BreakerOpen:
 		verb = "open"
@@ -48,11 +48,11 @@ type Status uint8
 const (
 	// Up: the backend may be chosen.
 	Up Status = iota
-	// Down: active checks say that it is not there. This word outranks Ejected when both hold.
+	// Down: active checks say that it is not there, or its agent that it does not work. This word outranks Ejected when both hold.
 	Down
 	// Ejected: traffic has removed it for a time.
 	Ejected
-	// Drained: an operator has asked for it. This word outranks the others.
+	// Drained: an operator has asked for it, or its agent, for maintenance included. This word outranks the others.
 	Drained
 	// Broken: its breaker is open, or half-open with as many probes under way as it admits. All other words outrank this one but
 	// Up.
@@ -141,7 +141,8 @@ type backend struct {
 	passive passive
 	drained bool
 	asked   time.Time // when an operator drained it
-	refused bool      // the last connection that was wanted could not be made
+	agent   agent
+	refused bool // the last connection that was wanted could not be made
 	window  window
 	circuit *circuit // nil: its breaker is closed, and has counted nothing
 	// upSince and upReason tell of the last flip to available; see State.
@@ -213,8 +214,12 @@ func (g *Group) State(i int) State {
 	switch {
 	case b.drained:
 		s.Status, s.Since, s.Reason = Drained, b.asked, DrainAsked
+	case b.agent.asked():
+		s.Status, s.Since, s.Reason = Drained, b.agent.since, b.agent.wish()
 	case b.check.down:
 		s.Status, s.Since, s.Reason = Down, b.check.since, CheckFailed
+	case b.agent.ill:
+		s.Status, s.Since, s.Reason = Down, b.agent.since, AgentDown
 	case b.passive.out():
 		s.Status, s.Since, s.Reason = Ejected, b.passive.since, b.passive.reason
 	case b.circuit != nil && b.circuit.blocked:
@@ -227,7 +232,7 @@ func (g *Group) State(i int) State {
 }
 
 func (b *backend) available() bool {
-	return !b.check.down && !b.passive.out() && !b.drained && (b.circuit == nil || !b.circuit.blocked)
+	return !b.check.down && !b.passive.out() && !b.drained && !b.agent.keepsOut && (b.circuit == nil || !b.circuit.blocked)
 }
 
 // at returns the backend of that index. Misuse is named here once, instead of a bare index panic everywhere.

@@ -162,7 +162,7 @@ func TestClosedListsHaveDifferentWordsAndNoMore(t *testing.T) {
 	words(strs(Reasons()))
 	words(strs(Signals()))
 	words(strs(Statuses()))
-	require.Equal(t, "reason(14)", Reason(len(Reasons())).String())
+	require.Equal(t, "reason(18)", Reason(len(Reasons())).String())
 	require.Equal(t, "signal(5)", Signal(len(Signals())).String())
 	require.Equal(t, "status(5)", Status(len(Statuses())).String())
 }

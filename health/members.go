@@ -89,8 +89,12 @@ func (g *Group) Undrain(now time.Time, i int) (Change, bool) {
 	return g.back(now, i, DrainOver, "by an operator")
 }
 
-// Drained reports whether an operator has drained backend i.
-func (g *Group) Drained(i int) bool { return g.at(i, "Drained").drained }
+// Drained reports whether an operator has drained backend i, or its agent asks for that; maintenance is more than a drain.
+func (g *Group) Drained(i int) bool {
+	b := g.at(i, "Drained")
+	reason, out := b.agent.out()
+	return b.drained || out && reason == AgentDrain
+}
 
 // Reconfigure changes what follows from evidence; the evidence, and what has been decided, stay, as far as the new
 // configuration has a use for them. Where active checks are switched off, nobody could let a backend in again that is

@@ -3,6 +3,7 @@ package health
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ type model struct {
 
 type modelBackend struct {
 	gone, drained bool
+	agent         []AgentReport
 	down          bool
 	checks        []bool   // since down last changed
 	signals       []Signal // since the backend last came back
@@ -31,8 +33,45 @@ type modelBackend struct {
 	total         int
 }
 
-func (b *modelBackend) ejected() bool   { return !b.until.IsZero() }
-func (b *modelBackend) available() bool { return !b.gone && !b.down && !b.ejected() && !b.drained }
+func (b *modelBackend) ejected() bool { return !b.until.IsZero() }
+func (b *modelBackend) available() bool {
+	return !b.gone && !b.down && !b.ejected() && !b.drained && b.agentSays() == ""
+}
+
+// agentSays is the reason for which the agent keeps the backend out: the last word on each thing counts.
+func (b *modelBackend) agentSays() string {
+	var mode, state, weight string
+	for _, r := range b.agent {
+		mode = map[AgentMode]string{AgentSilent: mode, AgentInService: "", AgentToDrain: "agent_drain", AgentInMaintenance: "agent_maint"}[r.Mode]
+		state = map[AgentState]string{AgentMute: state, AgentWell: "", AgentIll: "agent_down"}[r.State]
+		if r.Weightless {
+			weight = "agent_drain"
+		} else if r.Weighty {
+			weight = ""
+		}
+	}
+	for _, reason := range []string{"agent_maint", "agent_down", "agent_drain"} {
+		if mode == reason || state == reason || weight == reason {
+			return reason
+		}
+	}
+	return ""
+}
+
+// hears returns the reason for which the backend's availability flips, or "".
+func (m *model) hears(i int, r AgentReport) string {
+	b := &m.b[i]
+	was := b.available()
+	b.agent = append(b.agent, r)
+	switch now := b.available(); {
+	case was && !now:
+		return b.agentSays()
+	case !was && now:
+		b.signals = nil
+		return "agent_ready"
+	}
+	return ""
+}
 
 // streak counts the signals at the end of what was said that counts says yes to, up to one that ends says yes
 // to.
@@ -251,7 +290,7 @@ func (m *machine) expect(t *rapid.T, i int, reason string, c Change, ok bool) {
 	b := &m.model.b[i]
 	require.Equal(t, []any{i, b.available(), reason, m.now}, []any{c.Backend, c.Available, c.Reason.String(), c.At})
 	require.NotEmpty(t, c.Detail)
-	if b.ejected() && reason != "drain_asked" {
+	if b.ejected() && !strings.HasPrefix(reason, "agent_") && reason != "drain_asked" {
 		require.Equal(t, b.until, c.Until)
 	} else {
 		require.Zero(t, c.Until)
@@ -319,7 +358,20 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 			c, ok := m.group.Undrain(m.now, i)
 			m.expect(t, i, m.model.drain(i, false), c, ok)
 		},
+		"agent": func(t *rapid.T) {
+			i, r := index(t), drawAgent(t)
+			c, ok := m.group.Agent(m.now, i, r)
+			m.expect(t, i, m.model.hears(i, r), c, ok)
+		},
 		"": m.invariants,
+	}
+}
+
+func drawAgent(t *rapid.T) AgentReport {
+	weight := rapid.IntRange(0, 2).Draw(t, "weight")
+	return AgentReport{
+		Mode: AgentMode(rapid.IntRange(0, 3).Draw(t, "mode")), State: AgentState(rapid.IntRange(0, 2).Draw(t, "state")),
+		Weightless: weight == 1, Weighty: weight == 2,
 	}
 }
 
@@ -343,8 +395,14 @@ func (m *machine) invariants(t *rapid.T) {
 		s := m.group.State(i)
 		require.Equal(t, b.available(), m.group.Available(i), "backend %d", i)
 		require.Equal(t, b.available(), s.Status == Up)
-		require.Equal(t, b.drained, s.Status == Drained)
-		require.Equal(t, b.down && !b.drained, s.Status == Down)
+		says, asked := b.agentSays(), b.drained
+		if a := m.group.backends[i].agent; a.asked() {
+			require.NotEmpty(t, says)
+			asked = true
+		}
+		require.Equal(t, says == "agent_drain" || b.drained, m.group.Drained(i))
+		require.Equal(t, asked, s.Status == Drained)
+		require.Equal(t, (b.down || says == "agent_down") && !asked, s.Status == Down)
 		require.Equal(t, b.until, s.EjectedUntil)
 		require.Equal(t, b.total, s.EjectionsTotal)
 		require.Less(t, s.ChecksPassed, m.model.cfg.Rise)

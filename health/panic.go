@@ -6,8 +6,8 @@ func (g *Group) Panicking() bool {
 	return g.up*100 < g.cfg.PanicPercent*g.size || g.cfg.FailOpen && g.up == 0 && g.size > 0
 }
 
-// Admits reports whether requests may be sent to backend i: it is available, or the group panics, nobody has drained it, and
-// the last connection to it that was wanted could be made. In panic checks, ejections and breakers keep nobody out.
+// Admits reports whether requests may be sent to backend i: it is available, or the group panics, nobody has drained it, its
+// agent included, and the last connection to it that was wanted could be made. In panic checks, ejections and breakers keep nobody out.
 //
 // What it says changes with each [Change], and in panic also with evidence about that backend, Drain and Undrain of it.
 func (g *Group) Admits(i int) bool {
@@ -15,7 +15,9 @@ func (g *Group) Admits(i int) bool {
 	return b.available() || b.admittedInPanic() && g.Panicking()
 }
 
-func (b *backend) admittedInPanic() bool { return b.present && !b.drained && !b.refused }
+func (b *backend) admittedInPanic() bool {
+	return b.present && !b.drained && !b.agent.asked() && !b.refused
+}
 
 // AdmittedCount returns how many backends Admits says yes to. It costs nothing but in panic.
 func (g *Group) AdmittedCount() int {

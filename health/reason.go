@@ -36,6 +36,14 @@ const (
 	BreakerProbing
 	// BreakerClosed: these requests have succeeded.
 	BreakerClosed
+	// AgentDrain: the agent beside the backend asks that it gets nothing new, or gives it a weight of nothing.
+	AgentDrain
+	// AgentMaint: the agent says that it is in maintenance.
+	AgentMaint
+	// AgentDown: the agent says that the service does not work.
+	AgentDown
+	// AgentReady: the agent has let it in again.
+	AgentReady
 )
 
 // reasonWords is indexed by Reason.
@@ -54,6 +62,10 @@ var reasonWords = [...]string{
 	BreakerHalfOpen:     "breaker_half_open",
 	BreakerProbing:      "breaker_probing",
 	BreakerClosed:       "breaker_closed",
+	AgentDrain:          "agent_drain",
+	AgentMaint:          "agent_maint",
+	AgentDown:           "agent_down",
+	AgentReady:          "agent_ready",
 }
 
 // Reasons returns the closed list, in order. The caller owns the slice.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -72,6 +73,13 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 	}
 	for _, b := range c.Backends {
 		uc.Backends = append(uc.Backends, upstream.Backend{Address: b.Address, Weight: b.Weight, Priority: b.Priority, Zone: b.Zone})
+	}
+	if a := c.Health.Agent; a != nil {
+		send, err := config.ParseBytes(a.Send)
+		if err != nil {
+			return uc, fmt.Errorf("proxy: upstream %s: %w", c.Name, err)
+		}
+		uc.Agent = upstream.Agent{Port: a.Port, Send: string(send), Interval: a.Interval, Timeout: a.Timeout}
 	}
 	if a := c.Health.Active; a != nil {
 		uc.Health.Rise, uc.Health.Fall = a.Rise, a.Fall

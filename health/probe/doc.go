@@ -4,7 +4,8 @@
 // # Map
 //
 //   - probe.go: a [Prober] is one check, carried out once; its failure is an [Error] with a [Reason].
-//   - tcp.go, tls.go, http.go, grpc.go: the probers by protocol; exchange.go: bytes out and in, for any other.
+//   - tcp.go, tls.go, http.go, grpc.go: the probers by protocol; exchange.go: bytes out and in, for any other; agent.go: [Agent]
+//     asks an agent beside the backend.
 //   - run.go: [Run] repeats a check of one backend on a [Schedule], faster or slower as the backend stands;
 //     limit.go: a [Limit] bounds how many are made at a time; keep.go: a connection may serve more than one.
 //   - checkers.go: [Checkers] lets all who check the same backend in the same way share one such run.

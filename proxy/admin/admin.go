@@ -130,6 +130,8 @@ type BackendStatus struct {
 	Reason string `json:"reason"`
 	// Circuit is the state of its breaker: closed, which it is without one too, open or half_open.
 	Circuit string `json:"circuit"`
+	// Agent is what its agent has said; null without one.
+	Agent *AgentStatus `json:"agent"`
 	// Leaving says that it was removed, and that what it has lent is not back yet.
 	Leaving bool `json:"leaving"`
 	// InFlight counts the requests at the backend and those that wait for a dial to it.
@@ -143,6 +145,17 @@ type BackendStatus struct {
 	ChecksPassed uint64 `json:"checks_passed"`
 	// Pool is the backend's connections.
 	Pool PoolStatus `json:"pool"`
+}
+
+// AgentStatus is what the agent beside a backend has said.
+type AgentStatus struct {
+	// Weight is in percent of the configured one, 100 where it has said nothing; MaxConnections 0 where it has set no bound.
+	Weight         int `json:"weight_percent"`
+	MaxConnections int `json:"max_connections"`
+	// Text is what its last line has for people.
+	Text string `json:"text"`
+	// Trouble is why the last question has no answer, in a word of probe.Reason; empty where it has one.
+	Trouble string `json:"trouble"`
 }
 
 // PoolStatus is the connections of one backend: Begun = Dialling + Dialled + DialFailed, and Dialled = Idle + Lent + the
@@ -217,6 +230,9 @@ func upstreamStatus(u *upstream.Stats) UpstreamStatus {
 		}
 		for _, o := range upstream.Outcomes() {
 			bs.Outcomes[o.String()] = b.Outcomes[o]
+		}
+		if a := b.Agent; a.Asked {
+			bs.Agent = &AgentStatus{Weight: a.Weight, MaxConnections: a.MaxConnections, Text: a.Text, Trouble: a.Trouble}
 		}
 		p := &b.Pool
 		bs.Pool = PoolStatus{

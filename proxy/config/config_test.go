@@ -29,6 +29,9 @@ func full() *Config {
 	check := defaultHTTPCheck()
 	check.Host = "www.example.com"
 	check.Body = &BodyCheck{Contains: "up", MaxBytes: 7}
+	agent := defaultAgent()
+	agent.Port = 5555
+	c.Upstreams[0].Health.Agent = &agent
 	c.Listeners[0].TrustedProxies = []string{"10.0.0.0/8"}
 	told := defaultProxyProtocol()
 	told.From = []string{"10.0.0.0/8"}
@@ -115,6 +118,7 @@ upstreams:
     health:
       active: {interval: 3s, fast_interval: 1s, down_interval: 4s, slow_interval: 6s, timeout: 2s, max_concurrent: 9, rise: 4, fall: 5, reuse: on,
         http: {method: OPTIONS, path: /up, host: "h.example:81", status: 204, body: {matches: a, max_bytes: 7}}}
+      agent: {port: 5555, interval: 7s, timeout: 2s, send: a}
       passive: {consecutive_5xx: 6, consecutive_failures: 7, base_ejection_time: 8s, max_ejection_percent: 9,
         max_ejection_time: 10s, ejection_jitter_percent: 11,
         outliers: {success_rate: 1.2, latency: 3, interval: 4s, min_backends: 6, min_requests: 7}}
@@ -173,6 +177,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 					SlowInterval: 6 * time.Second, Timeout: 2 * time.Second, MaxConcurrent: 9, Rise: 4, Fall: 5, Reuse: SwitchOn,
 					HTTP: &HTTPCheck{Method: "OPTIONS", Path: "/up", Host: "h.example:81", Status: StatusRange{204, 204},
 						Body: &BodyCheck{Matches: "a", MaxBytes: 7}}},
+				Agent: &AgentCheck{Port: 5555, Interval: 7 * time.Second, Timeout: 2 * time.Second, Send: "a"},
 				Passive: Passive{Consecutive5xx: 6, ConsecutiveFailures: 7, BaseEjectionTime: 8 * time.Second,
 					MaxEjectionPercent: 9, MaxEjectionTime: 10 * time.Second, EjectionJitterPercent: 11,
 					Outliers: &Outliers{SuccessRate: 1.2, Latency: 3, Interval: 4 * time.Second, MinBackends: 6, MinRequests: 7}},
@@ -313,6 +318,7 @@ func TestWithDefaultsSharesNothingWithItsSource(t *testing.T) {
 	d.Upstreams[0].Backends[0].Weight = 7
 	d.Upstreams[0].Health.Active.HTTP.Path = "/x"
 	d.Upstreams[0].Health.Active.HTTP.Body.Contains = "x"
+	d.Upstreams[0].Health.Agent.Port = 1
 	d.Upstreams[0].Health.Passive.Outliers.Latency, d.Upstreams[0].Health.Breaker.Probes = 9, 9
 	require.Equal(t, full(), c)
 }

@@ -157,6 +157,9 @@ func (c *Config) settle(r *form.Report) {
 		if b := u.Concurrency; b != nil && !r.Given(form.Join("upstreams", u.Name)+".adaptive_concurrency.min") {
 			b.Min = min(b.Min, b.Max)
 		}
+		if a := u.Health.Agent; a != nil && !r.Given(form.Join("upstreams", u.Name)+".health.agent.timeout") {
+			a.Timeout = min(a.Timeout, a.Interval)
+		}
 		if !r.Given(form.Join("upstreams", u.Name) + ".health.passive.max_ejection_time") {
 			u.Health.Passive.MaxEjectionTime = max(u.Health.Passive.MaxEjectionTime, u.Health.Passive.BaseEjectionTime)
 		}

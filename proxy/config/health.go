@@ -14,6 +14,8 @@ type Health struct {
 	// Active are the checks that the proxy makes itself. nil means none: a file says active: off. A file that says
 	// nothing gets DefaultActive.
 	Active *Active
+	// Agent are the agents beside the backends; nil, the default, is none. Key agent.
+	Agent *AgentCheck
 	// Passive is what the proxy learns from the requests that it carries.
 	Passive Passive
 	// Breaker is a circuit breaker for each backend; nil is none. Key breaker.

@@ -19,6 +19,11 @@ func drawHealth(t *rapid.T, u *Upstream) Health {
 	h.Passive.MaxEjectionTime = drawDuration(t, "longest", h.Passive.BaseEjectionTime, day, false)
 	h.PanicThreshold = drawInt(t, "panic", 0, 100, false)
 	h.OnNoBackend = rapid.SampledFrom([]string{NoBackendRefuse, NoBackendFailOpen}).Draw(t, "nobody")
+	if rapid.Bool().Draw(t, "agents") {
+		a := AgentCheck{Port: drawInt(t, "port", 1, 65535, false), Interval: drawDuration(t, "asked", tick, day, false), Send: drawBytes(t, "told")}
+		a.Timeout = drawDuration(t, "answer", tick, a.Interval, false)
+		h.Agent = &a
+	}
 	if rapid.Bool().Draw(t, "outliers") {
 		o := defaultOutliers()
 		o.SuccessRate = rapid.SampledFrom([]float64{0, 1, 1.9, 10}).Draw(t, "deviations")
@@ -266,6 +271,13 @@ func TestEvidenceThatCannotBeJudgedIsRefused(t *testing.T) {
 		{"passive: {ejection_jitter_percent: 101}", "passive.ejection_jitter_percent", "between 1 and 100"},
 		{"breaker: {error_percent: off}", "breaker", "never opens"},
 		{"breaker: {error_percent: 0}", "breaker.error_percent", "between 1 and 100"},
+		{"agent: {}", "agent.port", "between 1 and 65535"},
+		{"agent: {port: 0}", "agent.port", "between 1 and 65535"},
+		{"agent: {port: 65536}", "agent.port", "between 1 and 65535"},
+		{"agent: {port: 1, timeout: 6s}", "agent.timeout", "more than interval (6s > 5s)"},
+		{"agent: {port: 1, send: 'hex:0'}", "agent.send", "two for each byte"},
+		{"agent: {port: 1, send: '" + strings.Repeat("a", maxExchange+1) + "'}", "agent.send", "at most 4096"},
+		{"agent: off", "agent", "want a mapping"},
 		{"panic_threshold: 30", "panic_threshold", "such as 30%"},
 		{"panic_threshold: 0%", "panic_threshold", "such as 30%"},
 		{"panic_threshold: 101%", "panic_threshold", "between 1% and 100%"},
@@ -282,6 +294,7 @@ func TestEvidenceThatCannotBeJudgedIsRefused(t *testing.T) {
 		"passive: {outliers: {}}": {Passive: Passive{Outliers: &Outliers{SuccessRate: 1.9, Interval: 10 * time.Second, MinBackends: 5, MinRequests: 100}}},
 		"passive: {outliers: {success_rate: off, latency: 3}}": {Passive: Passive{Outliers: &Outliers{Latency: 3,
 			Interval: 10 * time.Second, MinBackends: 5, MinRequests: 100}}},
+		"agent: {port: 65535, interval: 250ms}": {Agent: &AgentCheck{Port: 65535, Interval: 250 * time.Millisecond, Timeout: 250 * time.Millisecond}},
 		"breaker: {}": {Breaker: &Breaker{ErrorPercent: 50, SlowAfter: time.Second, Window: 10 * time.Second, MinRequests: 20,
 			OpenTime: 10 * time.Second, Probes: 3}},
 		"breaker: {error_percent: off, slow_percent: 10}": {Breaker: &Breaker{ErrorPercent: Off, SlowPercent: 10, SlowAfter: time.Second,
@@ -290,6 +303,7 @@ func TestEvidenceThatCannotBeJudgedIsRefused(t *testing.T) {
 		c := parse(t, strings.Replace(minimal, "{backends", "{health: {"+text+"}, backends", 1))
 		require.Equal(t, want.Passive.Outliers, c.Upstreams[0].Health.Passive.Outliers, text)
 		require.Equal(t, want.Breaker, c.Upstreams[0].Health.Breaker, text)
+		require.Equal(t, want.Agent, c.Upstreams[0].Health.Agent, text)
 		require.Equal(t, c, c.WithDefaults())
 	}
 }

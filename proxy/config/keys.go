@@ -162,6 +162,7 @@ func (h *Health) form() form.Form {
 	return form.Form{
 		{Key: "active", Value: form.OptionalOrOff(&h.Active, DefaultActive,
 			func(a *Active) form.Form { return a.form() })},
+		{Key: "agent", Value: form.Optional(&h.Agent, defaultAgent, func(a *AgentCheck) form.Form { return a.form() })},
 		{Key: "passive", Value: form.OrOff(form.Form{
 			{Key: "consecutive_5xx", Value: form.IntOrOff(&p.Consecutive5xx, 1, 10_000, Off)},
 			{Key: "consecutive_failures", Value: form.IntOrOff(&p.ConsecutiveFailures, 1, 10_000, Off)},

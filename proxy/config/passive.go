@@ -132,6 +132,7 @@ func (h *Health) fill() {
 		h.Breaker = &b
 	}
 	fill(&h.OnNoBackend, NoBackendRefuse)
+	h.Agent = h.Agent.filled()
 	if h.Active != nil {
 		active := h.Active.filled()
 		h.Active = &active
@@ -141,6 +142,7 @@ func (h *Health) fill() {
 // check finds the settings that contradict each other, or the upstream, which is at path.
 func (h *Health) check(r *form.Report, path string, u *Upstream) {
 	h.Active.check(r, path, u)
+	h.Agent.check(r, form.Join(path, "health.agent"))
 	at := form.Join(path, "health.passive")
 	most, base := form.Join(at, "max_ejection_time"), form.Join(at, "base_ejection_time")
 	if p := &h.Passive; p.MaxEjectionTime < p.BaseEjectionTime && !r.Failed(most, base) {

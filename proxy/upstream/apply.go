@@ -59,6 +59,7 @@ type difference struct {
 	remove        []string
 	pools, checks bool // the pools' sizes and times change; so do the checks
 	limits        bool // and the limits on what is in flight
+	agents        bool // and the questions to agents
 }
 
 // differenceLocked compares the group with what it is to be.
@@ -67,6 +68,7 @@ func (u *Upstream) differenceLocked(cfg Config) difference {
 		pools:  limitsOf(&u.cfg.Pool) != limitsOf(&cfg.Pool),
 		checks: !sameCheck(u.cfg.Check, cfg.Check),
 		limits: u.cfg.Concurrency != cfg.Concurrency,
+		agents: u.cfg.Agent != cfg.Agent,
 	}
 	for _, c := range cfg.Backends {
 		b := u.findLocked(c.Address)
@@ -139,6 +141,10 @@ func (u *Upstream) adoptLocked(cfg Config) ([]verdict, error) {
 		u.limit = limitOf(cfg.Check)
 	}
 	c.Strategy, c.Health, c.Check = cfg.Strategy, cfg.Health, cfg.Check
+	if c.Agent != cfg.Agent {
+		c.Agent = cfg.Agent
+		u.rescaleLocked(true)
+	}
 	c.BalanceFactor, c.SlowStart = cfg.BalanceFactor, cfg.SlowStart
 	c.Zone, c.MinZonePercent = cfg.Zone, cfg.MinZonePercent
 	u.settleZonesLocked()
@@ -211,13 +217,16 @@ func (u *Upstream) carryOut(cfg Config, d difference, within time.Duration) {
 	}
 	for _, b := range d.stay {
 		if d.pools {
-			_ = b.pool.Adjust(cfg.Pool) // it has been checked; a pool that is closed has none to change
+			_ = b.pool.Adjust(u.poolOf(b, cfg.Pool)) // it has been checked; a pool that is closed has none to change
 		}
 		if d.checks {
 			u.restartChecks(b)
 		}
 		if d.limits {
 			u.serve(b)
+		}
+		if d.agents {
+			u.restartAgent(b)
 		}
 	}
 	for _, address := range d.remove {

@@ -86,6 +86,8 @@ type Config struct {
 	Health health.Config
 	// Check describes the active checks.
 	Check Check
+	// Agent describes the agents beside the backends.
+	Agent Agent
 	// Checkers carries the checks out. Groups that have it in common share those of an address which are the same. Default (when
 	// nil) the group has its own.
 	Checkers *probe.Checkers
@@ -174,6 +176,9 @@ func (c Config) withDefaults() (Config, error) {
 	var err error
 	if c.Concurrency, err = c.Concurrency.Fill(); err != nil {
 		wrong("%w", err)
+	}
+	if err := c.Agent.check(); err != nil {
+		bad = append(bad, err)
 	}
 	if len(bad) > 0 {
 		return c, fmt.Errorf("upstream %s: invalid Config: %w", c.Name, errors.Join(bad...))

@@ -35,12 +35,13 @@ const (
 	KindAttemptFailed = "attempt_failed"
 
 	KindOperation = "operation"    // its Reason is an Operation
+	KindAgent     = "agent"        // an agent has changed weight or connections (its Reason is an Operation), or has no answer (a probe.Reason)
 	KindGone      = "backend_gone" // a removed backend has no connection left
 )
 
 // EventKinds returns the closed list of kinds.
 func EventKinds() []string {
-	return []string{KindDialled, KindDialFailed, KindRetired, KindLeaked, KindUp, KindDown, KindAttemptFailed, KindOperation, KindGone}
+	return []string{KindDialled, KindDialFailed, KindRetired, KindLeaked, KindUp, KindDown, KindAttemptFailed, KindOperation, KindAgent, KindGone}
 }
 
 // tell gives the observer an event of a backend.

@@ -9,6 +9,26 @@ import (
 	"github.com/wavepool/wavepool/health/probe"
 )
 
+// watchLocked prepares what asks a backend, and its agent, how they are.
+func (u *Upstream) watchLocked(b *backend) (begin func()) {
+	checks, agent := u.armChecksLocked(b), u.armAgentLocked(b)
+	return func() {
+		checks()
+		agent()
+	}
+}
+
+// stopsLocked returns what ends that. It is called once, each in an instant of its own.
+func (b *backend) stopsLocked() (stops []func()) {
+	for _, stop := range []*func(){&b.stop, &b.agent.stop} {
+		if *stop != nil {
+			stops = append(stops, *stop)
+			*stop = nil
+		}
+	}
+	return stops
+}
+
 // armChecksLocked prepares the active checks of one backend, if there are to be any, and returns what begins them, which
 // is called without the lock. Close finds what ends them from here on.
 func (u *Upstream) armChecksLocked(b *backend) (begin func()) {

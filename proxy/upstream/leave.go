@@ -163,7 +163,8 @@ func (u *Upstream) budgetLocked() int {
 // moves says whether a verdict is one after which nothing is to be expected of the backend any more. One that is drained
 // finishes what it has, and one that answers 5xx does answer.
 func moves(ch health.Change) bool {
-	return !ch.Available && (ch.Reason == health.CheckFailed || ch.Reason == health.ConsecutiveFailures)
+	return !ch.Available && (ch.Reason == health.CheckFailed || ch.Reason == health.ConsecutiveFailures ||
+		ch.Reason == health.AgentMaint || ch.Reason == health.AgentDown)
 }
 
 // moveAll sends the requests that wait for the beginning of an answer of a backend elsewhere, after health has taken it

@@ -60,7 +60,7 @@ func (u *Upstream) admitMemberLocked(cfg Backend) (b *backend, begin func(), err
 	if b, err = u.joinLocked(cfg); err != nil || !u.started {
 		return b, func() {}, err
 	}
-	checks := u.armChecksLocked(b)
+	checks := u.watchLocked(b)
 	return b, func() {
 		b.pool.Warm()
 		checks()
@@ -116,12 +116,11 @@ func (u *Upstream) RemoveBackend(address string, within time.Duration) error {
 	u.picker.SetAvailable(b.index, false)
 	verdicts := u.verdictsLocked(u.judge.Remove(u.Now(), b.index))
 	u.settleZonesLocked()
-	stop := b.stop
-	b.stop = nil
+	stops := b.stopsLocked()
 	u.work.Add(1)
 	u.mu.Unlock()
 	u.operationEvent(b, OpRemove, "")
-	if stop != nil {
+	for _, stop := range stops {
 		rest := apart(u.clk)
 		stop()
 		rest()
@@ -257,7 +256,8 @@ func (u *Upstream) setWeight(address string, weight int) error {
 	was := 0
 	if err == nil {
 		was, b.weight = b.weight, weight
-		u.picker.SetWeight(b.index, weight)
+		u.picker.SetWeight(b.index, u.weightLocked(b))
+		u.rescaleLocked(false)
 		u.settleZonesLocked()
 	}
 	u.mu.Unlock()

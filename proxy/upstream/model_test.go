@@ -27,7 +27,7 @@ type step struct {
 var ops = []string{
 	"begin", "begin", "begin", "begin", "finish", "finish", "finish", "retry", "fresh", "leave", "leave", "prove", "giveUp", "shortLived",
 	"dialsFail", "dialsWork", "dialsHang", "dialsQuick", "peerCloses", "down", "up",
-	"add", "remove", "drain", "undrain", "weigh", "apply",
+	"add", "remove", "drain", "undrain", "weigh", "apply", "agent",
 }
 
 func drawScript(t *rapid.T) []step {

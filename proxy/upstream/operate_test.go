@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wavepool/wavepool/health"
+	"github.com/wavepool/wavepool/health/probe"
 	"github.com/wavepool/wavepool/lb"
 	"github.com/wavepool/wavepool/pool"
 )
@@ -35,6 +36,10 @@ func (w *world) operate(s step, b *backend) bool {
 		require.False(w.t, w.u.judge.Available(b.index))
 	case "undrain":
 		require.NoError(w.t, w.u.UndrainBackend(b.address))
+	case "agent":
+		r := probe.AgentReport{Weight: s.n*40 - 40, MaxConnections: s.n % 3}
+		r.Says = health.AgentReport{Mode: health.AgentMode(s.n % 4), State: health.AgentState(s.n / 2 % 3), Weightless: r.Weight == 0, Weighty: r.Weight > 0}
+		w.u.agentSaid(w.u.Now(), b, b.agent.run, r)
 	case "weigh":
 		require.NoError(w.t, w.u.SetWeight(b.address, s.n+1))
 	case "apply":

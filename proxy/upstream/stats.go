@@ -28,6 +28,8 @@ type BackendStats struct {
 	Outcomes [NumOutcomes]uint64
 	// Checks counts the active checks; ChecksPassed those that passed.
 	Checks, ChecksPassed uint64
+	// Agent is what its agent has said.
+	Agent AgentStats
 	// Leaving says that it was removed, and what it has lent is not back yet.
 	Leaving bool
 	// Pool is the snapshot of its connections.
@@ -114,6 +116,7 @@ func (u *Upstream) Stats() Stats {
 		s.Backends[i] = BackendStats{
 			Address: b.address, Weight: b.weight, Priority: b.tier, InFlight: u.picker.InFlight(b.index), Leaving: b.leaving,
 			Outcomes: b.outcomes, Checks: b.checked, ChecksPassed: b.checkPassed,
+			Agent: b.agent.AgentStats,
 		}
 		if b.limiter != nil {
 			s.Backends[i].Limit = b.limiter.Limit()

@@ -41,6 +41,7 @@ type Upstream struct {
 	stats    counters
 	removed  Removed          // what the backends that are gone have left
 	seqs     map[string]*life // by address, for all that there ever were
+	scale    int              // of the weights: see weightLocked
 	tick     *clock.Timer     // what the judge has to do next, at its time
 	// panicking and panicTurned: see panicLocked.
 	panicking, panicTurned bool
@@ -80,8 +81,9 @@ type backend struct {
 	checked, checkPassed uint64
 	stop                 func() // ends its checks; nil without any
 	checkRuns            int    // how often its checks were begun
-	leaving, emptied     bool   // it was removed; and its pool is closed
-	admitted             bool   // the picker has it for available; kept while the group panics
+	agent                agentWord
+	leaving, emptied     bool // it was removed; and its pool is closed
+	admitted             bool // the picker has it for available; kept while the group panics
 	gone                 bool
 }
 
@@ -98,7 +100,7 @@ func New(cfg Config) (*Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Upstream{cfg: cfg, limit: limitOf(cfg.Check), clk: cfg.Clock, epoch: cfg.Clock.Now(), seqs: make(map[string]*life)}
+	u := &Upstream{cfg: cfg, scale: 1, limit: limitOf(cfg.Check), clk: cfg.Clock, epoch: cfg.Clock.Now(), seqs: make(map[string]*life)}
 	u.warm = func(i int) bool { return u.backends[i].pool.Ready() }
 	if u.picker, err = lb.NewWith(cfg.Strategy, nil, cfg.Rand("lb/"+cfg.Name), cfg.picking()); err != nil {
 		return nil, err
@@ -140,6 +142,7 @@ func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
 	u.members = slices.Insert(u.members, at, b)
 	u.queue.tier[b.index] = u.rankLocked(b)
 	u.picker.Add(b.index, u.forPickerLocked(b))
+	u.rescaleLocked(false)
 	if u.started {
 		u.picker.SlowStart(b.index, u.Now())
 	}
@@ -153,12 +156,13 @@ func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
 // forPickerLocked is what a picker knows a backend by. Its name is its address, so that all proxies that list it agree on who serves
 // a key.
 func (u *Upstream) forPickerLocked(b *backend) lb.Backend {
-	return lb.Backend{Name: b.address, Weight: b.weight, Priority: u.rankLocked(b)}
+	return lb.Backend{Name: b.address, Weight: u.weightLocked(b), Priority: u.rankLocked(b)}
 }
 
 // newBackend makes the pool of one backend.
 func (u *Upstream) newBackend(cfg Backend) (*backend, error) {
 	b := &backend{address: cfg.Address, weight: cfg.Weight, tier: cfg.Priority, zone: cfg.Zone, entity: u.cfg.Name + "/" + cfg.Address}
+	b.agent.Weight = fullWeight
 	if b.life = u.seqs[cfg.Address]; b.life == nil {
 		b.life = &life{}
 		u.seqs[cfg.Address] = b.life
@@ -212,7 +216,7 @@ func (u *Upstream) Start() {
 	members := slices.Clone(u.members)
 	begin := make([]func(), len(members))
 	for i, b := range members {
-		begin[i] = u.armChecksLocked(b)
+		begin[i] = u.watchLocked(b)
 	}
 	u.mu.Unlock()
 	for i, b := range members {
@@ -231,9 +235,7 @@ func (u *Upstream) Close() {
 	members := slices.Clone(u.members) // nobody joins a closed group
 	var stops []func()
 	for _, b := range members {
-		if b.stop != nil {
-			stops = append(stops, b.stop)
-		}
+		stops = append(stops, b.stopsLocked()...)
 	}
 	u.mu.Unlock()
 	if first {
