@@ -7,7 +7,7 @@ SEEDS       ?= 200
 BENCHTIME   ?= 200ms
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint sim determinism bench bench-pool bench-proxy bench-sim show-lb h2spec interop soak mutants fuzz cover ci
+.PHONY: help build test lint sim determinism bench bench-pool bench-proxy bench-sim show-lb show-health h2spec interop soak mutants fuzz cover ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ interop: ## run gRPC's own interoperability tests through wavepool (its module i
 
 show-lb: ## what each strategy does in a model of traffic: evenness, a slow backend, one that fails fast, keys that move
 	@$(GO) test -count=1 -v ./lb -run ShowLB -show-lb | grep -v '^=== \|^--- \|^PASS'
+
+show-health: ## what health does by setting: a flapping backend, a crashed fleet, a retry storm, a silent backend, a slow one
+	@$(GO) test -count=1 -v ./netsim/scenario -run ShowHealth -show-health | grep -v '^=== \|^--- \|^PASS'
 
 soak: ## one virtual hour of a pool under random faults and resizes, for SEEDS=200 seeds
 	$(GO) test -count=1 ./pool -run Soak -soak $(SEEDS) -timeout 20m

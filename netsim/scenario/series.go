@@ -17,8 +17,9 @@ type Series struct {
 	Answered []int
 	// Failed counts the failed requests of each reason, by the step of their end.
 	Failed map[string][]int
-	// P50 and P99 are quantiles of the answered requests' durations in seconds; NaN in a step without any.
-	P50, P99 []float64
+	// P50 and P99 are quantiles of the answered requests' durations in seconds, and Longest is the longest; NaN in a step without
+	// any.
+	P50, P99, Longest []float64
 	// Backends are in the order of the configuration, group by group.
 	Backends []BackendSeries
 }
@@ -29,6 +30,8 @@ type BackendSeries struct {
 	Name string
 	// Idle, Lent and Dialling count the pool's connections.
 	Idle, Lent, Dialling []int
+	// Begun counts the attempts that had begun there up to the look, those that waited for a dial included.
+	Begun []int
 	// Health is whether the backend may be chosen: up, down, ejected, broken or drained, which one that is not there is too.
 	Health []health.Status
 
@@ -132,7 +135,7 @@ func (r *recording) seriesOf(name string) *BackendSeries {
 func (s *BackendSeries) away(n int) {
 	for len(s.Idle) < n {
 		s.Idle, s.Lent, s.Dialling = append(s.Idle, 0), append(s.Lent, 0), append(s.Dialling, 0)
-		s.Health = append(s.Health, health.Drained)
+		s.Health, s.Begun = append(s.Health, health.Drained), append(s.Begun, 0)
 	}
 }
 
@@ -141,6 +144,7 @@ func (s *BackendSeries) see(step int, b *upstream.BackendStats) {
 	p := &b.Pool
 	s.Idle[step], s.Lent[step] = s.Idle[step]+p.Idle, s.Lent[step]+p.Lent
 	s.Dialling[step] += p.Dialling
+	s.Begun[step] += int(b.Ended()) + b.InFlight
 	if !b.Leaving {
 		s.Health[step] = b.Health.Status
 	}
@@ -158,7 +162,7 @@ func (r *recording) series() *Series {
 	for _, l := range r.latencies {
 		slices.Sort(l)
 		o := outcome{latencies: l}
-		s.P50, s.P99 = append(s.P50, o.quantile(0.5)), append(s.P99, o.quantile(0.99))
+		s.P50, s.P99, s.Longest = append(s.P50, o.quantile(0.5)), append(s.P99, o.quantile(0.99)), append(s.Longest, o.quantile(1))
 	}
 	return s
 }
@@ -169,6 +173,7 @@ func (s *BackendSeries) fill(n int) {
 		last := len(s.Idle) - 1
 		s.Idle, s.Lent = append(s.Idle, s.Idle[last]), append(s.Lent, s.Lent[last])
 		s.Dialling, s.Health = append(s.Dialling, s.Dialling[last]), append(s.Health, s.Health[last])
+		s.Begun = append(s.Begun, s.Begun[last])
 	}
 }
 
