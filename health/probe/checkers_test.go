@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +33,13 @@ func (p *countingProber) count(by int) {
 		p.all++
 	}
 	p.doubled = p.doubled || p.running > 1
+}
+
+// made is how many there were.
+func (p *countingProber) made() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.all
 }
 
 func (p *countingProber) Probe(ctx context.Context, _ string) error {
@@ -90,11 +98,14 @@ func TestThoseWhoCheckInTheSameWayHearOfTheSameChecks(t *testing.T) {
 		c, p := NewCheckers(), &countingProber{}
 		a := join(t, c, each5s(), p, address)
 		time.Sleep(7 * time.Second)
+		synctest.Wait()
 		b := join(t, c, each5s(), p, address)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		a.end()
 		require.Equal(t, 1, a.ended, "it has nothing to wait for")
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		b.end()
 		synctest.Wait()
 		require.Equal(t, []int{0, 5, 10, 15}, a.seconds())
@@ -142,22 +153,26 @@ func TestThoseWhoWatchAreToldInTheOrderInWhichTheyCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := NewCheckers(), &countingProber{}
 		var told []int
-		var all []*audience
-		for i := range 5 {
-			a := &audience{}
-			a.Ended = func() {}
-			a.Report = func(time.Time, error) {
+		ends := make([]func(), 5)
+		var begins []func()
+		for i := range ends {
+			begin, end, err := c.Watch(each5s(), p, address, &Watcher{Ended: func() {}, Report: func(time.Time, error) {
 				told = append(told, i)
-				if i == 1 { // who leaves before its turn is not told; who joins meanwhile is told of the next one
-					all[3].end()
+				if i == 1 && len(told) == 2 { // who leaves before its turn is not told
+					ends[3]()
 				}
-			}
-			all = append(all, a.joins(t, c, each5s(), p, address))
+			}})
+			require.NoError(t, err)
+			begins, ends[i] = append(begins, begin), end
+		}
+		for _, begin := range begins {
+			begin()
 		}
 		time.Sleep(6 * time.Second)
-		for i, a := range all {
+		synctest.Wait()
+		for i, end := range ends {
 			if i != 3 {
-				a.end()
+				end()
 			}
 		}
 		synctest.Wait()
@@ -217,9 +232,11 @@ func TestWhoJoinsSilentChecksHearsOfOneWithinAnInterval(t *testing.T) {
 				set(&s, a)
 				a.joins(t, c, s, p, address)
 				time.Sleep(31 * time.Minute)
+				synctest.Wait()
 				require.Equal(t, 1, p.all)
 				b := join(t, c, s, p, address)
 				time.Sleep(5*time.Second + time.Millisecond)
+				synctest.Wait()
 				a.end()
 				b.end()
 				synctest.Wait()
@@ -242,10 +259,12 @@ func TestTheBoundIsThatOfTheOneWhoWasThereFirst(t *testing.T) {
 		clk := clock.New()
 		require.True(t, one.enter(t.Context(), clk))
 		time.Sleep(12 * time.Second)
+		synctest.Wait()
 		require.Zero(t, p.all, "its place is taken")
 		a.end()
 		one.leave(clk)
 		time.Sleep(6 * time.Second)
+		synctest.Wait()
 		require.NotZero(t, p.all)
 		b.end()
 		synctest.Wait()
@@ -263,7 +282,7 @@ func TestNobodyNoticesThatOthersComeAndGo(t *testing.T) {
 			type member struct {
 				Watcher
 				end          func()
-				heard, ended int
+				heard, ended atomic.Int32
 			}
 			var here []*member
 			heard := map[*member]int{} // how often the others of the same time were told
@@ -271,16 +290,16 @@ func TestNobodyNoticesThatOthersComeAndGo(t *testing.T) {
 				"join": func(t *rapid.T) {
 					m := &member{}
 					m.Report = func(now time.Time, err error) {
-						m.heard++
+						m.heard.Add(1)
 					}
-					m.Ended = func() { m.ended++ }
+					m.Ended = func() { m.ended.Add(1) }
 					begin, end, err := c.Watch(s, p, address, &m.Watcher)
 					require.NoError(t, err)
 					begin()
 					m.end = end
 					synctest.Wait()
 					here = append(here, m)
-					heard[m] = p.all
+					heard[m] = p.made()
 				},
 				"leave": func(t *rapid.T) {
 					if len(here) == 0 {
@@ -290,7 +309,7 @@ func TestNobodyNoticesThatOthersComeAndGo(t *testing.T) {
 					here = slices.DeleteFunc(here, func(x *member) bool { return x == m })
 					m.end()
 					synctest.Wait()
-					require.Equal(t, 1, m.ended)
+					require.EqualValues(t, 1, m.ended.Load())
 				},
 				"wait": func(t *rapid.T) {
 					time.Sleep(time.Duration(rapid.IntRange(0, 1000).Draw(t, "ms")) * time.Millisecond)
@@ -302,16 +321,16 @@ func TestNobodyNoticesThatOthersComeAndGo(t *testing.T) {
 					require.False(t, p.doubled)
 					require.Equal(t, len(here) > 0, c.Len() == 1)
 					for _, m := range here { // the one that is under way, and the one that was when it joined
-						since := p.all - heard[m]
-						require.True(t, m.heard == since || m.heard == since-1 || m.heard == since+1, "%d of %d", m.heard, since)
-						require.Zero(t, m.ended)
+						require.InDelta(t, p.all-heard[m], m.heard.Load(), 1)
+						require.Zero(t, m.ended.Load())
 					}
 				},
 			})
 			for _, m := range here {
-				before := m.heard
+				before := m.heard.Load()
 				time.Sleep(time.Second)
-				require.Greater(t, m.heard, before, "the checks go on")
+				synctest.Wait()
+				require.Greater(t, m.heard.Load(), before, "the checks go on")
 			}
 			for _, m := range here {
 				m.end()
@@ -331,6 +350,7 @@ func TestAWatchThatEndsBeforeItHasBegunIsNeverTold(t *testing.T) {
 		end()
 		begin()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Equal(t, []int{1, 0, 0}, []int{ended, p.all, c.Len()})
 	})
 }
