@@ -54,6 +54,12 @@ func (g *Group) Checks(i int) (down, doubt bool) {
 	return c.down, c.passed > 0 || c.failed > 0
 }
 
+// Passed is the number of checks of backend i that have passed in a row since it was out, and so speak for its return.
+func (g *Group) Passed(i int) int {
+	b := g.at(i, "Passed")
+	return b.check.passed + b.passive.vouched
+}
+
 // vouch counts a passed check for a backend that traffic has ejected, and lets it in when there are enough.
 func (g *Group) vouch(now time.Time, i int) (Change, bool) {
 	b := &g.backends[i]

@@ -88,16 +88,31 @@ type watch struct {
 	busy bool // a call of its Report is under way
 }
 
+// Watch is a hold on a run of checks. Its methods are called without a lock over which the watcher's functions could wait.
+type Watch struct {
+	in *checker
+	wa *watch
+}
+
+// Begin begins the watch. It is called once, even if End was called before.
+func (w *Watch) Begin() { w.in.begin(w.wa) }
+
+// End ends the watch, once. It wakes the goroutine of the checks, if this was the last watch of them.
+func (w *Watch) End() { w.in.leave(w.wa) }
+
+// Hurry has the next check made at once, for somebody who has reason to think that it will find something new. One that comes less
+// than a tenth of the shortest interval after the beginning of the last one is none. It may be called at any time.
+func (w *Watch) Hurry() { w.in.bell.ring(w.in.clk, true) }
+
 // Watch arranges for w to be told of checks of the backend at address by p, on the schedule, whose Standing, Vouched, Limit and
-// Rand are not used. Begin begins the watch and end ends it; each is called once, without a lock over which the
-// watcher's functions could wait, and begin even if end was called before. Ending wakes the goroutine of the checks, if it
-// was the last watch. The error is that of a schedule out of range.
-func (c *Checkers) Watch(s Schedule, p Prober, address string, w *Watcher) (begin, end func(), err error) {
+// Rand are not used, from Begin to End. The error is that of a schedule out of range.
+func (c *Checkers) Watch(s Schedule, p Prober, address string, w *Watcher) (*Watch, error) {
 	if s.Spread >= 0 {
 		s.Rand = rand.New(rand.NewPCG(0, 0)) // stands for the one that is made if there is need of it
 	}
-	if s, err = s.withDefaults(); err != nil {
-		return nil, nil, err
+	s, err := s.withDefaults()
+	if err != nil {
+		return nil, err
 	}
 	key := checkerKey{p, address, s.Interval, s.Fast, s.Down, s.Slow, s.Timeout, s.Spread, s.Reuse, nil}
 	wa := &watch{Watcher: w}
@@ -122,7 +137,7 @@ func (c *Checkers) Watch(s Schedule, p Prober, address string, w *Watcher) (begi
 		c.all[k.key] = k
 	}
 	k.watchers = append(k.watchers, wa)
-	return func() { k.begin(wa) }, func() { k.leave(wa) }, nil
+	return &Watch{k, wa}, nil
 }
 
 // begin begins a watch, and the run if it is the first.
@@ -133,7 +148,7 @@ func (k *checker) begin(w *watch) {
 	k.begun = true
 	k.of.mu.Unlock()
 	if !first {
-		k.bell.ring(k.clk)
+		k.bell.ring(k.clk, false)
 		return
 	}
 	k.clk.AfterFunc(0, func() {
@@ -243,9 +258,10 @@ func (k *checker) limit() *Limit {
 
 // bell wakes a run that sleeps.
 type bell struct {
-	mu   sync.Mutex
-	ears chan struct{} // of the sleeper; nil: there is none
-	news bool          // it was rung since the sleeper has last asked
+	mu    sync.Mutex
+	ears  chan struct{} // of the sleeper; nil: there is none
+	news  bool          // somebody has joined since the sleeper has last asked
+	haste bool          // the next check is wanted at once, likewise
 }
 
 // listen returns a channel that is closed when the bell is rung, or has been. A nil bell never is.
@@ -256,7 +272,7 @@ func (b *bell) listen() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ears = make(chan struct{})
-	if b.news {
+	if b.news || b.haste {
 		close(b.ears)
 		ears := b.ears
 		b.ears = nil
@@ -265,23 +281,23 @@ func (b *bell) listen() <-chan struct{} {
 	return b.ears
 }
 
-// rung says whether the bell was rung since it was last asked.
-func (b *bell) rung() bool {
+// rung says whether the bell was rung since it was last asked, and why.
+func (b *bell) rung() (news, haste bool) {
 	if b == nil {
-		return false
+		return false, false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	was := b.news
-	b.news, b.ears = false, nil
-	return was
+	news, haste = b.news, b.haste
+	b.news, b.haste, b.ears = false, false, nil
+	return news, haste
 }
 
-// ring rings the bell.
-func (b *bell) ring(clk clock.Clock) {
+// ring rings the bell: somebody has joined, or is in haste.
+func (b *bell) ring(clk clock.Clock, haste bool) {
 	b.mu.Lock()
 	ears := b.ears
-	b.news, b.ears = true, nil
+	b.news, b.haste, b.ears = b.news || !haste, b.haste || haste, nil
 	b.mu.Unlock()
 	if ears != nil {
 		rest := apart(clk)

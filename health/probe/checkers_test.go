@@ -60,6 +60,7 @@ type audience struct {
 	notes []int // milliseconds
 	ended int
 	end   func()
+	hurry func()
 }
 
 func (a *audience) seconds() []int {
@@ -84,10 +85,10 @@ func join(t *testing.T, c *Checkers, s Schedule, p Prober, address string) *audi
 }
 
 func (a *audience) joins(t *testing.T, c *Checkers, s Schedule, p Prober, address string) *audience {
-	begin, end, err := c.Watch(s, p, address, &a.Watcher)
+	hold, err := c.Watch(s, p, address, &a.Watcher)
 	require.NoError(t, err)
-	a.end = end
-	begin()
+	a.end, a.hurry = hold.End, hold.Hurry
+	hold.Begin()
 	return a
 }
 
@@ -143,7 +144,7 @@ func TestThoseWhoCheckOtherwiseHaveChecksOfTheirOwn(t *testing.T) {
 func TestWatchRefusesAScheduleOutOfRangeAndWatchesNothing(t *testing.T) {
 	c := NewCheckers()
 	for _, s := range []Schedule{{Interval: -1}, {Timeout: -1, Spread: -1}, {Spread: 1.1}} {
-		_, _, err := c.Watch(s, &countingProber{}, address, &Watcher{})
+		_, err := c.Watch(s, &countingProber{}, address, &Watcher{})
 		require.Error(t, err)
 	}
 	require.Zero(t, c.Len())
@@ -156,14 +157,14 @@ func TestThoseWhoWatchAreToldInTheOrderInWhichTheyCame(t *testing.T) {
 		ends := make([]func(), 5)
 		var begins []func()
 		for i := range ends {
-			begin, end, err := c.Watch(each5s(), p, address, &Watcher{Ended: func() {}, Report: func(time.Time, error) {
+			hold, err := c.Watch(each5s(), p, address, &Watcher{Ended: func() {}, Report: func(time.Time, error) {
 				told = append(told, i)
 				if i == 1 && len(told) == 2 { // who leaves before its turn is not told
 					ends[3]()
 				}
 			}})
 			require.NoError(t, err)
-			begins, ends[i] = append(begins, begin), end
+			begins, ends[i] = append(begins, hold.Begin), hold.End
 		}
 		for _, begin := range begins {
 			begin()
@@ -293,10 +294,10 @@ func TestNobodyNoticesThatOthersComeAndGo(t *testing.T) {
 						m.heard.Add(1)
 					}
 					m.Ended = func() { m.ended.Add(1) }
-					begin, end, err := c.Watch(s, p, address, &m.Watcher)
+					hold, err := c.Watch(s, p, address, &m.Watcher)
 					require.NoError(t, err)
-					begin()
-					m.end = end
+					hold.Begin()
+					m.end = hold.End
 					synctest.Wait()
 					here = append(here, m)
 					heard[m] = p.made()
@@ -345,12 +346,43 @@ func TestAWatchThatEndsBeforeItHasBegunIsNeverTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := NewCheckers(), &countingProber{}
 		ended := 0
-		begin, end, err := c.Watch(each5s(), p, address, &Watcher{Report: func(time.Time, error) { panic(errors.New("told")) }, Ended: func() { ended++ }})
+		hold, err := c.Watch(each5s(), p, address, &Watcher{Report: func(time.Time, error) { panic(errors.New("told")) }, Ended: func() { ended++ }})
 		require.NoError(t, err)
-		end()
-		begin()
+		hold.End()
+		hold.Begin()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.Equal(t, []int{1, 0, 0}, []int{ended, p.all, c.Len()})
+	})
+}
+
+func TestWhoIsInHasteGetsACheckAtOnceButNotTwo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, p := NewCheckers(), &countingProber{}
+		a, b := join(t, c, each5s(), p, address), join(t, c, each5s(), p, address)
+		time.Sleep(499 * time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, 1, p.made())
+		a.hurry()
+		synctest.Wait()
+		require.Equal(t, 1, p.made(), "the last check is younger than a tenth of the interval")
+		time.Sleep(time.Millisecond)
+		b.hurry()
+		synctest.Wait()
+		require.Equal(t, 2, p.made())
+		time.Sleep(4999 * time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, 2, p.made(), "the interval begins anew")
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, 3, p.made())
+		a.end()
+		a.hurry()
+		b.end()
+		synctest.Wait()
+		require.Equal(t, 0, c.Len())
+		b.hurry() // of a run that has ended
+		synctest.Wait()
+		require.Equal(t, 3, p.made())
 	})
 }

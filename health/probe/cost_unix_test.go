@@ -34,10 +34,10 @@ func scheduled(t *testing.T, backends, intervals int) (perCheck time.Duration, p
 		for i := range backends {
 			w := *told
 			w.Rand = func() *rand.Rand { return stream(uint64(i)) }
-			begin, end, err := c.Watch(Schedule{}, nothing{}, strconv.Itoa(i), &w)
+			hold, err := c.Watch(Schedule{}, nothing{}, strconv.Itoa(i), &w)
 			require.NoError(t, err)
-			begin()
-			ends[i] = end
+			hold.Begin()
+			ends[i] = hold.End
 		}
 		time.Sleep(5 * time.Second) // all have begun
 		checks = 0

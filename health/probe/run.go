@@ -175,8 +175,9 @@ type round struct {
 	limit   func() *Limit
 	bell    *bell // nil: nobody rings
 
-	made    bool // a check was made, and all who want to know have heard of one
-	skipped int  // how many were left out since
+	made    bool      // a check was made, and all who want to know have heard of one
+	last    time.Time // when the last one began; zero: none has
+	skipped int       // how many were left out since
 }
 
 func (r *round) run(ctx context.Context) {
@@ -197,6 +198,7 @@ func (r *round) run(ctx context.Context) {
 		if !limit.enter(ctx, r.Clock) {
 			return
 		}
+		r.last = r.Clock.Now()
 		err := once(ctx)
 		limit.leave(r.Clock)
 		if ctx.Err() != nil {
@@ -232,7 +234,7 @@ func (r *round) try(ctx context.Context, p Prober) error {
 // does not matter which one is taken: what has happened is asked afterwards.
 //
 // Who joins a run that would be silent for long, because requests take the place of checks or a backend is down for others, is
-// not to wait for that.
+// not to wait for that; nor does who is in haste wait at all, unless a check has just been made.
 func (r *round) sleep(ctx context.Context, wait time.Duration) bool {
 	for begun := r.Clock.Now(); ; {
 		if ctx.Err() != nil {
@@ -245,11 +247,20 @@ func (r *round) sleep(ctx context.Context, wait time.Duration) bool {
 		case <-ctx.Done():
 		}
 		timer.Stop()
-		if ctx.Err() != nil || !r.bell.rung() {
+		news, haste := r.bell.rung()
+		if ctx.Err() != nil || !news && !haste {
 			return ctx.Err() == nil
 		}
 		now := r.Clock.Now()
-		wait, begun, r.made = max(0, wait-now.Sub(begun)), now, false
+		wait, begun = max(0, wait-now.Sub(begun)), now
+		if haste && !r.last.IsZero() && now.Sub(r.last) >= min(r.Interval, r.Fast, r.Down)/10 {
+			r.made = false // it is not left out
+			return true
+		}
+		if !news {
+			continue
+		}
+		r.made = false
 		if float64(wait) > (1+r.Spread)*float64(r.Interval) {
 			wait = r.first()
 		}

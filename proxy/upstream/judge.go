@@ -37,7 +37,7 @@ func (u *Upstream) armChecksLocked(b *backend) (begin func()) {
 		return func() {}
 	}
 	stream := b.checkStream()
-	begin, stop, err := u.cfg.Checkers.Watch(probe.Schedule{
+	w, err := u.cfg.Checkers.Watch(probe.Schedule{
 		Interval: check.Interval, Timeout: check.Timeout, Spread: check.Spread, Reuse: check.Reuse,
 		Fast: check.FastInterval, Down: check.DownInterval, Slow: check.SlowInterval, Clock: u.clk,
 	}, check.Prober, b.address, &probe.Watcher{
@@ -51,9 +51,9 @@ func (u *Upstream) armChecksLocked(b *backend) (begin func()) {
 	if err != nil { // the times are out of range
 		return func() {}
 	}
-	b.stop = stop
+	b.stop, b.hurry = w.End, w.Hurry
 	u.work.Add(1)
-	return begin
+	return w.Begin
 }
 
 // limitOf makes the bound of a group's checks.
@@ -109,7 +109,12 @@ func (u *Upstream) checkDone(now time.Time, b *backend, err error) {
 	if err == nil {
 		b.checkPassed++
 	}
+	was := u.judge.Available(b.index)
 	ch, changed := u.judge.Check(now, b.index, err == nil)
+	var laggards []func()
+	if err == nil && !was {
+		laggards = u.laggardsLocked(b)
+	}
 	if changed {
 		u.applyLocked(ch)
 		if err != nil {
@@ -124,6 +129,24 @@ func (u *Upstream) checkDone(now time.Time, b *backend, err error) {
 	} else if turned {
 		u.panicked()
 	}
+	for _, hurry := range laggards {
+		hurry()
+	}
+}
+
+// laggardsLocked returns what hurries the checks of the backends that are out as well as one that has just passed a check, and have
+// passed fewer. What took them down is over, perhaps, for all: whoever came back alone would have the load of all of them.
+func (u *Upstream) laggardsLocked(b *backend) (hurry []func()) {
+	passed, back := u.judge.Passed(b.index), u.judge.Available(b.index)
+	for _, o := range u.members {
+		if o == b || o.leaving || o.hurry == nil || u.judge.Available(o.index) {
+			continue
+		}
+		if back || u.judge.Passed(o.index) < passed {
+			hurry = append(hurry, o.hurry)
+		}
+	}
+	return hurry
 }
 
 // observeLocked gives the judge an outcome, and how long its answer took to begin, 0 where that says nothing. The attempt that

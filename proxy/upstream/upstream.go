@@ -80,6 +80,7 @@ type backend struct {
 	outcomes             [NumOutcomes]uint64
 	checked, checkPassed uint64
 	stop                 func() // ends its checks; nil without any
+	hurry                func() // has the next check made at once; nil likewise
 	checkRuns            int    // how often its checks were begun
 	agent                agentWord
 	leaving, emptied     bool // it was removed; and its pool is closed
