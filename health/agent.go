@@ -78,7 +78,7 @@ func (a *agent) wish() Reason {
 // [Group.Drain], so that a backend which both have taken out comes back when both let it.
 func (g *Group) Agent(now time.Time, i int, r AgentReport) (Change, bool) {
 	b := g.at(i, "Agent")
-	was, a := b.available(), &b.agent
+	was, a, rested := b.available(), &b.agent, b.resting()
 	before, wasOut := a.out()
 	if r.Mode != AgentSilent {
 		a.mode = r.Mode
@@ -87,6 +87,7 @@ func (g *Group) Agent(now time.Time, i int, r AgentReport) (Change, bool) {
 		a.ill = r.State == AgentIll
 	}
 	a.weightless = a.weightless && !r.Weighty || r.Weightless
+	g.recount(rested, b.resting())
 	reason, out := a.out()
 	a.keepsOut = out
 	if out && (!wasOut || reason != before) {

@@ -209,6 +209,16 @@ func (g *Group) Forgo(now time.Time, i int, p Probe) (Change, bool) {
 	return g.back(now, i, BreakerHalfOpen, "a probe came to nothing")
 }
 
+// GaveUp says that the client of a request has left before the answer had begun, after so long. Where that makes a slow request it is
+// counted as one: impatient clients must not hide a backend that hangs. Otherwise it says nothing of the backend, and is Forgo.
+func (g *Group) GaveUp(now time.Time, i int, waited time.Duration, p Probe) (Change, bool) {
+	g.at(i, "GaveUp")
+	if c := &g.cfg.Breaker; c.SlowPercent > 0 && waited >= c.SlowAfter {
+		return g.trial(now, i, Success, waited, p)
+	}
+	return g.Forgo(now, i, p)
+}
+
 // nextPhase numbers the half-open phases of all breakers: a probe may outlive the breaker that has admitted it.
 func (g *Group) nextPhase() Probe {
 	if g.phase++; g.phase == 0 {

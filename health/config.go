@@ -31,7 +31,7 @@ type Config struct {
 	// Breaker is a circuit breaker for each backend. Default off.
 	Breaker Breaker
 
-	// PanicPercent is the share of the group below which those that are not available are admitted too: where most are out,
+	// PanicPercent is the share of the group, without those that are drained, below which those that are not available are admitted too: where most are out,
 	// what is left may not be able to carry the load, and rather the load, or the evidence, is to be doubted. Default 0,
 	// which is off; at most 100.
 	PanicPercent int

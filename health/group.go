@@ -123,6 +123,7 @@ type Group struct {
 	backends []backend
 	rnd      *rand.Rand
 	size     int   // how many there are, without vacant indexes
+	drained  int   // how many of them somebody wants out: see resting
 	limit    int   // how many may be ejected at a time
 	ejected  int   // how many are; 0 <= ejected <= limit
 	up       int   // how many are available

@@ -36,16 +36,17 @@ func (g *Group) Remove(now time.Time, i int) []Change {
 	if b.circuit != nil {
 		g.unblock(b.circuit)
 	}
+	g.recount(b.resting(), false)
 	*b = backend{check: check{down: true}} // so that nobody takes it for available
 	g.size--
 	g.limit = g.cfg.Passive.ejectionLimit(g.size)
-	return g.pardon(now)
+	return g.pardon(now, g.limit, "too few backends are left")
 }
 
-// pardon ends ejections until no more are left than the limit allows.
-func (g *Group) pardon(now time.Time) []Change {
+// pardon ends ejections until no more are left than so many.
+func (g *Group) pardon(now time.Time, most int, why string) []Change {
 	var changes []Change
-	for g.ejected > g.limit {
+	for g.ejected > most {
 		first := -1
 		for i := range g.backends {
 			p := &g.backends[i].passive
@@ -56,7 +57,7 @@ func (g *Group) pardon(now time.Time) []Change {
 		p := &g.backends[first].passive
 		p.until, p.endedAt = time.Time{}, now
 		g.ejected--
-		if c, ok := g.back(now, first, EjectionOver, "too few backends are left"); ok {
+		if c, ok := g.back(now, first, EjectionOver, why); ok {
 			changes = append(changes, c)
 		}
 	}
@@ -71,6 +72,7 @@ func (g *Group) Drain(now time.Time, i int) (Change, bool) {
 		return Change{}, false
 	}
 	was := b.available()
+	g.recount(b.resting(), true)
 	b.drained, b.asked = true, now
 	if !was {
 		return Change{}, false
@@ -86,6 +88,7 @@ func (g *Group) Undrain(now time.Time, i int) (Change, bool) {
 		return Change{}, false
 	}
 	b.drained = false
+	g.recount(true, b.resting())
 	return g.back(now, i, DrainOver, "by an operator")
 }
 
@@ -98,7 +101,8 @@ func (g *Group) Drained(i int) bool {
 
 // Reconfigure changes what follows from evidence; the evidence, and what has been decided, stay, as far as the new
 // configuration has a use for them. Where active checks are switched off, nobody could let a backend in again that is
-// down: all of them are up. The error is that of a Config out of range, and then nothing has changed.
+// down: all of them are up. Where nothing ejects a backend any more, those that are ejected come back at once: who switches that off
+// does so because it is wrong. The error is that of a Config out of range, and then nothing has changed.
 func (g *Group) Reconfigure(now time.Time, cfg Config) ([]Change, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -126,7 +130,11 @@ func (g *Group) Reconfigure(now time.Time, cfg Config) ([]Change, error) {
 			}
 		}
 	}
-	changes = g.resetBreakers(now, append(changes, g.pardon(now)...))
+	most, why := g.limit, "too few backends are left"
+	if p := &cfg.Passive; p.Consecutive5xx < 0 && p.ConsecutiveFailures < 0 && !p.Outliers.on() {
+		most, why = 0, "ejections were switched off"
+	}
+	changes = g.resetBreakers(now, append(changes, g.pardon(now, most, why)...))
 	if g.started {
 		for i := range g.backends {
 			g.backends[i].window = window{}

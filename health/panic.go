@@ -3,20 +3,39 @@ package health
 // Panicking reports whether too few backends are available, by Config.PanicPercent or Config.FailOpen, so that those that
 // are not are admitted too. It costs nothing.
 func (g *Group) Panicking() bool {
-	return g.up*100 < g.cfg.PanicPercent*g.size || g.cfg.FailOpen && g.up == 0 && g.size > 0
+	n := g.InService()
+	return g.up*100 < g.cfg.PanicPercent*n || g.cfg.FailOpen && g.up == 0 && n > 0
 }
+
+// resting says whether somebody wants the backend out, an operator or its own agent, for maintenance included.
+func (b *backend) resting() bool { return b.drained || b.agent.asked() }
+
+// recount follows what may have changed whether a backend rests.
+func (g *Group) recount(was, is bool) {
+	switch {
+	case is && !was:
+		g.drained++
+	case was && !is:
+		g.drained--
+	}
+}
+
+// InService returns the number of backends that nobody wants out: of those a share is asked for, since an operator who takes
+// half of the group out of service knows what the other half carries.
+func (g *Group) InService() int { return g.size - g.drained }
 
 // Admits reports whether requests may be sent to backend i: it is available, or the group panics, nobody has drained it, its
 // agent included, and the last connection to it that was wanted could be made. In panic checks, ejections and breakers keep nobody out.
 //
-// What it says changes with each [Change], and in panic also with evidence about that backend, Drain and Undrain of it.
+// What it says changes with each [Change], and in panic also with evidence about that backend; Drain and Undrain of any one may
+// begin or end a panic.
 func (g *Group) Admits(i int) bool {
 	b := g.at(i, "Admits")
 	return b.available() || b.admittedInPanic() && g.Panicking()
 }
 
 func (b *backend) admittedInPanic() bool {
-	return b.present && !b.drained && !b.agent.asked() && !b.refused
+	return b.present && !b.resting() && !b.refused
 }
 
 // AdmittedCount returns how many backends Admits says yes to. It costs nothing but in panic.

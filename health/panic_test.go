@@ -102,9 +102,16 @@ func TestAdmissionAgreesWithWhatIsKnownOfEachBackend(t *testing.T) {
 				}
 			},
 			"": func(t *rapid.T) {
-				panicking := g.AvailableCount()*100 < cfg.PanicPercent*3 || cfg.FailOpen && g.AvailableCount() == 0
-				require.Equal(t, panicking, g.Panicking())
 				n := 0
+				for i := range 3 {
+					if !drained[i] {
+						n++
+					}
+				}
+				require.Equal(t, n, g.InService())
+				panicking := g.AvailableCount()*100 < cfg.PanicPercent*n || cfg.FailOpen && g.AvailableCount() == 0 && n > 0
+				require.Equal(t, panicking, g.Panicking())
+				n = 0
 				for i := range 3 {
 					want := g.Available(i) || panicking && !refused[i] && !drained[i]
 					require.Equal(t, want, g.Admits(i), "backend %d", i)
@@ -123,4 +130,28 @@ func TestPanicRefusesAConfigOutOfRange(t *testing.T) {
 		_, err := New(Config{PanicPercent: percent}, 1, nil)
 		require.ErrorContains(t, err, "health: PanicPercent is")
 	}
+}
+
+func TestThoseThatAnOperatorHasDrainedAreNoPartOfTheShare(t *testing.T) {
+	g := build(t, Config{Active: true, Fall: 1, PanicPercent: 50, FailOpen: true}, 6)
+	for i := range 4 {
+		g.Drain(instant, i)
+	}
+	require.False(t, g.Panicking(), "two of two")
+	g.Check(instant, 4, false)
+	require.False(t, g.Panicking(), "one of two")
+	g.Undrain(instant, 3)
+	g.Check(instant, 3, false)
+	require.True(t, g.Panicking(), "one of three")
+	g.Drain(instant, 3)
+	require.False(t, g.Panicking())
+	g.Remove(instant, 0)
+	g.Drain(instant, 1)
+	g.Add(0)
+	require.Equal(t, 3, g.InService())
+	g.Drain(instant, 0)
+	g.Drain(instant, 4)
+	g.Drain(instant, 5)
+	require.Zero(t, g.InService())
+	require.False(t, g.Panicking(), "nobody is left who could be used")
 }

@@ -108,6 +108,11 @@ func (s *switched) actions() map[string]func(*rapid.T) {
 			c, changed := s.g.Forgo(s.now, r.i, r.p)
 			maybe(t, c, changed)
 		},
+		"give up": func(t *rapid.T) {
+			r := s.ends(t)
+			c, changed := s.g.GaveUp(s.now, r.i, rapid.SampledFrom([]time.Duration{0, 1, time.Second, time.Hour}).Draw(t, "waited"), r.p)
+			maybe(t, c, changed)
+		},
 		"tick": s.tick, "switch": s.reconfigure, "switch2": s.reconfigure, "remove": s.remove, "add": s.add, "": s.counts,
 		"back in time": func(t *rapid.T) {
 			s.now = s.now.Add(-time.Duration(rapid.IntRange(0, 100).Draw(t, "seconds")) * time.Second)
@@ -153,7 +158,7 @@ func (s *switched) add(t *rapid.T) {
 
 // counts holds that every count of the group is that of its backends.
 func (s *switched) counts(t *rapid.T) {
-	up, ejected, admitted, blocked := 0, 0, 0, 0
+	up, ejected, admitted, blocked, service := 0, 0, 0, 0, 0
 	for _, i := range s.present() {
 		require.Equal(t, s.up[i], s.g.Available(i), "a flip that nobody was told of")
 		if s.g.Available(i) {
@@ -162,6 +167,9 @@ func (s *switched) counts(t *rapid.T) {
 		if s.g.Admits(i) {
 			admitted++
 			require.False(t, s.g.Drained(i))
+		}
+		if !s.g.backends[i].resting() {
+			service++
 		}
 		if !s.g.State(i).EjectedUntil.IsZero() {
 			ejected++
@@ -173,8 +181,8 @@ func (s *switched) counts(t *rapid.T) {
 			}
 		}
 	}
-	require.Equal(t, []int{up, ejected, admitted, blocked},
-		[]int{s.g.AvailableCount(), s.g.EjectedCount(), s.g.AdmittedCount(), s.g.blocked})
+	require.Equal(t, []int{up, ejected, admitted, blocked, service},
+		[]int{s.g.AvailableCount(), s.g.EjectedCount(), s.g.AdmittedCount(), s.g.blocked, s.g.InService()})
 	require.LessOrEqual(t, ejected, s.g.limit)
 }
 

@@ -87,3 +87,59 @@ func TestAnOpenTimeThatIsMadeShorterHoldsForBreakersThatAreOpen(t *testing.T) {
 	}
 	require.Len(t, g.Tick(instant.Add(time.Second)), 1)
 }
+
+func TestWhereNothingEjectsAnyMoreThoseThatAreEjectedComeBack(t *testing.T) {
+	cfg := Config{Passive: Passive{ConsecutiveFailures: 1, MaxEjectionPercent: 100}}
+	off := Config{Passive: Passive{ConsecutiveFailures: -1, Consecutive5xx: -1}}
+	for name, next := range map[string]struct {
+		cfg  Config
+		back int
+	}{
+		"all is off":            {off, 2},
+		"no share of the group": {Config{Passive: Passive{MaxEjectionPercent: -1}}, 2},
+		"one streak is left":    {Config{Passive: Passive{ConsecutiveFailures: -1, MaxEjectionPercent: 100}}, 0},
+		"comparison is left": {Config{Passive: Passive{ConsecutiveFailures: -1, Consecutive5xx: -1, MaxEjectionPercent: 100,
+			Outliers: Outliers{SuccessRate: 1.9}}}, 0},
+	} {
+		g := build(t, cfg, 3)
+		g.Observe(instant, 0, Timeout)
+		g.Observe(instant, 2, Timeout)
+		require.Equal(t, 2, g.EjectedCount())
+		changes, err := g.Reconfigure(instant, next.cfg)
+		require.NoError(t, err)
+		require.Len(t, changes, next.back, name)
+		for _, c := range changes {
+			require.Equal(t, EjectionOver, c.Reason)
+		}
+		require.Equal(t, 2-next.back, g.EjectedCount(), name)
+	}
+}
+
+func TestAClientThatGivesUpAfterTheSlowTimeHasMadeASlowRequest(t *testing.T) {
+	cfg := Config{Passive: Passive{MaxEjectionPercent: -1},
+		Breaker: Breaker{SlowPercent: 50, SlowAfter: time.Second, MinRequests: 2, OpenTime: time.Second, Probes: 1}}
+	g := build(t, cfg, 2)
+	for range 100 {
+		_, changed := g.GaveUp(instant, 0, time.Second-1, 0)
+		require.False(t, changed, "an impatient client says nothing")
+	}
+	_, changed := g.GaveUp(instant, 0, time.Second, 0)
+	require.False(t, changed)
+	c, changed := g.GaveUp(instant, 0, time.Second, 0)
+	require.True(t, changed)
+	require.Equal(t, "2 of 2 were slow", c.Detail)
+	now := instant.Add(time.Second)
+	require.Len(t, g.Tick(now), 1)
+	p, _, _ := g.Admit(now, 0)
+	_, changed = g.GaveUp(now, 0, 0, p)
+	require.True(t, changed, "its place is another one's")
+	p, _, _ = g.Admit(now, 0)
+	_, changed = g.GaveUp(now, 0, time.Hour, p)
+	require.False(t, changed, "it admitted nothing, and does not now")
+	require.Equal(t, Open, g.State(0).Circuit)
+	cfg.Breaker = Breaker{ErrorPercent: 1, MinRequests: 1}
+	_, err := g.Reconfigure(now, cfg)
+	require.NoError(t, err)
+	_, changed = g.GaveUp(now, 1, time.Hour, 0)
+	require.False(t, changed, "where slowness is no matter it is no error")
+}

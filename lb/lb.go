@@ -29,6 +29,9 @@ type Backend struct {
 	// Priority is the tier of the backend. Default 0, range 0 to MaxPriority: the first tier has 0. One of priority 1
 	// is picked when none of priority 0 can be, and so on, with every strategy.
 	Priority int
+	// Place is where it stands in the list, for the strategy "first", which takes the one of the lowest place; of equals the one of
+	// the lowest index. Default 0.
+	Place int
 }
 
 // Options are settings that only some strategies look at. The zero value is a safe default.

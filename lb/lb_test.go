@@ -239,3 +239,28 @@ func TestNoCallAllocates(t *testing.T) {
 		}
 	})
 }
+
+func TestFirstGoesByPlacesAndEqualsByTheirIndexes(t *testing.T) {
+	p, err := New("first", []Backend{{Place: 5}, {Place: -1}, {Place: 5}, {}}, nil)
+	require.NoError(t, err)
+	order := func(want ...int) {
+		t.Helper()
+		for _, i := range want {
+			require.Equal(t, i, p.Pick(instant, nil))
+			p.SetReady(i, 0)
+		}
+		require.Equal(t, -1, p.Pick(instant, nil))
+		for _, i := range want {
+			p.Done(i, Success, 0)
+			p.SetReady(i, -1)
+		}
+	}
+	order(1, 3, 0, 2)
+	p.SetPriority(1, 1)
+	order(3, 0, 2, 1)
+	p.SetPriority(1, 0)
+	p.Remove(0)
+	order(1, 3, 2)
+	p.Add(0, Backend{Place: 6})
+	order(1, 3, 2, 0)
+}

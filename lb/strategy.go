@@ -87,7 +87,7 @@ var strategies = [...]strategy{
 		name: "first",
 		help: "The first backend in the list that has room. " +
 			"Right when as few backends as possible should work, or one leads and the others stand by.",
-		build: func(f fleet, _ *rand.Rand, _ Options) inner { return &first{f} },
+		build: func(f fleet, _ *rand.Rand, _ Options) inner { return &first{fleet: f} },
 	},
 }
 

@@ -53,3 +53,40 @@ func TestAHalfOpenBreakerDoesNotWaitForTheEndOfAStream(t *testing.T) {
 			"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n", "hello", "bye")},
 	})
 }
+
+func TestAHalfOpenBreakerDoesNotWaitForTheEndOfATunnel(t *testing.T) {
+	tune := func(s *config.Config) {
+		overTCP(s)
+		s.Upstreams[0].Pool.MaxConnections = 2
+		s.Upstreams[0].Retry.Attempts = 1
+		s.Upstreams[0].Health.Breaker = &config.Breaker{ErrorPercent: 100, MinRequests: 1, Probes: 1, OpenTime: 200 * time.Millisecond,
+			Window: time.Minute, SlowPercent: 1, SlowAfter: time.Millisecond}
+	}
+	converse(t, []conversation{{promise: "its backend's first byte will do", tune: tune, talk: func(c *talk) {
+		c.lenient()
+		circuit := func(want health.Circuit) {
+			c.await(want.String(), func() bool { return c.server.Stats().Upstreams[0].Backends[0].Health.Circuit == want })
+		}
+		c.client().send("x")
+		backend := c.origins[0].accept()
+		backend.expect("x")
+		backend.abort()
+		circuit(health.Open)
+		circuit(health.HalfOpen)
+		client := c.client().send("question")
+		backend = c.origins[0].accept()
+		backend.expect("question")
+		c.settle()
+		circuit(health.HalfOpen) // what the client says is no evidence
+		backend.send("a")
+		client.expect("a")
+		circuit(health.Closed) // however long it took: a tunnel has no time
+		other := c.client().send("too")
+		second := c.origins[0].accept()
+		second.expect("too")
+		second.send("yes")
+		other.expect("yes")
+		client.send("more")
+		backend.expect("more")
+	}}})
+}

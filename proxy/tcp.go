@@ -122,8 +122,10 @@ func (c *client) carry(to *target, a *upstream.Attempt, said []byte, mayFresh bo
 		}
 		backend = told
 	}
+	a.Untimed = true // how long a tunnel takes to say something says nothing of how fast its backend is
 	res := tunnel.Run(tunnel.Config{
-		Clock: c.s.clk, Idle: max(to.settings.TunnelIdleTimeout, 0), Stop: c.cutOff,
+		Answered: func() { up.Proved(a, up.Now()) },
+		Clock:    c.s.clk, Idle: max(to.settings.TunnelIdleTimeout, 0), Stop: c.cutOff,
 		AToB: &c.s.counters.bytesIn, BToA: &c.s.counters.bytesOut, FromA: said, Trial: a.Conn.Reused(),
 	}, c.nc, backend)
 	c.letGo()

@@ -16,12 +16,13 @@ type Health struct {
 	Active *Active
 	// Agent are the agents beside the backends; nil, the default, is none. Key agent.
 	Agent *AgentCheck
-	// Passive is what the proxy learns from the requests that it carries.
+	// Passive is what the proxy learns from the requests that it carries. passive: off ejects nobody, and a reload that says so
+	// lets those in again that are ejected.
 	Passive Passive
 	// Breaker is a circuit breaker for each backend; nil is none. Key breaker.
 	Breaker *Breaker
-	// PanicThreshold is the percentage of available backends below which all others are used too, but for those that are drained
-	// and those to which the last connection that was wanted could not be made. Key panic_threshold, default off, which is 0
+	// PanicThreshold is the percentage of available backends, of those that are not drained, below which all others are used too, but for
+	// the drained ones and those to which the last connection that was wanted could not be made. Key panic_threshold, default off, which is 0
 	// here; else from 1% to 100%.
 	PanicThreshold int
 	// OnNoBackend says what becomes of requests when no backend is available: NoBackendRefuse, the default, or NoBackendFailOpen.

@@ -57,8 +57,8 @@ type Breaker struct {
 	// ErrorPercent opens the breaker when so many of a hundred requests have failed: a 5xx answer, or none. Key error_percent,
 	// default 50, from 1 to 100, or Off.
 	ErrorPercent int
-	// SlowPercent opens it when the answers to so many of a hundred have taken SlowAfter to begin. Key slow_percent, default
-	// off, which is 0 here; else from 1 to 100.
+	// SlowPercent opens it when the answers to so many of a hundred have taken SlowAfter to begin, or when their
+	// clients have given up after so long. Key slow_percent, default off, which is 0 here; else from 1 to 100.
 	SlowPercent int
 	// SlowAfter is what makes a request slow. Key slow_after, default 1s, from 1ms to 1h.
 	SlowAfter time.Duration
@@ -69,7 +69,8 @@ type Breaker struct {
 	// OpenTime is for how long it stays open, and waits for its probes to end. Key open_time, default 10s, from 1ms to 24h.
 	OpenTime time.Duration
 	// Probes is how many requests it admits half-open, all of which must succeed. An answer that goes on, such as a stream of
-	// events or a WebSocket, has succeeded when it has begun; a tunnel of a TCP listener when it has ended. Key probes, default 3, from 1 to 1000.
+	// events or a WebSocket, has succeeded when it has begun; a tunnel of a TCP listener when its backend has said something, or
+	// when it has ended. Key probes, default 3, from 1 to 1000.
 	Probes int
 }
 

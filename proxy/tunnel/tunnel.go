@@ -38,6 +38,8 @@ type Config struct {
 	// FromA and FromB are bytes that were read from the connections before the tunnel began and are still to be
 	// delivered to the other side. They are not kept beyond Run.
 	FromA, FromB []byte
+	// Answered, if set, is called once, when the first byte of B has reached A, on the goroutine of that direction.
+	Answered func()
 	// Trial says that B was made ready some time ago and may be dead. Then an end of its stream before a byte has gone
 	// either way is not passed on: the tunnel ends with EndB and io.EOF, and A can still be given another B.
 	Trial bool
@@ -201,6 +203,9 @@ func (t *tunnel) copy(w *way, first []byte) int64 {
 func (t *tunnel) add(w *way, n int64) {
 	if w.sent == 0 && n > 0 {
 		t.used.Store(true)
+		if w.srcEnd == EndB && t.cfg.Answered != nil {
+			t.cfg.Answered()
+		}
 	}
 	w.sent += n
 	if w.count != nil && n > 0 {

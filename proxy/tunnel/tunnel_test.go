@@ -329,3 +329,24 @@ func TestAPeerThatTakesNothingEndsASplicedTunnel(t *testing.T) {
 		t.Fatal("the tunnel does not end")
 	}
 }
+
+func TestTheFirstByteOfBIsToldOnceAndThoseOfAAreNot(t *testing.T) {
+	told := make(chan struct{}, 10)
+	l := start(t, Config{Answered: func() { told <- struct{}{} }, FromA: []byte("early")})
+	got := make([]byte, 9)
+	_, err := l.client.Write([]byte(" bird"))
+	require.NoError(t, err)
+	_, err = io.ReadFull(l.server, make([]byte, 10))
+	require.NoError(t, err)
+	require.Empty(t, told)
+	for range 3 {
+		_, err = l.server.Write([]byte("worm"))
+		require.NoError(t, err)
+		_, err = io.ReadFull(l.client, got[:4])
+		require.NoError(t, err)
+	}
+	_ = l.client.CloseWrite()
+	_ = l.server.CloseWrite()
+	<-l.done
+	require.Len(t, told, 1)
+}

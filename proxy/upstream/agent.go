@@ -140,6 +140,9 @@ func (u *Upstream) agentSaid(now time.Time, b *backend, run int, r probe.AgentRe
 	}
 	isGone := u.agentGoneLocked(b)
 	u.admittedLocked(b)
+	if !changed {
+		u.panicLocked() // it may be a share of fewer, or of more
+	}
 	turned, cfg := u.panicTurned, limited(u.cfg.Pool, is.MaxConnections)
 	u.mu.Unlock()
 	u.agentEvent(b, &was, &is)

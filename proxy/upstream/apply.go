@@ -241,7 +241,27 @@ func (u *Upstream) carryOut(cfg Config, d difference, within time.Duration) {
 		return i
 	}
 	slices.SortStableFunc(u.members, func(a, b *backend) int { return order(a) - order(b) })
+	u.replaceLocked()
 	u.mu.Unlock()
+}
+
+// replaceLocked numbers the members anew, whose order may be another one. A picker learns a place when a backend is added: the one
+// strategy to which it matters is made anew, and has nothing to forget.
+func (u *Upstream) replaceLocked() {
+	moved := false
+	for i, b := range u.members {
+		moved = moved || i > 0 && b.place < u.members[i-1].place
+	}
+	if !moved {
+		return
+	}
+	for i, b := range u.members {
+		b.place = i + 1
+	}
+	u.places = len(u.members)
+	if u.cfg.Strategy == "first" {
+		_ = u.switchPickerLocked(u.cfg.Strategy, u.cfg.picking()) // it has been made so before
+	}
 }
 
 // restartChecks ends the checks of a backend and begins those that are configured now. What they have found out stays.

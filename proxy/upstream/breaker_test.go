@@ -194,3 +194,32 @@ func TestBreakersComeToRestUnderRandomTraffic(t *testing.T) {
 		})
 	})
 }
+
+func TestClientsThatGiveUpDoNotHideABackendThatHangs(t *testing.T) {
+	cfg := breaking()
+	cfg.Health.Breaker = health.Breaker{SlowPercent: 50, SlowAfter: 100 * time.Millisecond, MinRequests: 2, OpenTime: time.Second, Probes: 1}
+	inBubble(t, 1, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		u.Start()
+		leave := func(after time.Duration, change func(*Attempt)) {
+			a := begin(t, u)
+			u.clk.Sleep(after)
+			change(a)
+			failed(u, a, OutcomeClientGone)
+		}
+		for range 5 {
+			leave(100*time.Millisecond-1, func(*Attempt) {})
+			leave(time.Minute, func(a *Attempt) { a.FirstByte = u.Now() })
+			leave(time.Minute, func(a *Attempt) { a.Untimed = true })
+		}
+		require.Equal(t, health.Closed, u.Stats().Backends[0].Health.Circuit, "they left too early, too late, or held it up themselves")
+		leave(100*time.Millisecond, func(*Attempt) {})
+		leave(100*time.Millisecond, func(*Attempt) {})
+		require.Equal(t, health.Open, u.Stats().Backends[0].Health.Circuit)
+		u.clk.Sleep(time.Second + 1)
+		leave(100*time.Millisecond, func(*Attempt) {})
+		require.Equal(t, health.Open, u.Stats().Backends[0].Health.Circuit, "so does a probe that nobody waited for to the end")
+		u.clk.Sleep(time.Second + 1)
+		answered(u, begin(t, u))
+		require.Equal(t, health.Closed, u.Stats().Backends[0].Health.Circuit)
+	})
+}

@@ -156,14 +156,17 @@ func (u *Upstream) observeLocked(now time.Time, b *backend, o Outcome, took time
 	if a != nil {
 		probe, a.probe = a.probe, 0
 	}
-	if b.leaving || !outcomes[o].judged && probe == 0 {
+	if b.leaving || !outcomes[o].judged && probe == 0 && o != OutcomeClientGone {
 		return health.Change{}, false
 	}
 	var ch health.Change
 	var changed bool
-	if outcomes[o].judged {
+	switch {
+	case outcomes[o].judged:
 		ch, changed = u.judge.ObserveRequest(now, b.index, outcomes[o].signal, took, probe)
-	} else {
+	case o == OutcomeClientGone && a != nil && a.FirstByte.IsZero():
+		ch, changed = u.judge.GaveUp(now, b.index, took, probe)
+	default:
 		ch, changed = u.judge.Forgo(now, b.index, probe)
 	}
 	switch {

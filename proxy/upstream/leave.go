@@ -203,7 +203,7 @@ func (u *Upstream) moveOne(b *backend) bool {
 			a.unlist()
 			continue
 		}
-		if !u.grantLocked(a, 2*u.judge.AvailableCount() < u.judge.Size(), OnBackendDown) {
+		if !u.grantLocked(a, 2*u.judge.AvailableCount() < u.judge.InService(), OnBackendDown) {
 			return false
 		}
 		a.unlist()

@@ -226,6 +226,8 @@ func (u *Upstream) turn(address string, op Operation) (*backend, error) {
 	ch, changed := turn(u.Now(), b.index)
 	if changed {
 		u.applyLocked(ch)
+	} else {
+		u.panicLocked() // it is a share of fewer, or of more
 	}
 	u.admittedLocked(b)
 	turned := u.panicTurned

@@ -287,3 +287,62 @@ func TestApplyKeepsTheConnectionsTheHealthAndTheCountsOfThoseThatStay(t *testing
 		require.Len(t, u.Members(), 3)
 	})
 }
+
+func TestFirstGoesByTheListThatAReloadBrings(t *testing.T) {
+	inBubble(t, 3, Config{Strategy: "first", Pool: pool.Config{MaxConnections: 1}}, func(t *testing.T, u *Upstream, f *fakeNet) {
+		order := func(want ...int) {
+			t.Helper()
+			var held []*Attempt
+			for _, i := range want {
+				held = append(held, begin(t, u))
+				require.Equal(t, addr(i), held[len(held)-1].Address)
+			}
+			for _, a := range held {
+				answered(u, a)
+			}
+		}
+		apply := func(backends ...int) {
+			cfg := u.cfg
+			cfg.Backends = nil
+			for _, i := range backends {
+				cfg.Backends = append(cfg.Backends, Backend{Address: addr(i)})
+			}
+			require.NoError(t, u.Apply(cfg, time.Second))
+			u.clk.Sleep(2 * time.Second)
+		}
+		order(0, 1, 2)
+		busy := begin(t, u)
+		apply(7, 2, 0, 1)
+		order(7, 2, 1)
+		answered(u, busy)
+		order(7, 2, 0, 1)
+		apply(0, 1)
+		order(0, 1)
+		require.NoError(t, u.AddBackend(Backend{Address: addr(3)}))
+		order(0, 1, 3)
+		apply(3, 1, 0)
+		order(3, 1, 0)
+	})
+}
+
+func TestAnEjectionEndsWhenAReloadSwitchesEjectionsOff(t *testing.T) {
+	cfg := Config{Health: health.Config{Passive: health.Passive{ConsecutiveFailures: 1, BaseEjectionTime: time.Hour, MaxEjectionTime: time.Hour}}}
+	inBubble(t, 2, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		u.Start()
+		a := begin(t, u)
+		out := a.Address
+		failed(u, a, OutcomeReset)
+		require.Equal(t, 1, u.Stats().Available)
+		next := u.cfg
+		next.Health.Passive = health.Passive{ConsecutiveFailures: -1, Consecutive5xx: -1}
+		require.NoError(t, u.Apply(next, time.Second))
+		require.Equal(t, 2, u.Stats().Available)
+		used := map[string]bool{}
+		for range 2 {
+			a := begin(t, u)
+			used[a.Address] = true
+			answered(u, a)
+		}
+		require.True(t, used[out])
+	})
+}

@@ -167,3 +167,23 @@ func TestBackendsAreComparedAtWork(t *testing.T) {
 		require.Equal(t, 5, u.Stats().Available)
 	})
 }
+
+func TestADrainBeginsNoPanicAndEndsOne(t *testing.T) {
+	s := &switchboard{}
+	cfg := checked(s)
+	cfg.Health.PanicPercent = 60
+	inBubble(t, 4, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		u.Start()
+		require.NoError(t, u.DrainBackend(addr(0)))
+		require.NoError(t, u.DrainBackend(addr(1)))
+		require.False(t, u.Stats().Panicking, "two of two")
+		s.set(addr(2), true)
+		judged(u)
+		require.True(t, u.Stats().Panicking, "one of two")
+		require.NoError(t, u.DrainBackend(addr(2)))
+		require.False(t, u.Stats().Panicking, "one of one, though nothing became unavailable")
+		requireUsed(t, u, 3)
+		require.NoError(t, u.UndrainBackend(addr(2)))
+		require.True(t, u.Stats().Panicking)
+	})
+}

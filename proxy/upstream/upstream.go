@@ -32,6 +32,7 @@ type Upstream struct {
 	mu       sync.Mutex
 	picker   lb.Picker
 	judge    *health.Group
+	places   int          // the place of the last one to come
 	limit    *probe.Limit // of the checks; nil: none
 	queue    queue
 	inFlight int // attempts that hold a connection
@@ -66,6 +67,7 @@ type backend struct {
 	entity  string // in events
 	stream  string // in the names of streams of chance: those of an address that comes back are new ones
 	weight  int
+	place   int // in the list: see lb.Backend.Place
 	tier    int // its priority
 	zone    string
 	pool    *pool.Pool
@@ -141,6 +143,8 @@ func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
 		at--
 	}
 	u.members = slices.Insert(u.members, at, b)
+	u.places++
+	b.place = u.places
 	u.queue.tier[b.index] = u.rankLocked(b)
 	u.picker.Add(b.index, u.forPickerLocked(b))
 	u.rescaleLocked(false)
@@ -157,7 +161,7 @@ func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
 // forPickerLocked is what a picker knows a backend by. Its name is its address, so that all proxies that list it agree on who serves
 // a key.
 func (u *Upstream) forPickerLocked(b *backend) lb.Backend {
-	return lb.Backend{Name: b.address, Weight: u.weightLocked(b), Priority: u.rankLocked(b)}
+	return lb.Backend{Name: b.address, Weight: u.weightLocked(b), Priority: u.rankLocked(b), Place: b.place}
 }
 
 // newBackend makes the pool of one backend.
