@@ -48,6 +48,7 @@ func (s *Server) newGroup(settings *config.Config, c *config.Upstream, next *sha
 func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *group, next *shared) (upstream.Config, error) {
 	uc := upstream.Config{
 		Name: c.Name, Strategy: c.Strategy, SlowStart: c.SlowStart, Zone: settings.Zone, MinZonePercent: c.MinZonePercent,
+		SubsetSize: c.SubsetSize, Instance: settings.Instance,
 		Pool:     s.poolConfig(&c.Pool, tunnelsOnly(settings, c.Name)),
 		Health:   judgeOf(&c.Health),
 		Attempts: c.Retry.Attempts, BudgetPercent: c.Retry.BudgetPercent,

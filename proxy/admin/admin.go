@@ -132,6 +132,8 @@ type BackendStatus struct {
 	Circuit string `json:"circuit"`
 	// Agent is what its agent has said; null without one.
 	Agent *AgentStatus `json:"agent"`
+	// Reserve says that it is not among those that subset_size chooses.
+	Reserve bool `json:"reserve"`
 	// Leaving says that it was removed, and that what it has lent is not back yet.
 	Leaving bool `json:"leaving"`
 	// InFlight counts the requests at the backend and those that wait for a dial to it.
@@ -226,7 +228,7 @@ func upstreamStatus(u *upstream.Stats) UpstreamStatus {
 		bs := BackendStatus{
 			Address: b.Address, Weight: b.Weight, Priority: b.Priority, State: b.Health.Status.String(), Reason: b.Health.Reason.String(),
 			Circuit: b.Health.Circuit.String(),
-			Leaving: b.Leaving, InFlight: b.InFlight, Limit: b.Limit, Checks: b.Checks, ChecksPassed: b.ChecksPassed, Outcomes: map[string]uint64{},
+			Leaving: b.Leaving, InFlight: b.InFlight, Limit: b.Limit, Reserve: b.Reserve, Checks: b.Checks, ChecksPassed: b.ChecksPassed, Outcomes: map[string]uint64{},
 		}
 		for _, o := range upstream.Outcomes() {
 			bs.Outcomes[o.String()] = b.Outcomes[o]

@@ -27,6 +27,9 @@ func (c *Config) check(r *form.Report) {
 		}
 		seen[u.Name] = path
 		u.check(r, path)
+		if at := form.Join(path, "subset_size"); u.SubsetSize > 0 && c.Instance == "" && !r.Failed(at, "instance") {
+			r.Fail(at, "needs instance, the proxy's own name, beside upstreams; or all proxies would choose the same")
+		}
 	}
 	addresses := make(map[string]string)
 	for i := range c.Listeners {

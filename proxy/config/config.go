@@ -37,6 +37,9 @@ type Config struct {
 	// Zone is where the proxy stands, 1 to 64 letters, digits, hyphens, underscores and dots, such as eu-1a: backends of the same
 	// zone are preferred (Upstream.MinZonePercent). Key zone, default empty: none are.
 	Zone string
+	// Instance is the proxy's own name among those that share its backends, 1 to 64 letters, digits, hyphens, underscores and dots,
+	// such as ${HOSTNAME}: Upstream.SubsetSize needs it. It should stay when the proxy starts again. Key instance, default empty.
+	Instance string
 	// AccessLog is the log of one line for each request, or nil for none. Key access_log, default off.
 	AccessLog *AccessLog
 }

@@ -90,6 +90,7 @@ func TestASectionWithAllItsLinesCommentedOutHasItsDefaults(t *testing.T) {
 const everyKey = `
 drain_timeout: 1m
 zone: us-2
+instance: proxy-7
 admin: {address: "[::1]:0"}
 access_log: {path: logs/a.log, format: text, fields: [status, path], buffer: 64KiB}
 listeners:
@@ -107,6 +108,7 @@ upstreams:
   web:
     strategy: random
     slow_start: 12s
+    subset_size: 14
     min_zone_percent: 13
     protocol: http1
     send_proxy: v1
@@ -142,6 +144,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 	require.Equal(t, &Config{
 		DrainTimeout: time.Minute,
 		Zone:         "us-2",
+		Instance:     "proxy-7",
 		Admin:        Admin{Address: "[::1]:0"},
 		AccessLog:    &AccessLog{Path: "logs/a.log", Format: "text", Fields: []string{"status", "path"}, Buffer: 64 << 10},
 		Listeners: []Listener{
@@ -165,7 +168,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 			}(),
 		},
 		Upstreams: []Upstream{DefaultUpstream("db", "10.0.0.9:5432"), {
-			Name: "web", Strategy: "random", SlowStart: 12 * time.Second, MinZonePercent: 13, Protocol: "http1", SendProxy: "v1", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9, Priority: 3, Zone: "eu-1"}},
+			Name: "web", Strategy: "random", SlowStart: 12 * time.Second, SubsetSize: 14, MinZonePercent: 13, Protocol: "http1", SendProxy: "v1", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9, Priority: 3, Zone: "eu-1"}},
 			Pool: Pool{MaxConnections: 8, MinIdle: 7, IdleTimeout: time.Second, MaxLifetime: 2 * time.Second,
 				LifetimeJitterPercent: 3, ValidateAfter: 4 * time.Millisecond, ConnectTimeout: 5 * time.Millisecond,
 				MinConnectTimeout: 3 * time.Millisecond, MaxDials: 9, MaxIdle: 7, MaxUses: 10, Order: OrderFIFO,

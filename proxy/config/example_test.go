@@ -70,6 +70,7 @@ func ExampleConfig_Marshal() {
 	//   db:
 	//     strategy: peak-ewma
 	//     min_zone_percent: 70
+	//     subset_size: off
 	//     slow_start: off
 	//     backends:
 	//       - address: 10.0.0.1:5432

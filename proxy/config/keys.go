@@ -24,6 +24,7 @@ func (c *Config) form() form.Form {
 		{Key: "access_log", Value: form.OptionalOrOff(&c.AccessLog, DefaultAccessLog,
 			func(a *AccessLog) form.Form { return a.form() })},
 		{Key: "zone", Value: form.String(&c.Zone, checkZone)},
+		{Key: "instance", Value: form.String(&c.Instance, checkZone)},
 		{Key: "drain_timeout", Value: form.Duration(&c.DrainTimeout, tick, day)},
 	}
 }
@@ -83,6 +84,7 @@ func (u *Upstream) form() form.Form {
 		{Key: "hash", Value: form.Optional(&u.Hash, func() Hash { return Hash{BalanceFactor: DefaultHash().BalanceFactor} },
 			func(h *Hash) form.Form { return h.form() })},
 		{Key: "min_zone_percent", Value: form.IntOrOff(&u.MinZonePercent, 1, 100, Off)},
+		{Key: "subset_size", Value: form.IntOrOff(&u.SubsetSize, 1, 10_000, 0)},
 		{Key: "slow_start", Value: form.DurationOrOff(&u.SlowStart, tick, day, 0)},
 		{Key: "backends", Value: form.List(&u.Backends, 10_000, func() Backend { return Backend{Weight: 1} },
 			func(b *Backend) form.Form {

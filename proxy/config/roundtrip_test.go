@@ -47,6 +47,7 @@ func drawConfig(t *rapid.T) *Config {
 	c := &Config{DrainTimeout: drawDuration(t, "drain", tick, day, false)}
 	c.Admin.Address = rapid.SampledFrom([]string{"", "127.0.0.1:9901", "[::1]:0", "ops.example:65535"}).Draw(t, "admin")
 	c.AccessLog = drawLog(t)
+	c.Instance = rapid.SampledFrom([]string{"proxy-1", "1e3"}).Draw(t, "instance")
 	c.Zone = rapid.SampledFrom([]string{"", "eu-1", "on"}).Draw(t, "own zone")
 	// Names that YAML would read as something else than text are the interesting ones.
 	names := rapid.SliceOfNDistinct(rapid.OneOf(
@@ -216,6 +217,25 @@ func drawBalance(t *rapid.T, u *Upstream) {
 	}
 }
 
+// drawClients draws what an upstream says about whose requests go where, and how many.
+func drawClients(t *rapid.T, u *Upstream) {
+	u.SubsetSize = drawInt(t, "subset", 0, 10_000, false)
+	if rapid.Bool().Draw(t, "cookies") {
+		u.Sticky = &Sticky{
+			Cookie:      rapid.SampledFrom([]string{"sid", "1e3", "null"}).Draw(t, "cookie"),
+			SecretFiles: rapid.SampledFrom([][]string{{"a"}, {"/run/secret 1", "true"}}).Draw(t, "secrets"),
+			TTL:         drawDuration(t, "ttl", time.Second, 365*day, false),
+			Path:        rapid.SampledFrom([]string{"/", "/a"}).Draw(t, "cookie path"),
+			Secure:      rapid.SampledFrom([]string{SecureAuto, SecureOn, SecureOff}).Draw(t, "secure"),
+			SameSite:    rapid.SampledFrom([]string{SameSiteLax, SameSiteStrict, SameSiteOff}).Draw(t, "same site"),
+		}
+	}
+	if rapid.Bool().Draw(t, "limits") {
+		most := drawInt(t, "most in flight", 1, 1_000_000, false)
+		u.Concurrency = &Concurrency{Min: drawInt(t, "least in flight", 1, most, false), Max: most}
+	}
+}
+
 func drawUpstream(t *rapid.T, name string, i int) Upstream {
 	u := Upstream{
 		Name:              name,
@@ -239,20 +259,7 @@ func drawUpstream(t *rapid.T, name string, i int) Upstream {
 			rapid.SampledFrom([]string{"", "eu-1", "1e3"}).Draw(t, "zone")})
 	}
 	drawBalance(t, &u)
-	if rapid.Bool().Draw(t, "cookies") {
-		u.Sticky = &Sticky{
-			Cookie:      rapid.SampledFrom([]string{"sid", "1e3", "null"}).Draw(t, "cookie"),
-			SecretFiles: rapid.SampledFrom([][]string{{"a"}, {"/run/secret 1", "true"}}).Draw(t, "secrets"),
-			TTL:         drawDuration(t, "ttl", time.Second, 365*day, false),
-			Path:        rapid.SampledFrom([]string{"/", "/a"}).Draw(t, "cookie path"),
-			Secure:      rapid.SampledFrom([]string{SecureAuto, SecureOn, SecureOff}).Draw(t, "secure"),
-			SameSite:    rapid.SampledFrom([]string{SameSiteLax, SameSiteStrict, SameSiteOff}).Draw(t, "same site"),
-		}
-	}
-	if rapid.Bool().Draw(t, "limits") {
-		most := drawInt(t, "most in flight", 1, 1_000_000, false)
-		u.Concurrency = &Concurrency{Min: drawInt(t, "least in flight", 1, most, false), Max: most}
-	}
+	drawClients(t, &u)
 	most := drawInt(t, "pool", 1, 100_000, false)
 	u.Pool = Pool{
 		MaxConnections: most, MinIdle: drawInt(t, "min idle", 0, most, false),

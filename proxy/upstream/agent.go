@@ -143,7 +143,7 @@ func (u *Upstream) agentSaid(now time.Time, b *backend, run int, r probe.AgentRe
 	if !changed {
 		u.panicLocked() // it may be a share of fewer, or of more
 	}
-	turned, cfg := u.panicTurned, limited(u.cfg.Pool, is.MaxConnections)
+	turned, cfg := u.panicTurned, b.poolOfLocked(u.cfg.Pool)
 	u.mu.Unlock()
 	u.agentEvent(b, &was, &is)
 	if is.MaxConnections != was.MaxConnections {
@@ -231,10 +231,17 @@ func (u *Upstream) forgetAgent(b *backend, run int) {
 	}
 }
 
-// poolOf are settings for the pool of a backend, with its agent's bound.
+// poolOf are settings for the pool of a backend, with its agent's bound. Nothing is kept ready in the reserve.
 func (u *Upstream) poolOf(b *backend, c pool.Config) pool.Config {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	return b.poolOfLocked(c)
+}
+
+func (b *backend) poolOfLocked(c pool.Config) pool.Config {
+	if b.reserve {
+		c.MinIdle = 0
+	}
 	return limited(c, b.agent.MaxConnections)
 }
 

@@ -46,6 +46,7 @@ func (u *Upstream) Apply(cfg Config, within time.Duration) error {
 	if err != nil {
 		return err
 	}
+	u.resettle()
 	u.allChanged(verdicts)
 	u.carryOut(cfg, d, within)
 	return nil
@@ -147,7 +148,9 @@ func (u *Upstream) adoptLocked(cfg Config) ([]verdict, error) {
 	}
 	c.BalanceFactor, c.SlowStart = cfg.BalanceFactor, cfg.SlowStart
 	c.Zone, c.MinZonePercent = cfg.Zone, cfg.MinZonePercent
+	c.Instance, c.SubsetSize = cfg.Instance, cfg.SubsetSize
 	u.settleZonesLocked()
+	u.chooseLocked()
 	for _, b := range u.members {
 		u.rankAnewLocked(b)
 	}

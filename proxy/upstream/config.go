@@ -71,6 +71,11 @@ type Config struct {
 	Zone string
 	// MinZonePercent is that part. Default 70, range 1 to 100; negative: no zone is preferred.
 	MinZonePercent int
+	// SubsetSize is how many backends of each priority this proxy uses: those that fit its Instance best (subset.go), as long as half of
+	// them are available. The others are neither dialled nor checked. Default 0: all.
+	SubsetSize int
+	// Instance is the proxy's own name among those that share the backends. It is needed with SubsetSize.
+	Instance string
 	// BalanceFactor bounds the load of each backend with the strategies that choose by Attempt.Key: see lb.Options.
 	BalanceFactor int
 	// SlowStart is the time in which a backend that was added at work, or that health has let in again, gets its whole weight:
@@ -166,6 +171,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Check.MaxConcurrent < 0 {
 		wrong("Check.MaxConcurrent %d is negative", c.Check.MaxConcurrent)
+	}
+	if c.SubsetSize < 0 || c.SubsetSize > 0 && c.Instance == "" {
+		wrong("SubsetSize is %d, and Instance %q: a size is positive, and needs an instance", c.SubsetSize, c.Instance)
 	}
 	if c.QueueTarget < 0 || c.QueueInterval < 0 {
 		wrong("QueueTarget %s or QueueInterval %s is negative", c.QueueTarget, c.QueueInterval)

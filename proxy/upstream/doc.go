@@ -29,6 +29,8 @@
 // Backends of a later [Backend].Priority are picked while none before them can be, and within a priority those of the proxy's own
 // zone come first, as long as the zone has enough of them (zone.go).
 //
+// Of a large fleet the group may use a part only, which this proxy's name decides (subset.go).
+//
 // # The one judge
 //
 // Only health decides whether a backend may be used. Active checks, failed dials and the outcomes of attempts are its

@@ -33,7 +33,7 @@ func (b *backend) stopsLocked() (stops []func()) {
 // is called without the lock. Close finds what ends them from here on.
 func (u *Upstream) armChecksLocked(b *backend) (begin func()) {
 	check := u.cfg.Check
-	if check.Prober == nil {
+	if check.Prober == nil || b.reserve {
 		return func() {}
 	}
 	stream := b.checkStream()
@@ -282,7 +282,7 @@ func (u *Upstream) applyLocked(ch health.Change) {
 
 // tellPickerLocked carries one verdict to the picker. A backend that comes back begins slowly, if that is configured.
 func (u *Upstream) tellPickerLocked(ch health.Change) {
-	u.picker.SetAvailable(ch.Backend, ch.Available)
+	u.picker.SetAvailable(ch.Backend, ch.Available && !u.heldLocked(u.backends[ch.Backend]))
 	u.settleZonesLocked()
 	if ch.Available && u.cfg.SlowStart > 0 {
 		u.picker.SlowStart(ch.Backend, u.Now())
@@ -397,7 +397,9 @@ func (u *Upstream) allChanged(verdicts []verdict) {
 }
 
 // availableLocked says whether a backend may get requests. One that is being removed is not the judge's any more.
-func (u *Upstream) availableLocked(b *backend) bool { return !b.leaving && u.judge.Admits(b.index) }
+func (u *Upstream) availableLocked(b *backend) bool {
+	return !b.leaving && !u.heldLocked(b) && u.judge.Admits(b.index)
+}
 
 // changed does, without the lock, what follows from a verdict.
 func (u *Upstream) changed(b *backend, ch health.Change) {

@@ -38,6 +38,7 @@ func (u *Upstream) addBackend(cfg Backend) error {
 	}
 	u.operationEvent(b, OpAdd, "weight "+strconv.Itoa(b.weight))
 	begin()
+	u.resettle()
 	u.panicked()
 	u.serve(b) // whoever found no room before may find it here
 	return nil
@@ -116,6 +117,7 @@ func (u *Upstream) RemoveBackend(address string, within time.Duration) error {
 	u.picker.SetAvailable(b.index, false)
 	verdicts := u.verdictsLocked(u.judge.Remove(u.Now(), b.index))
 	u.settleZonesLocked()
+	u.chooseLocked()
 	stops := b.stopsLocked()
 	u.work.Add(1)
 	u.mu.Unlock()
@@ -125,6 +127,7 @@ func (u *Upstream) RemoveBackend(address string, within time.Duration) error {
 		stop()
 		rest()
 	}
+	u.resettle()
 	u.allChanged(verdicts)
 	u.rehome(b)
 	for _, w := range loose {
@@ -226,10 +229,11 @@ func (u *Upstream) turn(address string, op Operation) (*backend, error) {
 	ch, changed := turn(u.Now(), b.index)
 	if changed {
 		u.applyLocked(ch)
-	} else {
-		u.panicLocked() // it is a share of fewer, or of more
 	}
 	u.admittedLocked(b)
+	if !changed {
+		u.panicLocked() // it is a share of fewer, or of more
+	}
 	turned := u.panicTurned
 	u.mu.Unlock()
 	u.operationEvent(b, op, "")
@@ -280,11 +284,14 @@ func (u *Upstream) move(to Backend) error {
 		b.tier, b.zone = to.Priority, to.Zone
 		u.rankAnewLocked(b)
 		u.settleZonesLocked()
+		u.chooseLocked()
 	}
 	u.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	u.resettle()
+	u.panicked()
 	if to.Priority != was.Priority {
 		u.operationEvent(b, OpReweight, fmt.Sprintf("priority %d instead of %d", to.Priority, was.Priority))
 	}

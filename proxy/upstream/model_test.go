@@ -70,6 +70,7 @@ func drawConfig(t *rapid.T) Config {
 	cfg.QueueTarget = time.Duration(rapid.SampledFrom([]int{0, 1, 10}).Draw(t, "target")) * time.Millisecond
 	cfg.QueueInterval = time.Duration(rapid.IntRange(1, 30).Draw(t, "interval")) * time.Millisecond
 	cfg.Concurrency.Max = rapid.IntRange(0, 4).Draw(t, "limit")
+	cfg.Instance, cfg.SubsetSize = "p", rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "subset")
 	cfg.Health.FailOpen = rapid.Bool().Draw(t, "fail open")
 	cfg.Health.PanicPercent = rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "panic")
 	cfg.Zone = rapid.SampledFrom([]string{"", "a"}).Draw(t, "own zone")

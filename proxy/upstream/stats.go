@@ -30,6 +30,8 @@ type BackendStats struct {
 	Checks, ChecksPassed uint64
 	// Agent is what its agent has said.
 	Agent AgentStats
+	// Reserve says that it is not in the subset of Config.SubsetSize.
+	Reserve bool
 	// Leaving says that it was removed, and what it has lent is not back yet.
 	Leaving bool
 	// Pool is the snapshot of its connections.
@@ -114,7 +116,7 @@ func (u *Upstream) Stats() Stats {
 	members := slices.Clone(u.members)
 	for i, b := range members {
 		s.Backends[i] = BackendStats{
-			Address: b.address, Weight: b.weight, Priority: b.tier, InFlight: u.picker.InFlight(b.index), Leaving: b.leaving,
+			Address: b.address, Weight: b.weight, Priority: b.tier, InFlight: u.picker.InFlight(b.index), Leaving: b.leaving, Reserve: b.reserve,
 			Outcomes: b.outcomes, Checks: b.checked, ChecksPassed: b.checkPassed,
 			Agent: b.agent.AgentStats,
 		}

@@ -29,21 +29,25 @@ type Upstream struct {
 	waits    pool.Histogram
 	warm     func(i int) bool // for the picker: see lb.Query.Warm
 
-	mu       sync.Mutex
-	picker   lb.Picker
-	judge    *health.Group
-	places   int          // the place of the last one to come
-	limit    *probe.Limit // of the checks; nil: none
-	queue    queue
-	inFlight int // attempts that hold a connection
-	retries  int // of those, the repetitions that the budget counts
-	perTry   perTry
-	ownZone  [MaxPriority + 1]bool // by tier: the own zone's backends are preferred
-	stats    counters
-	removed  Removed          // what the backends that are gone have left
-	seqs     map[string]*life // by address, for all that there ever were
-	scale    int              // of the weights: see weightLocked
-	tick     *clock.Timer     // what the judge has to do next, at its time
+	mu      sync.Mutex
+	picker  lb.Picker
+	judge   *health.Group
+	subsets bool       // only a part of the backends is used: see subset.go
+	moved   []*backend // those who have come into that part, or left it, and of whom resettle does not know yet
+	// reserveInUse: so few of that part are available that the others are used too.
+	reserveInUse bool
+	places       int          // the place of the last one to come
+	limit        *probe.Limit // of the checks; nil: none
+	queue        queue
+	inFlight     int // attempts that hold a connection
+	retries      int // of those, the repetitions that the budget counts
+	perTry       perTry
+	ownZone      [MaxPriority + 1]bool // by tier: the own zone's backends are preferred
+	stats        counters
+	removed      Removed          // what the backends that are gone have left
+	seqs         map[string]*life // by address, for all that there ever were
+	scale        int              // of the weights: see weightLocked
+	tick         *clock.Timer     // what the judge has to do next, at its time
 	// panicking and panicTurned: see panicLocked.
 	panicking, panicTurned bool
 	started                bool
@@ -67,8 +71,9 @@ type backend struct {
 	entity  string // in events
 	stream  string // in the names of streams of chance: those of an address that comes back are new ones
 	weight  int
-	place   int // in the list: see lb.Backend.Place
-	tier    int // its priority
+	reserve bool // it is not in the subset
+	place   int  // in the list: see lb.Backend.Place
+	tier    int  // its priority
 	zone    string
 	pool    *pool.Pool
 	full    atomic.Bool // the picker passes it over: its pool had no room
@@ -154,6 +159,7 @@ func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
 	u.judge.Add(b.index)
 	u.panicLocked()
 	u.settleZonesLocked()
+	u.chooseLocked()
 	u.queue.forget(b.index)
 	return b, nil
 }
@@ -210,6 +216,7 @@ func (u *Upstream) Name() string { return u.cfg.Name }
 
 // Start begins the health checks and warms the pools. Close ends both.
 func (u *Upstream) Start() {
+	u.resettle()
 	u.mu.Lock()
 	if u.started || u.closed {
 		u.mu.Unlock()
@@ -228,6 +235,7 @@ func (u *Upstream) Start() {
 		b.pool.Warm()
 		begin[i]()
 	}
+	u.panicked()
 }
 
 // Close ends the upstream: no attempt begins any more, waiting requests fail with ErrClosed one after the other,

@@ -17,6 +17,7 @@ func (u *Upstream) rankLocked(b *backend) int {
 // settleZonesLocked finds out in which tiers the own zone has enough, and tells the picker what that changes. It is called
 // whenever availability, weights or members have changed; a proxy without a zone does nothing.
 func (u *Upstream) settleZonesLocked() {
+	u.settleReserveLocked()
 	var all, up [MaxPriority + 1]int
 	if u.cfg.Zone != "" && u.cfg.MinZonePercent > 0 {
 		for _, b := range u.members {

@@ -1,0 +1,99 @@
+package upstream
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/wavepool/wavepool/lb"
+)
+
+// Subsets. Where a large fleet of proxies meets a large fleet of backends, each proxy keeps connections and checks to a part of them
+// only (Config.SubsetSize). The part is chosen by rendezvous: each backend has a score from its address and the name of the proxy, and
+// the best of each tier are the subset, those of the proxy's own zone before others. So proxies need not talk, a proxy that
+// starts again finds its subset again, and a backend that comes or goes moves one place of the subsets in which it is.
+//
+// The others are the reserve: nothing is dialled or checked there (an agent is asked everywhere: what it says is for all proxies), and the picker has them for unavailable. While fewer than half of
+// the subset are available, the reserve is in use like all others, but still without checks: one of it that checks had found down, when it
+// was in the subset, stays so until it is there again.
+
+// scoreOf is how well a backend fits a proxy.
+func scoreOf(instance, address string) uint64 {
+	// Neither name has a zero byte.
+	return lb.Hash(instance + "\x00" + address)
+}
+
+// chooseLocked settles who is in the subset. It follows each change of members, tiers, zones and of the setting.
+func (u *Upstream) chooseLocked() {
+	if u.cfg.SubsetSize <= 0 && !u.subsets {
+		return
+	}
+	u.subsets = u.cfg.SubsetSize > 0
+	var order []*backend
+	for _, b := range u.members {
+		if !b.leaving {
+			order = append(order, b)
+		}
+	}
+	away := func(b *backend) int {
+		if u.cfg.Zone != "" && u.cfg.MinZonePercent > 0 && b.zone != u.cfg.Zone {
+			return 1
+		}
+		return 0
+	}
+	slices.SortFunc(order, func(a, b *backend) int {
+		return cmp.Or(cmp.Compare(a.tier, b.tier), cmp.Compare(away(a), away(b)),
+			cmp.Compare(scoreOf(u.cfg.Instance, b.address), scoreOf(u.cfg.Instance, a.address)), cmp.Compare(a.address, b.address))
+	})
+	at := 0
+	for i, b := range order {
+		if at++; i > 0 && b.tier != order[i-1].tier {
+			at = 1
+		}
+		if reserve := u.subsets && at > u.cfg.SubsetSize; reserve != b.reserve {
+			b.reserve = reserve
+			u.moved = append(u.moved, b)
+			u.panicTurned = true // waiters may have to go, or to be served
+		}
+	}
+	u.settleReserveLocked()
+}
+
+// settleReserveLocked finds out whether the reserve is in use, and tells the picker. It follows each change of availability.
+func (u *Upstream) settleReserveLocked() {
+	if !u.subsets && len(u.moved) == 0 {
+		return
+	}
+	all, up := 0, 0
+	for _, b := range u.members {
+		if b.leaving || b.reserve {
+			continue
+		}
+		if all++; u.judge.Available(b.index) {
+			up++
+		}
+	}
+	if use := 2*up < all; use != u.reserveInUse {
+		u.reserveInUse, u.panicTurned = use, true
+	}
+	for _, b := range u.members {
+		if !b.leaving {
+			b.admitted = u.availableLocked(b)
+			u.picker.SetAvailable(b.index, b.admitted)
+		}
+	}
+}
+
+// heldLocked says whether a backend is in the reserve, and that is not in use.
+func (u *Upstream) heldLocked(b *backend) bool { return b.reserve && !u.reserveInUse }
+
+// resettle does, without the lock, what follows for those who have come into the subset, or left it.
+func (u *Upstream) resettle() {
+	u.mu.Lock()
+	moved, cfg := u.moved, u.cfg.Pool
+	u.moved = nil
+	u.mu.Unlock()
+	for _, b := range moved {
+		_ = b.pool.Adjust(u.poolOf(b, cfg)) // it has been checked; a pool that is closed has none to change
+		u.restartChecks(b)
+	}
+}
