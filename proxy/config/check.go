@@ -27,9 +27,7 @@ func (c *Config) check(r *form.Report) {
 		}
 		seen[u.Name] = path
 		u.check(r, path)
-		if at := form.Join(path, "subset_size"); u.SubsetSize > 0 && c.Instance == "" && !r.Failed(at, "instance") {
-			r.Fail(at, "needs instance, the proxy's own name, beside upstreams; or all proxies would choose the same")
-		}
+		c.checkSubset(r, path, u)
 	}
 	addresses := make(map[string]string)
 	for i := range c.Listeners {
@@ -269,5 +267,21 @@ func (q *Queue) check(r *form.Report, path string) {
 	}
 	if q.Target == 0 && r.Given(interval) && !r.Failed(target, interval) {
 		r.Fail(interval, "means nothing while target is off")
+	}
+}
+
+// checkSubset finds what a subset cannot stand beside: where all proxies are to agree on a backend they must not each have their own.
+func (c *Config) checkSubset(r *form.Report, path string, u *Upstream) {
+	at := form.Join(path, "subset_size")
+	if u.SubsetSize <= 0 || r.Failed(at) {
+		return
+	}
+	switch {
+	case c.Instance == "" && !r.Failed("instance"):
+		r.Fail(at, "needs instance, the proxy's own name, beside upstreams; or all proxies would choose the same")
+	case StrategyByKey(u.Strategy) && !r.Failed(form.Join(path, "strategy")):
+		r.Fail(at, "has each proxy send a key elsewhere, which is not what %s is for", u.Strategy)
+	case u.Sticky != nil && !r.Failed(form.Join(path, "sticky")):
+		r.Fail(at, "has each proxy move the sessions that sticky has begun at another one")
 	}
 }

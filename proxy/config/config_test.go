@@ -104,11 +104,10 @@ listeners:
      routes: [{match: {host: a.example, path_prefix: /a}, upstream: web, priority: high}, {upstream: web, priority: low}]}
   - {address: ":5432", protocol: tcp, upstream: db}
 upstreams:
-  db: {backends: [{address: "10.0.0.9:5432"}]}
+  db: {subset_size: 14, backends: [{address: "10.0.0.9:5432"}]}
   web:
     strategy: random
     slow_start: 12s
-    subset_size: 14
     min_zone_percent: 13
     protocol: http1
     send_proxy: v1
@@ -167,8 +166,12 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 				return l
 			}(),
 		},
-		Upstreams: []Upstream{DefaultUpstream("db", "10.0.0.9:5432"), {
-			Name: "web", Strategy: "random", SlowStart: 12 * time.Second, SubsetSize: 14, MinZonePercent: 13, Protocol: "http1", SendProxy: "v1", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9, Priority: 3, Zone: "eu-1"}},
+		Upstreams: []Upstream{func() Upstream {
+			u := DefaultUpstream("db", "10.0.0.9:5432")
+			u.SubsetSize = 14
+			return u
+		}(), {
+			Name: "web", Strategy: "random", SlowStart: 12 * time.Second, MinZonePercent: 13, Protocol: "http1", SendProxy: "v1", Backends: []Backend{{Address: "[2001:db8::1]:80", Weight: 9, Priority: 3, Zone: "eu-1"}},
 			Pool: Pool{MaxConnections: 8, MinIdle: 7, IdleTimeout: time.Second, MaxLifetime: 2 * time.Second,
 				LifetimeJitterPercent: 3, ValidateAfter: 4 * time.Millisecond, ConnectTimeout: 5 * time.Millisecond,
 				MinConnectTimeout: 3 * time.Millisecond, MaxDials: 9, MaxIdle: 7, MaxUses: 10, Order: OrderFIFO,

@@ -219,8 +219,10 @@ func drawBalance(t *rapid.T, u *Upstream) {
 
 // drawClients draws what an upstream says about whose requests go where, and how many.
 func drawClients(t *rapid.T, u *Upstream) {
-	u.SubsetSize = drawInt(t, "subset", 0, 10_000, false)
-	if rapid.Bool().Draw(t, "cookies") {
+	if !StrategyByKey(u.Strategy) {
+		u.SubsetSize = drawInt(t, "subset", 0, 10_000, false)
+	}
+	if u.SubsetSize == 0 && rapid.Bool().Draw(t, "cookies") {
 		u.Sticky = &Sticky{
 			Cookie:      rapid.SampledFrom([]string{"sid", "1e3", "null"}).Draw(t, "cookie"),
 			SecretFiles: rapid.SampledFrom([][]string{{"a"}, {"/run/secret 1", "true"}}).Draw(t, "secrets"),
