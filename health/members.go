@@ -92,6 +92,17 @@ func (g *Group) Undrain(now time.Time, i int) (Change, bool) {
 	return g.back(now, i, DrainOver, "by an operator")
 }
 
+// Draining reports whether backend i would be available but for a drain, by an operator or its agent. It takes nothing new; what
+// belongs there, such as a session, may go on there.
+func (g *Group) Draining(i int) bool {
+	b := g.at(i, "Draining")
+	reason, out := b.agent.out()
+	if out && reason != AgentDrain || !out && !b.drained {
+		return false
+	}
+	return !b.check.down && !b.passive.out() && !b.refused && (b.circuit == nil || !b.circuit.blocked)
+}
+
 // Drained reports whether an operator has drained backend i, or its agent asks for that; maintenance is more than a drain.
 func (g *Group) Drained(i int) bool {
 	b := g.at(i, "Drained")

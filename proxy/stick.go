@@ -39,7 +39,7 @@ func (c *httpConn) wantSticky(k *sticker) {
 }
 
 // stick gives the client the cookie that names the backend of this answer, where it has none, or one of another backend, of an older
-// secret, or of which less than half of its time is left. A field of that name by the backend does not pass: there are never two.
+// secret, or of which less than half of its time is left, unless that backend is being drained: its sessions end one by one. A field of that name by the backend does not pass: there are never two.
 func (c *httpConn) stick(k *sticker, f *http1.ForwardResponse) {
 	address := c.attempt.Address
 	if c.stuck.wants != "" {
@@ -53,7 +53,7 @@ func (c *httpConn) stick(k *sticker, f *http1.ForwardResponse) {
 		c.resp.Fields = slices.DeleteFunc(c.resp.Fields, func(f http1.Field) bool { return setsCookie([]http1.Field{f}, k.cfg.Cookie) >= 0 })
 	}
 	now := c.s.now()
-	if c.resp.Status >= 500 || c.stuck.wants == address && c.stuck.first && c.stuck.ends.Sub(now) >= k.cfg.TTL/2 {
+	if c.resp.Status >= 500 || c.attempt.Kept || c.stuck.wants == address && c.stuck.first && c.stuck.ends.Sub(now) >= k.cfg.TTL/2 {
 		return
 	}
 	secure := k.cfg.Secure == config.SecureOn || k.cfg.Secure == config.SecureAuto && c.proto() == "https"

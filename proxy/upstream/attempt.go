@@ -21,8 +21,8 @@ type Attempt struct {
 	// Key is the hash that sticky strategies use.
 	Key uint64
 	// Prefer is the address of the backend that the request would go to, such as that of its session. It goes there, and waits
-	// for room there, as long as health admits the backend and it has not been tried; otherwise it goes anywhere. It is set before
-	// the first Begin; empty, it means nothing.
+	// for room there, as long as health admits the backend and it has not been tried; otherwise it goes anywhere. One that is being
+	// drained serves it too, if a connection can be had at once. It is set before the first Begin; empty, it means nothing.
 	Prefer string
 	// Class is how urgent the request is. It is set before the first Begin.
 	Class Class
@@ -50,6 +50,9 @@ type Attempt struct {
 	// Untimed is for the caller to set: how long the answer took to begin says nothing about the backend, because the client
 	// had a part in that (a body that was streamed), or because there is no answer (a tunnel). Begin forgets it.
 	Untimed bool
+
+	// Kept is set by Begin: the backend of the request's session takes nothing new, and the request went there all the same.
+	Kept bool
 
 	on       *backend // the one of Backend, which names another one once this one is gone
 	since    time.Time
@@ -106,6 +109,13 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 	a.Number++
 	a.ready()
 	u.mu.Lock()
+	if a.Prefer != "" {
+		if b := u.drainingLocked(a); b != nil && u.beginKept(ctx, a, b) {
+			return nil
+		} else if b != nil {
+			u.mu.Lock()
+		}
+	}
 	if err := u.admitLocked(ctx); err != nil {
 		u.mu.Unlock()
 		return err
@@ -319,7 +329,7 @@ func (u *Upstream) countLocked(a *Attempt, b *backend) {
 
 // ready makes the attempt ready for another connection.
 func (a *Attempt) ready() {
-	a.PerTry, a.FirstByte, a.Stream, a.Untimed = 0, time.Time{}, nil, false
+	a.PerTry, a.FirstByte, a.Stream, a.Untimed, a.Kept = 0, time.Time{}, nil, false, false
 	if a.Repeatable {
 		a.state.Store(stateBegun)
 	}

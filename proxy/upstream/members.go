@@ -196,8 +196,8 @@ func (u *Upstream) doneLocked(i int, o lb.Outcome, took time.Duration) {
 	}
 }
 
-// DrainBackend lets a backend have nothing new: what is under way there goes on, tunnels included, its idle connections
-// are closed, and checks go on. Waiters that counted on it go elsewhere; where no other backend is available they fail
+// DrainBackend lets a backend have nothing new: what is under way there goes on, tunnels included, and so do sessions
+// (Attempt.Prefer); its idle connections are closed, and checks go on. Waiters that counted on it go elsewhere; where no other backend is available they fail
 // with ErrNoBackend. It may be drained already. The error is ErrClosed or ErrUnknownBackend.
 func (u *Upstream) DrainBackend(address string) error {
 	b, err := u.turn(address, OpDrain)

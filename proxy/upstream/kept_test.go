@@ -1,0 +1,84 @@
+package upstream
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wavepool/wavepool/health"
+	"github.com/wavepool/wavepool/pool"
+)
+
+func TestConnectionPoolManagerADrainKeepsSessionsAndTakesNothingNew(t *testing.T) {
+	inBubble(t, 2, Config{Pool: pool.Config{MaxConnections: 2}}, func(t *testing.T, u *Upstream, f *fakeNet) {
+		require.NoError(t, u.DrainBackend(addr(0)))
+		for range 4 {
+			session, stranger := &Attempt{Prefer: addr(0)}, &Attempt{}
+			require.NoError(t, u.Begin(t.Context(), session))
+			require.NoError(t, u.Begin(t.Context(), stranger))
+			require.Equal(t, []string{addr(0), addr(1)}, []string{session.Address, stranger.Address})
+			require.Equal(t, []bool{true, false}, []bool{session.Kept, stranger.Kept})
+			answered(u, session)
+			answered(u, stranger)
+		}
+		require.Equal(t, 1, f.dialsTo(addr(0)), "its connection is kept for the next one")
+		require.NoError(t, u.DrainBackend(addr(1)))
+		session := &Attempt{Prefer: addr(0)}
+		require.NoError(t, u.Begin(t.Context(), session), "though all are drained")
+		require.ErrorIs(t, u.Begin(t.Context(), &Attempt{}), ErrNoBackend)
+		answered(u, session)
+	})
+}
+
+func TestConnectionPoolManagerASessionLeavesADrainingBackendThatCannotServeIt(t *testing.T) {
+	cases := map[string]struct {
+		cfg    Config
+		breaks func(t *testing.T, u *Upstream, f *fakeNet)
+	}{
+		"refused": {breaks: func(_ *testing.T, _ *Upstream, f *fakeNet) { f.setFail(addr(0), true) }},
+		"down": {cfg: Config{Check: Check{Prober: &switchboard{}, Interval: time.Hour}, Health: health.Config{Fall: 1}},
+			breaks: func(_ *testing.T, u *Upstream, _ *fakeNet) { u.checkDone(u.Now(), u.backends[0], errRefused) }},
+		"full": {cfg: Config{Pool: pool.Config{MaxConnections: 1}}, breaks: func(t *testing.T, u *Upstream, _ *fakeNet) {
+			held := &Attempt{Prefer: addr(0)}
+			require.NoError(t, u.Begin(t.Context(), held))
+			u.clk.AfterFunc(time.Minute, func() { answered(u, held) })
+		}},
+		"in maintenance, by its agent": {breaks: func(_ *testing.T, u *Upstream, _ *fakeNet) {
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			u.judge.Agent(u.Now(), 0, health.AgentReport{Mode: health.AgentInMaintenance})
+		}},
+		"removed": {breaks: func(t *testing.T, u *Upstream, _ *fakeNet) { require.NoError(t, u.RemoveBackend(addr(0), time.Second)) }},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 2, c.cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+				require.NoError(t, u.DrainBackend(addr(0)))
+				c.breaks(t, u, f)
+				session := &Attempt{Prefer: addr(0)}
+				require.NoError(t, u.Begin(t.Context(), session))
+				require.Equal(t, addr(1), session.Address)
+				require.False(t, session.Kept)
+				answered(u, session)
+				u.clk.Sleep(2 * time.Minute)
+			})
+		})
+	}
+}
+
+func TestConnectionPoolManagerASessionThatGivesUpAtADrainingBackendLeavesNothing(t *testing.T) {
+	inBubble(t, 2, Config{}, func(t *testing.T, u *Upstream, f *fakeNet) {
+		require.NoError(t, u.DrainBackend(addr(0)))
+		f.setDelay(addr(0), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, u.Begin(ctx, &Attempt{Prefer: addr(0)}), context.DeadlineExceeded)
+		u.clk.Sleep(2 * time.Minute)
+		require.Zero(t, u.Stats().InFlight)
+		for _, b := range u.Stats().Backends {
+			require.Zero(t, b.InFlight)
+		}
+	})
+}
