@@ -413,10 +413,11 @@ func (u *Upstream) MayRetry(a *Attempt, why Condition) bool {
 	if !u.cfg.RetryOn.has(why) || a.Number >= u.cfg.Attempts || u.closed {
 		return false
 	}
-	if a.budgeted || u.retries >= u.budgetLocked() {
-		if !a.budgeted {
-			u.stats.overBudget++
-		}
+	if a.budgeted { // health has moved the request in the moment in which it failed
+		return true
+	}
+	if u.retries >= u.budgetLocked() && !u.fellLocked(a, why) {
+		u.stats.overBudget++
 		return false
 	}
 	a.budgeted = true

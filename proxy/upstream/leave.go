@@ -224,6 +224,16 @@ func (u *Upstream) moveOne(b *backend) bool {
 	return false
 }
 
+// fellLocked says whether an attempt that was reset is one of those that moveAll moves, and only was not there any more when its turn
+// came: health has taken its backend down, by this very reset or by one just before it. The budget then does not forbid it either.
+func (u *Upstream) fellLocked(a *Attempt, why Condition) bool {
+	if why != OnReset || !u.cfg.RetryOn.has(OnBackendDown) || len(a.tried) == 0 {
+		return false
+	}
+	b := u.backends[a.tried[len(a.tried)-1]]
+	return b != nil && !u.availableLocked(b) && 2*u.judge.AvailableCount() >= u.judge.Size() && u.elsewhereLocked(a, false)
+}
+
 // longAgo is a deadline that has expired on every clock that we meet, simulated ones included.
 var longAgo = time.Unix(1, 0)
 

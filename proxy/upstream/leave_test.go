@@ -273,3 +273,62 @@ func TestALostAttemptThatEndsOtherwiseGivesItsPlaceBack(t *testing.T) {
 		require.Zero(t, u.retries)
 	})
 }
+
+// Its own connection has told it so before the move did: the place is there, and is used.
+func TestARequestThatFailsInTheMomentInWhichItIsMovedGoesOn(t *testing.T) {
+	var s switchboard
+	inBubble(t, 2, wide(&s), func(t *testing.T, u *Upstream, f *fakeNet) {
+		u.Start()
+		a := replayable(t, u)
+		downFor(u, &s, a.Backend)
+		failed(u, a, OutcomeReset)
+		require.True(t, u.MayRetry(a, OnReset))
+		require.EqualValues(t, 1, u.Stats().Retries, "once")
+		require.NoError(t, u.Begin(t.Context(), a))
+		require.Equal(t, 1, u.retries)
+		answered(u, a)
+		require.Zero(t, u.retries)
+	})
+}
+
+// Many requests die with one connection of HTTP/2. The first of them take the backend down.
+func TestABackendThatFallsByResetsHasItsOtherRequestsMovedOutsideTheBudget(t *testing.T) {
+	for _, falls := range []bool{true, false} {
+		var s switchboard
+		c := wide(&s)
+		if !falls {
+			c.Health.Passive.ConsecutiveFailures = -1
+		}
+		inBubble(t, 3, c, func(t *testing.T, u *Upstream, f *fakeNet) {
+			u.Start()
+			var at0, elsewhere []*Attempt
+			for range 60 {
+				if a := replayable(t, u); a.Backend == 0 {
+					a.Repeatable = false // so that nobody moves it before its reset
+					u.mu.Lock()
+					a.unlist()
+					u.mu.Unlock()
+					at0 = append(at0, a)
+				} else {
+					elsewhere = append(elsewhere, a)
+				}
+			}
+			again := 0
+			for _, a := range at0 {
+				failed(u, a, OutcomeReset)
+				if u.MayRetry(a, OnReset) {
+					again++
+				}
+			}
+			require.Len(t, at0, 20)
+			require.Equal(t, map[bool]int{true: 20, false: 10}[falls], again, "without a verdict, a fifth of those in flight")
+			for _, a := range at0 {
+				u.Forgo(a)
+			}
+			for _, a := range elsewhere {
+				answered(u, a)
+			}
+			require.Zero(t, u.retries)
+		})
+	}
+}
