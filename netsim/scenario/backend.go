@@ -26,14 +26,16 @@ type server struct {
 	tell   func(s *server) // called at each answer to a request that succeeded
 	body   []byte          // the longest of its answers
 	papers *papers         // nil: nobody speaks TLS
-	work   sync.WaitGroup  // accept loops and connections
+	http2  bool            // it speaks HTTP/2 to those who choose it
+	work   sync.WaitGroup  // accept loops, connections and what goes on in them
 
-	mu      sync.Mutex // never held over a wait
-	chance  chance
-	paths   []chance // of cfg.Paths
-	stalls  *rand.Rand
-	open    int           // connections
-	started time.Duration // when this life began
+	mu       sync.Mutex // never held over a wait
+	chance   chance
+	paths    []chance // of cfg.Paths
+	stalls   *rand.Rand
+	open     int           // connections
+	sessions []*h2Conn     // those of HTTP/2
+	started  time.Duration // when this life began
 }
 
 // chance is where the answers to one kind of request are drawn from.
@@ -97,8 +99,7 @@ func (s *server) accept(ln net.Listener, g *gate) {
 		s.clk.AfterFunc(0, func() {
 			defer s.work.Done()
 			s.count(1)
-			c := serverConn{server: s, gate: g, nc: s.papers.server(nc, s.cfg.Address)}
-			c.serve()
+			s.serveConn(nc, g)
 			_ = nc.Close()
 			s.count(-1)
 		})
@@ -265,20 +266,27 @@ func (c *serverConn) answer(p plan, nonce []byte, keep bool) bool {
 type gate struct {
 	mu   sync.Mutex // never held over a wait
 	free int
-	line []chan struct{}
+	line []func()
 }
 
+// enter waits until the caller is in.
 func (g *gate) enter() {
+	turn := make(chan struct{}, 1)
+	g.admit(func() { turn <- struct{}{} })
+	<-turn
+}
+
+// admit calls turn as soon as there is a place: at once, or from a later leave. It must not wait.
+func (g *gate) admit(turn func()) {
 	g.mu.Lock()
-	if g.free > 0 {
-		g.free--
+	if g.free == 0 {
+		g.line = append(g.line, turn)
 		g.mu.Unlock()
 		return
 	}
-	turn := make(chan struct{}, 1)
-	g.line = append(g.line, turn)
+	g.free--
 	g.mu.Unlock()
-	<-turn
+	turn()
 }
 
 // leave gives the place to the first in line, and says whether there was one.
@@ -293,7 +301,7 @@ func (g *gate) leave() bool {
 	g.line[0] = nil
 	g.line = g.line[1:]
 	g.mu.Unlock()
-	turn <- struct{}{}
+	turn()
 	return true
 }
 

@@ -33,27 +33,6 @@ func (sc *Scenario) check(r *form.Report) {
 	sc.checkProtocols(r)
 }
 
-// checkProtocols refuses what the simulated backends and clients do not speak.
-func (sc *Scenario) checkProtocols(r *form.Report) {
-	if sc.Settings == nil || r.Failed("proxy") {
-		return
-	}
-	for i := range sc.Settings.Upstreams {
-		if u := &sc.Settings.Upstreams[i]; u.Protocol == config.UpstreamHTTP2 {
-			r.Fail("proxy", "upstream %s has protocol http2, which the backends of scenarios do not speak", u.Name)
-		} else if u.Health.Active != nil && u.Health.Active.GRPC != nil {
-			r.Fail("proxy", "upstream %s has checks of gRPC, which the backends of scenarios do not answer", u.Name)
-		} else if u.SendProxy != config.SendProxyOff {
-			r.Fail("proxy", "upstream %s has send_proxy, which the backends of scenarios do not read", u.Name)
-		}
-	}
-	for i := range sc.Settings.Listeners {
-		if l := &sc.Settings.Listeners[i]; l.ProxyProtocol != nil {
-			r.Fail("proxy", "listener %s has proxy_protocol, which the clients of scenarios do not speak", l.Address)
-		}
-	}
-}
-
 func (sc *Scenario) checkBackends(r *form.Report) {
 	seen := make(map[string]int)
 	for i := range sc.Backends {
@@ -253,8 +232,8 @@ func (sc *Scenario) checkFault(r *form.Report, path string, f *Fault) {
 		r.Fail(at, "is required")
 	case f.At >= sc.Duration:
 		r.Fail(at, "is not within the duration of the scenario (%v)", sc.Duration)
-	case f.Kind == Reset && r.Given(lasts):
-		r.Fail(lasts, "means nothing to reset, which is over as soon as it begins")
+	case f.atOnce() && r.Given(lasts):
+		r.Fail(lasts, "means nothing to %s, which is over as soon as it begins", f.Kind)
 	case f.For >= 0 && f.At+f.For >= sc.Duration:
 		r.Fail(lasts, "ends after the scenario (%v); leave it out for a fault that lasts to the end", sc.Duration)
 	}

@@ -17,7 +17,8 @@
 //   - operation.go, operations.go: [Operation], what an operator does to the running proxy, and how it is checked and done.
 //   - execute.go, run.go: [Execute], [ExecuteIn], and [Run] for tests; faults.go drives the faults; laws.go checks
 //     the conservation laws.
-//   - backend.go: the simulated servers. client.go, exchange.go: the simulated clients.
+//   - backend.go: the simulated servers; http2.go, http2stream.go: those that speak HTTP/2; protocol.go: which do. client.go,
+//     exchange.go: the simulated clients.
 //   - verdict.go, figure.go: [Verdict], as JSON and as text, and its [Figure]s.
 //   - series.go, report.go, chart.go, explain.go: the run over time, and [Verdict.WriteReport], which draws it and
 //     says of each expectation that failed what happened; plot.go: [Verdict.Plot], for a terminal.
@@ -33,7 +34,9 @@
 // is gathered as in production and written to nowhere. The
 // files of certificates are replaced too: by ones that an authority of the simulation's own has issued, with Ed25519 keys,
 // good at its time, for the names that somebody asks for; and the backends of an upstream with tls speak it, as do the
-// clients of a listener with tls, which show a certificate when they are asked. Clients send for the
+// clients of a listener with tls, which show a certificate when they are asked. The backends of an upstream with protocol http2
+// speak HTTP/2, by ALPN or by prior knowledge, with the services, places, errors and ends of the others; the proxy's
+// connections to them take at once what is written (netsim.EagerDial). Clients speak HTTP/1.1, and send for the
 // scenario's duration, and the last answers are waited for. Then the proxy drains, the clients close their
 // connections, faults that last are ended, and up to five virtual minutes are given to the backends to see the
 // ends of their connections.
@@ -140,7 +143,7 @@
 // # Locking law
 //
 // run.mu guards the outcome and the timeline, generator.mu a client's idle connections, server.mu a backend's
-// streams, and gate.mu its line. They are leaves: none is held over a wait, over I/O, or while another one is
+// streams of chance and its list of connections, h2Conn.mu one of those, and gate.mu the line of its requests. They are leaves: none is held over a wait, over I/O, or while another one is
 // taken. Goroutines are started by the clock's AfterFunc, each at an instant of its own, and whoever lets
 // another one go sleeps for an instant before it goes on. ExecuteIn waits for all of them.
 package scenario

@@ -25,6 +25,7 @@ const (
 	Clog            = "clog"              // packets are held back, and all let go at the end
 	IdleForget      = "idle_forget"       // a middlebox forgets connections that are idle
 	ConntrackLoss   = "conntrack_loss"    // a middlebox forgets all connections of that moment
+	GoAway          = "goaway"            // a backend says GOAWAY on each of its HTTP/2 connections, once
 	DNSFail         = "dns_fail"          // lookups of a name fail
 	DNSChange       = "dns_change"        // lookups of a name give other addresses, or old ones
 	DNSSlow         = "dns_slow"          // all lookups take their time
@@ -44,14 +45,14 @@ type Fault struct {
 	Name string
 	// At is when it begins. Key at, required, within the scenario's duration.
 	At time.Duration
-	// For is how long it lasts. Key for, left out (-1): to the end. Reset has none.
+	// For is how long it lasts. Key for, left out (-1): to the end. Reset and GoAway have none.
 	For time.Duration
 	// Kind is one of the constants above.
 	Kind string
 	// Between names two machines, as in Link: for all kinds that are not of one machine. For PartitionOneWay they are the
 	// sender and the receiver.
 	Between [2]string
-	// Host is the machine for Crash, Kill, Pause and NoAccept (a backend's), and for Refuse (any).
+	// Host is the machine for Crash, Kill, Pause, NoAccept and GoAway (a backend's), and for Refuse (any).
 	Host string
 	// Port is for Refuse: 0, the default, is every port.
 	Port int
@@ -96,6 +97,7 @@ func (f *Fault) form() form.Value {
 			{Key: Kill, Value: form.Form{host}},
 			{Key: Pause, Value: form.Form{host}},
 			{Key: NoAccept, Value: form.Form{host}},
+			{Key: GoAway, Value: form.Form{host}},
 			{Key: Drip, Value: form.Form{between, {Key: "bytes_per_second", Value: form.Int(&f.Rate, 1, 1_000_000)}}},
 			{Key: ConntrackLoss, Value: form.Form{between, {Key: "reset", Value: boolValue{p: &f.WithReset}}}},
 			{Key: Refuse, Value: form.Form{host, {Key: "port", Value: form.Int(&f.Port, 0, 65535)}}},
@@ -129,11 +131,14 @@ func checkFaultName(s string) string {
 // onHost says whether the fault is one of a machine and not of a path.
 func (f *Fault) onHost() bool {
 	switch f.Kind {
-	case Crash, Kill, Pause, NoAccept, Refuse:
+	case Crash, Kill, Pause, NoAccept, Refuse, GoAway:
 		return true
 	}
 	return false
 }
+
+// atOnce says whether the fault is over as soon as it has begun.
+func (f *Fault) atOnce() bool { return f.Kind == Reset || f.Kind == GoAway }
 
 // onName says whether the fault is one of the name server.
 func (f *Fault) onName() bool { return f.Kind == DNSFail || f.Kind == DNSChange || f.Kind == DNSSlow }
@@ -142,7 +147,7 @@ func (f *Fault) onName() bool { return f.Kind == DNSFail || f.Kind == DNSChange 
 // begins.
 func (f *Fault) ends() (time.Duration, bool) {
 	switch {
-	case f.Kind == Reset:
+	case f.atOnce():
 		return f.At, true
 	case f.For < 0:
 		return 0, false

@@ -12,10 +12,10 @@ type FaultKind struct {
 }
 
 // FaultKinds describes every kind of fault, in the order of their names. The slice is the caller's own.
-func FaultKinds() []FaultKind { return append(kindsToDrip(), kindsFromIdleForget()...) }
+func FaultKinds() []FaultKind { return append(kindsToGoAway(), kindsFromIdleForget()...) }
 
-// kindsToDrip is the first half of the alphabet.
-func kindsToDrip() []FaultKind {
+// kindsToGoAway is the first half of the alphabet.
+func kindsToGoAway() []FaultKind {
 	return []FaultKind{
 		{Clog, "Packets between two machines are held back, and all let go at the end. " +
 			"Nothing is lost and nothing is reset: whoever waits long enough gets everything, late and at once. Senders whose packets are " +
@@ -48,6 +48,12 @@ func kindsToDrip() []FaultKind {
 			"Everything comes, slowly: a head of some hundred bytes takes seconds. Timeouts that count from byte to byte never fire, and " +
 			"connections are held for as long as the peer likes. It is met as a mobile client at the edge of its cell, or a slowloris attack.",
 			"{at: 40s, for: 20s, drip: {between: [proxy, 10.0.0.1], bytes_per_second: 500}}"},
+		{GoAway, "A backend says GOAWAY on each of its HTTP/2 connections. " +
+			"What it has taken it still answers, and then it closes; what has reached it later, or is on its way, it does not look at, and " +
+			"the number in the GOAWAY says so: such a request may be made again elsewhere whatever its method. New connections are welcome. " +
+			"It is met as a server's graceful end or its reload, and as the age or the count of requests at which servers and " +
+			"load balancers end a connection so that the load spreads anew.",
+			"{at: 40s, goaway: {host: 10.0.0.1}}"},
 	}
 }
 

@@ -21,7 +21,7 @@ func steps(faults []Fault) []step {
 	for i := range faults {
 		f := &faults[i]
 		out = append(out, step{f.At, i, true})
-		if end, ends := f.ends(); ends && f.Kind != Reset {
+		if end, ends := f.ends(); ends && !f.atOnce() {
 			out = append(out, step{end, i, false})
 		}
 	}
@@ -47,6 +47,8 @@ func (r *run) drive() {
 		case f.Kind == Reset:
 			n := r.sim.ResetConns(f.Between[0], f.Between[1])
 			r.moment("%s: %d connections", f, n)
+		case f.Kind == GoAway:
+			r.moment("%s: %d connections", f, r.goAway(f.Host))
 		case s.begin:
 			r.stop[s.fault] = r.begin(f)
 			r.moment("%s begins", f)
@@ -120,6 +122,17 @@ func (r *run) restart(host string) {
 		}
 		r.clk.Sleep(0)
 	}
+}
+
+// goAway has the backends of a machine say GOAWAY, and says on how many connections.
+func (r *run) goAway(host string) int {
+	n := 0
+	for _, s := range r.servers {
+		if s.host.Name() == host {
+			n += s.goAway()
+		}
+	}
+	return n
 }
 
 // failLookups makes the name server fail in the fault's way.

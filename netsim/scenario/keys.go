@@ -22,7 +22,7 @@ const (
 func defaultLink() Link { return Link{Latency: 500 * time.Microsecond, Jitter: 100 * time.Microsecond} }
 
 func defaultBackend() Backend {
-	return Backend{Service: constant(5 * time.Millisecond), Concurrency: 100, BodyBytes: 200}
+	return Backend{Service: constant(5 * time.Millisecond), Concurrency: 100, BodyBytes: 200, MaxStreams: 100}
 }
 
 func defaultClient() Client {
@@ -68,6 +68,9 @@ func (b *Backend) form() form.Form {
 			{Key: "for", Value: optional{form.Duration(&b.Cold.For, tick, day), func() bool { return b.Cold.For == 0 }}},
 			{Key: "factor", Value: factorValue{p: &b.Cold.Factor}},
 		}},
+		{Key: "protocol", Value: optional{form.OneOf(&b.Protocol, config.UpstreamHTTP1, config.UpstreamHTTP2),
+			func() bool { return b.Protocol == "" }}},
+		{Key: "max_streams", Value: form.Int(&b.MaxStreams, 1, 10_000)},
 		{Key: "close_after_requests", Value: form.IntOrOff(&b.CloseAfterRequests, 1, 1_000_000, 0)},
 		{Key: "close_idle_after", Value: form.DurationOrOff(&b.CloseIdleAfter, tick, day, 0)},
 	}

@@ -32,7 +32,7 @@ func TestAWholeFileIsReadIntoItsValues(t *testing.T) {
 	require.Equal(t, 20*time.Second, sc.Duration)
 	require.Equal(t, Backend{Address: "10.0.0.1:80", Service: Distribution{Kind: Uniform, Value: 5 * time.Millisecond,
 		Min: time.Millisecond, Max: 3 * time.Millisecond}, Concurrency: 7, BodyBytes: 2048, ErrorRate: 0.01,
-		CloseAfterRequests: 9, CloseIdleAfter: 4 * time.Second}, sc.Backends[0])
+		MaxStreams: 100, CloseAfterRequests: 9, CloseIdleAfter: 4 * time.Second}, sc.Backends[0])
 	require.Equal(t, 2*time.Millisecond, sc.Backends[1].Service.Mean)
 	require.Equal(t, Lognormal, sc.Backends[2].Service.Kind)
 	require.Equal(t, Link{Latency: time.Millisecond, Jitter: 100 * time.Microsecond, Loss: 0.5}, sc.Network.Default)
@@ -55,7 +55,6 @@ func TestEachMistakeIsToldWithItsLineAndTheNearestWord(t *testing.T) {
 		{"duration", "90h", "s.yaml:3: duration: must be between 1s and 24h"},
 		{"listener", "{address: ':8080', upstream: web, proxy_protocol: {from: [10.0.0.0/8]}}", "has proxy_protocol, which the clients of scenarios do not speak"},
 		{"upstream", "{backends: [{address: '10.0.0.1:80'}], send_proxy: v2}", "has send_proxy, which the backends of scenarios do not read"},
-		{"upstream", "{backends: [{address: '10.0.0.1:80'}], protocol: http2}", "has protocol http2, which the backends of scenarios do not speak"},
 		{"listener", "{address: ':8080', upsteam: web}", "s.yaml:5: proxy.listeners[0].upsteam: unknown key; did you mean upstream?"},
 		{"backends", "[]", "backends: the upstream web has the backend 10.0.0.1:80, which is not simulated"},
 		{"backends", "[{address: '10.0.0.1:80', servce: 5ms}]", "s.yaml:7: backends[0].servce: unknown key; did you mean service?"},

@@ -87,7 +87,7 @@ func (r *run) setUp() {
 	r.papers = newPapers(r.sc, r.sim)
 	for i := range r.sc.Backends {
 		s := newServer(r.sim, &r.sc.Backends[i], r.answeredBy)
-		s.papers = r.papers
+		s.papers, s.http2 = r.papers, r.sc.speaksHTTP2(&r.sc.Backends[i])
 		r.servers = append(r.servers, s)
 		if err := s.start(); err != nil {
 			r.trouble(err)
@@ -144,7 +144,8 @@ func (r *run) startProxy() error {
 	host := r.sim.Host(ProxyName, ProxyAddr)
 	var err error
 	r.server, err = proxy.New(proxy.Config{
-		Settings: simulated(r.sc.Settings), Dialer: host, Listen: host.Listen, Clock: r.clk, Rand: r.sim.Rand, Observer: r.observe,
+		Settings: simulated(r.sc.Settings), Dialer: dialer{host, r.sc.overHTTP2()}, Listen: host.Listen, Clock: r.clk,
+		Rand: r.sim.Rand, Observer: r.observe,
 		ReadFile: r.sc.reader(r.papers),
 		OpenLog:  func(string) (io.WriteCloser, error) { return noLog{io.Discard}, nil },
 	})

@@ -98,11 +98,18 @@ type Backend struct {
 	Paths []BackendPath
 	// Cold makes service times longer at first, as with empty caches. Key cold, default off.
 	Cold Cold
-	// CloseAfterRequests ends a connection in order, with its last answer, after so many requests. Key
-	// close_after_requests, default off (0), from 1 to 1000000.
+	// Protocol is what it speaks: http1, or http2 to those who choose that (by ALPN over TLS, by its preface in clear text), and
+	// HTTP/1.1 to the others. Key protocol, default (empty) http2 where it belongs to an upstream with protocol http2.
+	Protocol string
+	// MaxStreams is how many requests it takes at one time on one connection of HTTP/2; it refuses those beyond. Key
+	// max_streams, default 100, from 1 to 10000.
+	MaxStreams int
+	// CloseAfterRequests ends a connection in order, with its last answer, after so many requests; one of HTTP/2 by GOAWAY
+	// when it takes the last of them. Key close_after_requests, default off (0), from 1 to 1000000.
 	CloseAfterRequests int
 	// CloseIdleAfter closes a connection on which no request has come for so long, without a word before: the
-	// race of every keep-alive. Key close_idle_after, default off (0), from 1ms to 24h.
+	// race of every keep-alive. On one of HTTP/2 nothing is under way for so long. Key close_idle_after, default off (0), from
+	// 1ms to 24h.
 	CloseIdleAfter time.Duration
 }
 

@@ -220,7 +220,7 @@ func (p *papers) renew(c *config.Config) {
 
 // server makes the TLS side of a connection that a backend has accepted, if it speaks TLS. Its handshake comes with the
 // first read.
-func (p *papers) server(nc net.Conn, address string) net.Conn {
+func (p *papers) server(nc net.Conn, address string, http2 bool) net.Conn {
 	if p == nil {
 		return nc
 	}
@@ -230,7 +230,11 @@ func (p *papers) server(nc net.Conn, address string) net.Conn {
 	if c == nil {
 		return nc
 	}
-	return tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{*c}, Time: p.clk})
+	cfg := &tls.Config{Certificates: []tls.Certificate{*c}, Time: p.clk}
+	if http2 {
+		cfg.NextProtos = []string{"h2", "http/1.1"}
+	}
+	return tls.Server(nc, cfg)
 }
 
 // dialled makes the handshake of a client that has connected to the proxy, until the deadline. It returns why that failed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,6 +66,7 @@ var errEnded = errors.New("http2: the backend does not speak HTTP/2: the connect
 func (b *Back) Setup(ctx context.Context, nc net.Conn) (*Session, error) {
 	s := &Session{back: b, clk: b.cfg.Clock}
 	s.nc = newWatched(nc, b.cfg.Clock, s.changed)
+	s.nc.cut = s.cut
 	cc, err := b.tr.NewClientConn(context.WithValue(ctx, dialledKey{}, net.Conn(s.nc)), "http", "backend:80")
 	if err != nil {
 		return nil, err
@@ -113,7 +115,12 @@ func (s *Session) Err() error {
 }
 
 // Close implements pool.Session.
-func (s *Session) Close() error { return s.cc.Close() }
+func (s *Session) Close() error {
+	if s.nc.single {
+		s.cut(0, net.ErrClosed)
+	}
+	return s.cc.Close()
+}
 
 // OnChange arranges for f to be called when Available or Err may have changed otherwise than by a stream. It must not block.
 func (s *Session) OnChange(f func()) { s.notify.Store(&f) }
@@ -146,30 +153,25 @@ func (s *Session) Open() *Stream {
 func (s *Session) over(st *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := s.placeLocked(st); i >= 0 {
-		s.open = append(s.open[:i], s.open[i+1:]...)
+	if i := slices.Index(s.open, st); i >= 0 {
+		s.open = slices.Delete(s.open, i, i+1)
 	}
 }
 
-func (s *Session) placeLocked(st *Stream) int {
-	for i, o := range s.open {
-		if o == st {
-			return i
-		}
-	}
-	return -1
-}
-
-// inTurn lets streams that end together, with their connection, do so one after the other: net/http ends them in no order.
-func (s *Session) inTurn(st *Stream) {
-	if !s.nc.ended.Load() && !s.nc.goAway.Load() {
-		return
-	}
+// cut ends the streams with higher numbers than last, for a reason, one after the other in the order in which they began. In a
+// simulation it is called before net/http learns what ends them, which would do so in no order. Otherwise it must not be: net/http
+// knows whose answer has come whole a moment ago, and there, where each frame has an instant of its own, nobody is in such a moment.
+func (s *Session) cut(last uint32, why error) {
 	s.mu.Lock()
-	place := s.placeLocked(st)
+	all := slices.Clone(s.open)
 	s.mu.Unlock()
-	if place > 0 {
-		s.clk.Sleep(time.Duration(place) * time.Microsecond)
+	for _, st := range all {
+		if st.id.Load() > last {
+			st.cause.CompareAndSwap(nil, &why)
+			rest := apart(s.clk)
+			st.cancel()
+			rest()
+		}
 	}
 }
 
@@ -183,6 +185,8 @@ type Stream struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	heard  uint64
+	id     atomic.Uint32         // its number, once its head has been written
+	cause  atomic.Pointer[error] // why it was cut
 }
 
 // Silent says that the backend has not sent a byte since the stream was opened, on any stream: the connection may be dead.

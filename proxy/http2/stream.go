@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -26,7 +27,9 @@ func (s *Stream) carry() {
 		rouse(s.of.clk, s.done)
 	}()
 	if err := s.exchange(); err != nil {
-		s.of.inTurn(s)
+		if cause := s.cause.Load(); cause != nil && errors.Is(err, context.Canceled) {
+			err = *cause
+		}
 		s.near.fail(err)
 	}
 }
@@ -86,8 +89,14 @@ func (s *Stream) request(req *http1.Request, body *requestBody) *http.Request {
 		body.body.Start(&body.reader, req.Framing, req.ContentLength, &forwarded)
 	}
 	trace := &httptrace.ClientTrace{Got1xxResponse: s.interim}
+	if s.of.nc.single {
+		trace.WroteHeaders = s.begun
+	}
 	return r.WithContext(httptrace.WithClientTrace(s.ctx, trace))
 }
+
+// begun is called when the head has been written, before anybody else can write one.
+func (s *Stream) begun() { s.id.Store(s.of.nc.opened) }
 
 // target is a request's target as it stands. Only one that begins with two slashes must be taken apart: net/http would
 // write it as a host.

@@ -2,6 +2,7 @@ package http2
 
 import (
 	"encoding/binary"
+	"io"
 	"net"
 	"sync/atomic"
 
@@ -35,22 +36,28 @@ type watched struct {
 	clk clock.Clock
 	// single gives out one frame at a time, in a simulation: each then has an instant for those that it wakes.
 	single  bool
-	changed func() // the limits may be others; called without a lock
+	changed func()                       // the limits may be others; called without a lock
+	cut     func(last uint32, why error) // ends the streams above that number, in a simulation
 
 	in       frames // of the goroutine that reads, like what follows
 	settings int    // SETTINGS of the backend's that have been read
 	news     bool
-	whole    bool  // a frame has been given out
-	bad      error // why a frame must not be given out; nil: it may be
+	whole    bool   // a frame is complete
+	rest     func() // it has been given out; nil: none has
+	leaves   bool   // the backend has said GOAWAY, and its streams have not been told
+	last     uint32 // of them, the last that it has looked at
+	bad      error  // why a frame must not be given out; nil: it may be
 	calm     *calm
 
 	out     frames // of whoever writes: one at a time
 	preface int    // bytes to come of what is written before the first frame
 	windows *windows
+	opened  uint32 // the last stream of which the head was written
 
 	heard  atomic.Uint64 // reads that brought something
 	goAway atomic.Bool
 	ended  atomic.Bool
+	lost   atomic.Bool // in a simulation: it has broken off, and its streams are ended one by one
 	begun  atomic.Bool
 	ready  chan struct{} // closed when the first SETTINGS are in force, or there will be none
 }
@@ -63,6 +70,9 @@ func newWatched(nc net.Conn, clk clock.Clock, changed func()) *watched {
 	w.out.started = func() {
 		w.windows.sent(w.out.kind(), w.out.flags(), w.out.id(), w.out.left)
 		w.calm.sent(&w.out)
+		if w.out.kind() == frameHeaders {
+			w.opened = w.out.id()
+		}
 	}
 	return w
 }
@@ -72,29 +82,59 @@ const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 // Read implements net.Conn.
 func (w *watched) Read(p []byte) (int, error) {
+	if w.rest != nil {
+		w.rest() // whom that frame has woken goes first
+		w.rest = nil
+	}
 	if w.news {
 		w.news = false
 		w.tell()
 	}
 	if w.single {
-		if w.whole {
-			w.whole = false
-			apart(w.clk)() // whom that frame has woken goes first
-		}
 		p = p[:min(len(p), w.in.want())]
 	}
 	n, err := w.Conn.Read(p)
 	if n > 0 {
 		w.heard.Add(1)
 		if w.in.scan(p[:n]); w.bad != nil {
-			return 0, w.bad
+			n, err = 0, w.bad
+		}
+	}
+	if w.single {
+		w.inOrder(err)
+		if w.whole {
+			w.whole, w.rest = false, apart(w.clk) // reserved before anybody is woken
 		}
 	}
 	return n, err
 }
 
+// inOrder ends the streams that end by what has been read, before net/http does.
+func (w *watched) inOrder(err error) {
+	last, why := w.last, ErrUnprocessed
+	switch {
+	case err != nil:
+		last, why = 0, err
+		w.goAway.Store(true) // it takes nothing more
+		w.lost.Store(true)
+		if err == io.EOF {
+			why = io.ErrUnexpectedEOF
+		}
+	case !w.leaves:
+		return
+	}
+	w.leaves = false
+	rest := apart(w.clk)
+	w.changed()
+	rest()
+	w.cut(last, why)
+}
+
 // Write implements net.Conn.
 func (w *watched) Write(p []byte) (int, error) {
+	if w.lost.Load() {
+		return len(p), nil // an error would make net/http end all streams at once
+	}
 	skip := min(w.preface, len(p))
 	w.preface -= skip
 	w.out.scan(p[skip:])
@@ -129,6 +169,12 @@ func (w *watched) read(payload []byte) {
 	case frameGoAway:
 		w.goAway.Store(true)
 		w.news = true
+		if len(payload) >= 8 {
+			w.leaves, w.last = true, binary.BigEndian.Uint32(payload)&maxWindow
+			if binary.BigEndian.Uint32(payload[4:]) != 0 {
+				w.last = max(w.last, 1) // net/http takes it for the first stream's own fault
+			}
+		}
 	}
 }
 
@@ -152,7 +198,9 @@ func (w *watched) Close() error {
 	err := w.Conn.Close()
 	if !w.ended.Swap(true) {
 		w.begin()
-		w.changed()
+		if !w.single || !w.goAway.Load() { // else it has been told, and net/http ends it beside the end of its last stream
+			w.changed()
+		}
 	}
 	return err
 }

@@ -118,7 +118,7 @@ func (f *frames) scan(p []byte) int {
 			}
 		} else {
 			n := min(f.left, len(p))
-			if f.ended != nil && (f.kind() == frameSettings || f.kind() == frameWindow || f.kind() == frameReset) {
+			if k := f.kind(); f.ended != nil && (k == frameSettings || k == frameWindow || k == frameReset || k == frameGoAway) {
 				f.keep = append(f.keep, p[:min(n, maxKept-len(f.keep))]...)
 			}
 			f.left -= n
