@@ -117,13 +117,34 @@ func (c *client) run() {
 func (c *client) end() {
 	defer c.s.serving.Done()
 	defer c.l.serving.Done()
-	_ = c.nc.Close()
+	c.hangUp()
 	c.s.mu.Lock()
 	c.s.conns.remove(c)
 	c.s.mu.Unlock()
 	if !c.isStream {
 		c.s.counters.open.Add(-1)
 		c.release()
+	}
+}
+
+// goodbyeTime is how long a client has to take the alert that ends TLS. crypto/tls would wait five seconds for one that does not read.
+const goodbyeTime = time.Second
+
+// hangUp closes the connection.
+func (c *client) hangUp() {
+	tc, ok := c.nc.(*tls.Conn)
+	if !ok {
+		_ = c.nc.Close()
+		return
+	}
+	c.s.serving.Add(1)
+	cut := c.s.clk.AfterFunc(goodbyeTime, func() {
+		defer c.s.serving.Done()
+		_ = tc.NetConn().Close()
+	})
+	_ = tc.Close()
+	if cut.Stop() {
+		c.s.serving.Done()
 	}
 }
 

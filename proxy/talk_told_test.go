@@ -315,3 +315,28 @@ func TestAConnectionThatWaitsForItsHeaderHoldsNoDrainLongerThanItsTime(t *testin
 		cv.run(t, simTalk(t, s))
 	})
 }
+
+// Some load balancers open connections in store. One that has sent nothing for a second has no request on its way.
+func TestAConnectionWithoutAByteOfItsHeaderIsClosedSoonAfterADrainBegins(t *testing.T) {
+	netsim.Test(t, netsim.Config{Seed: 1, Latency: time.Millisecond}, func(s *netsim.Sim) {
+		long := func(s *config.Config) {
+			s.Listeners[0].ProxyProtocol.Timeout, s.DrainTimeout = time.Minute, time.Minute
+		}
+		cv := conversation{tune: both(heralded, long), talk: func(c *talk) {
+			silent, late := c.client(), c.client()
+			c.accepted(2)
+			c.clk.Sleep(5 * time.Second)
+			require.NoError(t, late.nc.SetDeadline(c.clk.Now().Add(time.Minute)))
+			late.send(toldV1[:20])
+			c.clk.Sleep(10 * time.Millisecond)
+			begin := c.clk.Now()
+			c.clk.AfterFunc(3*time.Second, func() { late.send(toldV1[20:]); _ = late.nc.Close() })
+			require.NoError(t, c.server.Drain(context.Background()), "what has begun to speak is heard")
+			require.InDelta(t, 3, c.clk.Since(begin).Seconds(), 0.1)
+			silent.ended()
+			require.Zero(t, c.server.Stats().HeadersRefused, "it was no fault of theirs")
+			c.counts(0)
+		}}
+		cv.run(t, simTalk(t, s))
+	})
+}

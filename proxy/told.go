@@ -2,10 +2,12 @@ package proxy
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/wavepool/wavepool/proxy/proxyproto"
@@ -20,7 +22,7 @@ type ends struct{ from, to netip.AddrPort }
 func (c *client) hear() bool {
 	h, err := c.readHeader()
 	if err != nil {
-		if !c.cutOff() {
+		if !c.cutOff() && err != errDraining {
 			c.s.counters.badHeaders.Add(1)
 			detail := addressOf(c.nc).String() + ": " + err.Error()
 			c.s.tell(upstream.Event{Entity: c.l.name, Kind: KindClientRefused, Reason: RefusedHeader, Detail: detail})
@@ -43,9 +45,7 @@ func (c *client) readHeader() (proxyproto.Header, error) {
 	if p := c.l.plan.Load().cfg.ProxyProtocol; p != nil { // a reload may have ended it
 		within = p.Timeout
 	}
-	if err := c.armHeader(nc, c.s.now().Add(within)); err != nil {
-		return proxyproto.Header{}, err
-	}
+	limit := c.s.now().Add(within)
 	b := make([]byte, 0, 64)
 	for {
 		n, err := proxyproto.Missing(b)
@@ -58,15 +58,38 @@ func (c *client) readHeader() (proxyproto.Header, error) {
 			}
 			return proxyproto.Parse(b)
 		}
+		now := c.s.now()
+		if err := c.armHeader(nc, earlier(limit, now.Add(drainLook))); err != nil {
+			return proxyproto.Header{}, err
+		}
 		b = append(b, make([]byte, n)...)
 		got, err := nc.Read(b[len(b)-n:])
-		if b = b[:len(b)-n+got]; got == 0 && err != nil {
+		b = b[:len(b)-n+got]
+		switch {
+		case got > 0 || err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded) && len(b) == 0 && c.l.draining():
+			return proxyproto.Header{}, errDraining
+		case errors.Is(err, os.ErrDeadlineExceeded) && c.s.now().Before(limit):
+		default:
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return proxyproto.Header{}, fmt.Errorf("after %d bytes: %w", len(b), err)
 		}
 	}
+}
+
+// drainLook is after what time a connection that waits for its header looks whether a drain has begun. One of which nothing has come
+// by then has no request on its way: it was opened in store.
+const drainLook = time.Second
+
+var errDraining = errors.New("nothing has come, and the server drains")
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // armHeader sets a read deadline, which a cut that has come meanwhile replaces.

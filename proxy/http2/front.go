@@ -226,6 +226,7 @@ func (f *Front) ServeConn(nc net.Conn, tag any) {
 	if s.take(c.nc) || f.latecomer(c.nc) {
 		<-c.done
 		c.end()
+		c.nc.work.Wait()
 	} else {
 		_ = nc.Close()
 	}

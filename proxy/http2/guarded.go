@@ -1,9 +1,12 @@
 package http2
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"net"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/benbjohnson/clock"
 )
@@ -14,6 +17,7 @@ import (
 // goes nowhere.
 type guarded struct {
 	net.Conn
+	clk     clock.Clock
 	calm    *calm
 	flooded func(why string)
 
@@ -26,13 +30,18 @@ type guarded struct {
 	why atomic.Pointer[string]
 
 	heads atomic.Int64 // bytes of heads that have come, as frames
+
+	cutting sync.Mutex   // never held over a wait
+	cut     *clock.Timer // of cutAfter
+	closed  bool
+	work    sync.WaitGroup // of its function
 }
 
 // fault is a frame that no connection survives: a PING on a stream (RFC 9113 section 6.7).
 var fault = []byte{0, 0, 8, framePing, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
 
 func newGuarded(nc net.Conn, clk clock.Clock, flooded func(why string)) *guarded {
-	g := &guarded{Conn: nc, calm: newCalm(clk), flooded: flooded, opened: len(preface)}
+	g := &guarded{Conn: nc, clk: clk, calm: newCalm(clk), flooded: flooded, opened: len(preface)}
 	g.in.ended = func([]byte) {
 		if k := g.in.kind(); k == frameHeaders || k == frameContinuation {
 			g.heads.Add(int64(frameHead + g.in.size))
@@ -51,9 +60,55 @@ func newGuarded(nc net.Conn, clk clock.Clock, flooded func(why string)) *guarded
 
 // judge ends the connection, for a reason.
 func (g *guarded) judge(why string) {
-	if why != "" && g.why.CompareAndSwap(nil, &why) && g.flooded != nil {
+	if why == "" || !g.why.CompareAndSwap(nil, &why) {
+		return
+	}
+	g.cutAfter(floodedTime)
+	if g.flooded != nil {
 		g.flooded(why)
 	}
+}
+
+// How long a client has to take the last that we say: one that floods, the GOAWAY and whatever stands before it, which net/http
+// ends a second after it is written; any other, the alert that ends TLS, for which crypto/tls would wait five seconds. Who does not
+// read holds a connection no longer than that.
+const (
+	floodedTime = 3 * time.Second
+	goodbyeTime = time.Second
+)
+
+// cutAfter arranges for the connection below everything to be closed. Close takes that back.
+func (g *guarded) cutAfter(limit time.Duration) {
+	g.cutting.Lock()
+	defer g.cutting.Unlock()
+	if g.cut != nil || g.closed {
+		return
+	}
+	nc := g.Conn
+	if tc, ok := nc.(*tls.Conn); ok {
+		nc = tc.NetConn()
+	}
+	g.work.Add(1)
+	g.cut = g.clk.AfterFunc(limit, func() {
+		defer g.work.Done()
+		_ = nc.Close()
+	})
+}
+
+// Close implements net.Conn.
+func (g *guarded) Close() error {
+	if _, ok := g.Conn.(*tls.Conn); ok {
+		g.cutAfter(goodbyeTime)
+	}
+	err := g.Conn.Close()
+	g.cutting.Lock()
+	g.closed = true
+	if g.cut != nil && g.cut.Stop() {
+		g.work.Done()
+	}
+	g.cut = nil
+	g.cutting.Unlock()
+	return err
 }
 
 // Read implements net.Conn.
