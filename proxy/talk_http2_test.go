@@ -352,6 +352,10 @@ func TestWhatHTTP2CannotHandToHTTP1IsRefusedAndTheBackendNeverSeesAByte(t *testi
 		"userinfo in the authority":         instead(":authority", "a@b"),
 		"a path in the authority":           instead(":authority", "a/b"),
 		"a host beside another authority":   with("host", "b.test"),
+		"two hosts":                         with("host", "a.test", "host", "a.test"),
+		"two hosts and no authority":        append(append([]string{}, plain[:4]...), ":path", "/", "host", "a.test", "host", "b.test"),
+		"neither host nor authority":        append(append([]string{}, plain[:4]...), ":path", "/"),
+		"an empty host":                     append(append([]string{}, plain[:4]...), ":path", "/", "host", ""),
 		"two paths":                         with(":path", "/x"),
 		"a pseudo-header that nobody knows": with(":x", "y"),
 		"a pseudo-header behind a field":    append([]string{"x", "y"}, plain...),
@@ -382,6 +386,27 @@ func TestWhatHTTP2CannotHandToHTTP1IsRefusedAndTheBackendNeverSeesAByte(t *testi
 		c.await("nothing is under way", func() bool { return c.server.Stats().InFlight == 0 })
 		c.lenient()
 	}})
+	converse(t, cases)
+}
+
+// An intermediary that translates from HTTP/1.1 has a Host, and need not make an authority of it.
+func TestTheHostOfAnHTTP2RequestIsItsAuthorityWhereItSaysTheSameOrStandsAlone(t *testing.T) {
+	plain := []string{":method", "GET", ":scheme", "http", ":path", "/"}
+	var cases []conversation
+	for name, fields := range map[string][]string{
+		"alone":            append(append([]string{}, plain...), "host", "a.test"),
+		"the same besides": append(append([]string{":authority", "a.test"}, plain...), "host", "a.test"),
+	} {
+		cases = append(cases, conversation{promise: name, eager: true, talk: func(c *talk) {
+			w := c.wire()
+			w.open(1, true, fields...)
+			backend := c.origins[0].accept()
+			require.Equal(t, []string{"a.test"}, backend.request().named("Host"))
+			backend.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			require.Equal(t, "200", w.fate(1))
+			c.lenient()
+		}})
+	}
 	converse(t, cases)
 }
 

@@ -41,6 +41,12 @@ func appendHead(dst []byte, r *http.Request) ([]byte, int) {
 				return dst, http.StatusBadRequest
 			}
 		case strings.EqualFold(name, "Expect"): // net/http answers it as soon as the body is read, which is at once
+		case strings.EqualFold(name, "Host"):
+			// Who translates from HTTP/1.1 may send it in the place of :authority (RFC 9113 section 8.3.1; HAProxy does); net/http has
+			// then taken it. It may stand beside that when it says the same.
+			if len(r.Header[name]) > 1 || string(f.Value) != r.Host {
+				return dst, http.StatusBadRequest
+			}
 		case forbidden(name), strings.EqualFold(name, "Te") && !strings.EqualFold(string(f.Value), "trailers"):
 			return dst, http.StatusBadRequest
 		default:
