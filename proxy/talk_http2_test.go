@@ -353,9 +353,6 @@ func TestWhatHTTP2CannotHandToHTTP1IsRefusedAndTheBackendNeverSeesAByte(t *testi
 		"a path in the authority":           instead(":authority", "a/b"),
 		"a host beside another authority":   with("host", "b.test"),
 		"two hosts":                         with("host", "a.test", "host", "a.test"),
-		"two hosts and no authority":        append(append([]string{}, plain[:4]...), ":path", "/", "host", "a.test", "host", "b.test"),
-		"neither host nor authority":        append(append([]string{}, plain[:4]...), ":path", "/"),
-		"an empty host":                     append(append([]string{}, plain[:4]...), ":path", "/", "host", ""),
 		"two paths":                         with(":path", "/x"),
 		"a pseudo-header that nobody knows": with(":x", "y"),
 		"a pseudo-header behind a field":    append([]string{"x", "y"}, plain...),
@@ -404,6 +401,17 @@ func TestTheHostOfAnHTTP2RequestIsItsAuthorityWhereItSaysTheSameOrStandsAlone(t 
 			require.Equal(t, []string{"a.test"}, backend.request().named("Host"))
 			backend.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 			require.Equal(t, "200", w.fate(1))
+			c.lenient()
+		}})
+	}
+	for name, hosts := range map[string][]string{
+		"two and no authority": {"host", "a.test", "host", "b.test"}, "none and no authority": nil, "an empty one": {"host", ""},
+	} {
+		cases = append(cases, conversation{promise: name, eager: true, talk: func(c *talk) {
+			w := c.wire()
+			w.open(1, true, append(append([]string{}, plain...), hosts...)...)
+			require.Contains(t, []string{"400", "reset"}, w.fate(1))
+			c.origins[0].untouched()
 			c.lenient()
 		}})
 	}
