@@ -40,8 +40,24 @@ func (c *httpConn) ownAnswer(status int, detail string, last bool) (text string,
 
 // ownFields are those that every answer of the proxy's own has.
 func (c *httpConn) ownFields() []http1.Field {
-	now := c.s.clk.Now().UTC().AppendFormat(nil, imfFixdate)
-	return []http1.Field{{Name: []byte("Date"), Value: now}}
+	return []http1.Field{{Name: []byte("Date"), Value: []byte(c.s.date(c.recent))}}
+}
+
+// date is the value of a Date field (RFC 9110 section 6.6.1) at an instant that has just been. It is made once a second, by the
+// clock's own time and not by what has passed since the start: that one can be set.
+func (s *Server) date(now time.Time) string {
+	second := now.Unix()
+	if d := s.dated.Load(); d != nil && d.second == second {
+		return d.text
+	}
+	d := &dated{second, s.clk.Now().UTC().Format(imfFixdate)}
+	s.dated.Store(d)
+	return d.text
+}
+
+type dated struct {
+	second int64
+	text   string
 }
 
 // imfFixdate is how HTTP writes an instant (RFC 9110 section 5.6.7).

@@ -25,7 +25,7 @@ func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
 		return c.swallow(up, b)
 	}
 	keep := c.req.KeepAlive && !c.last && c.sent() && !c.l.draining()
-	f := http1.ForwardResponse{Framing: c.resp.Framing, ContentLength: c.resp.ContentLength, Via: via}
+	f := http1.ForwardResponse{Framing: c.resp.Framing, ContentLength: c.resp.ContentLength, Via: via, Date: c.s.date(c.recent)}
 	if f.Framing == http1.Chunked || f.Framing == http1.UntilClose {
 		f.Framing = http1.Chunked
 		if c.req.Minor == 0 {

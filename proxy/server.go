@@ -64,7 +64,8 @@ type Server struct {
 	events   ring
 	seq      atomic.Uint64
 	draining atomic.Bool
-	turn     turn // of the operations, one after the other
+	dated    atomic.Pointer[dated] // the text of the present second
+	turn     turn                  // of the operations, one after the other
 	shared   *shared
 	checkers *probe.Checkers
 

@@ -155,7 +155,7 @@ func twoLogged(c *talk) {
 	require.Equal(c.t, []int{len("GET /p?q=1&r HTTP/1.1\r\nHost: a.test\r\n\r\n"), 0, 2, 0},
 		[]int{a.HeadIn, a.BodyIn, a.BodyOut, a.Retries})
 	require.Equal(c.t, []int{3, 4}, []int{b.BodyIn, b.BodyOut})
-	require.Equal(c.t, len("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nVia: 1.1 wavepool\r\n\r\n"), a.HeadOut)
+	require.Equal(c.t, len("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: Sat, 01 Jan 2000 00:00:00 GMT\r\nVia: 1.1 wavepool\r\n\r\n"), a.HeadOut)
 	require.False(c.t, *a.Reused)
 	require.True(c.t, *b.Reused)
 	require.Equal(c.t, []int{1, 2}, []int{a.ConnUses, b.ConnUses})
