@@ -185,3 +185,15 @@ func BenchmarkObserveSuccess(b *testing.B) {
 		g.Observe(instant, 1, Success)
 	}
 }
+
+func TestWhoIsBothDownAndEjectedHasPassedEachCheckOnce(t *testing.T) {
+	g, err := New(Config{Active: true, Rise: 3, Fall: 1, Passive: Passive{ConsecutiveFailures: 1, MaxEjectionPercent: 100}}, 2, nil)
+	require.NoError(t, err)
+	now := time.Unix(0, 0)
+	_, changed := g.Observe(now, 0, ConnectFailed)
+	require.True(t, changed)
+	g.Check(now, 0, false)
+	require.Equal(t, []int{0, 0}, []int{g.State(0).ChecksPassed, g.Passed(0)})
+	g.Check(now, 0, true)
+	require.Equal(t, []int{1, 1}, []int{g.State(0).ChecksPassed, g.Passed(0)})
+}
