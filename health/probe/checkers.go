@@ -101,7 +101,8 @@ func (w *Watch) Begin() { w.in.begin(w.wa) }
 func (w *Watch) End() { w.in.leave(w.wa) }
 
 // Hurry has the next check made at once, for somebody who has reason to think that it will find something new. One that comes less
-// than a tenth of the shortest interval after the beginning of the last one is none. It may be called at any time.
+// than a tenth of the shortest interval after the beginning of the last one, or while that waits for its turn, is none. It may be
+// called at any time.
 func (w *Watch) Hurry() { w.in.bell.ring(w.in.clk, true) }
 
 // Watch arranges for w to be told of checks of the backend at address by p, on the schedule, whose Standing, Vouched, Limit and
@@ -262,6 +263,7 @@ type bell struct {
 	ears  chan struct{} // of the sleeper; nil: there is none
 	news  bool          // somebody has joined since the sleeper has last asked
 	haste bool          // the next check is wanted at once, likewise
+	since time.Time     // the last one was in haste
 }
 
 // listen returns a channel that is closed when the bell is rung, or has been. A nil bell never is.
@@ -282,22 +284,26 @@ func (b *bell) listen() <-chan struct{} {
 }
 
 // rung says whether the bell was rung since it was last asked, and why.
-func (b *bell) rung() (news, haste bool) {
+// Since is the instant of the last haste.
+func (b *bell) rung() (news, haste bool, since time.Time) {
 	if b == nil {
-		return false, false
+		return false, false, since
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	news, haste = b.news, b.haste
+	news, haste, since = b.news, b.haste, b.since
 	b.news, b.haste, b.ears = false, false, nil
-	return news, haste
+	return news, haste, since
 }
 
 // ring rings the bell: somebody has joined, or is in haste.
 func (b *bell) ring(clk clock.Clock, haste bool) {
+	now := clk.Now()
 	b.mu.Lock()
 	ears := b.ears
-	b.news, b.haste, b.ears = b.news || !haste, b.haste || haste, nil
+	if b.news, b.haste, b.ears = b.news || !haste, b.haste || haste, nil; haste {
+		b.since = now
+	}
 	b.mu.Unlock()
 	if ears != nil {
 		rest := apart(clk)

@@ -386,3 +386,30 @@ func TestWhoIsInHasteGetsACheckAtOnceButNotTwo(t *testing.T) {
 		require.Equal(t, 3, p.made())
 	})
 }
+
+// Whoever is in haste while a check is under way, or waits for its turn, has no reason to think that another one would find more.
+func TestHasteWhileACheckIsUnderWayCountsFromItsBeginning(t *testing.T) {
+	for name, c := range map[string]struct {
+		after time.Duration // the beginning of the check
+		want  []int
+	}{
+		"just under a tenth of the interval": {499 * time.Millisecond, []int{1000, 6000}},
+		"a tenth of the interval":            {500 * time.Millisecond, []int{1000, 2000}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := NewCheckers()
+				a := join(t, k, each5s(), &countingProber{takes: 990 * time.Millisecond}, address)
+				time.Sleep(c.after)
+				a.hurry()
+				time.Sleep(6100*time.Millisecond - c.after)
+				synctest.Wait()
+				a.end()
+				synctest.Wait()
+				for i := range c.want {
+					require.InDelta(t, c.want[i], a.notes[i], 20, "%v", a.notes)
+				}
+			})
+		})
+	}
+}

@@ -247,13 +247,13 @@ func (r *round) sleep(ctx context.Context, wait time.Duration) bool {
 		case <-ctx.Done():
 		}
 		timer.Stop()
-		news, haste := r.bell.rung()
+		news, haste, since := r.bell.rung()
 		if ctx.Err() != nil || !news && !haste {
 			return ctx.Err() == nil
 		}
 		now := r.Clock.Now()
 		wait, begun = max(0, wait-now.Sub(begun)), now
-		if haste && !r.last.IsZero() && now.Sub(r.last) >= min(r.Interval, r.Fast, r.Down)/10 {
+		if haste && !r.last.IsZero() && since.Sub(r.last) >= min(r.Interval, r.Fast, r.Down)/10 {
 			r.made = false // it is not left out
 			return true
 		}
