@@ -186,6 +186,9 @@ func (p *httpProber) exchange(ctx context.Context, conn net.Conn, address string
 	var bad error
 	if e := p.cfg.ExpectStatus; resp.Status < e.Min || resp.Status > e.Max {
 		bad = &Error{Kind: BadStatus, Err: fmt.Errorf("status %d is not in %d to %d", resp.Status, e.Min, e.Max)}
+		if resp.Status == 408 {
+			bad = &Error{Kind: BadStatus, Err: errIdle}
+		}
 	}
 	if !keep && (bad != nil || !p.cfg.wantsBody()) {
 		return false, bad
@@ -193,7 +196,7 @@ func (p *httpProber) exchange(ctx context.Context, conn net.Conn, address string
 	l := look{cfg: &p.cfg, all: keep}
 	ended, err := l.read(&r, &resp, &limits)
 	switch {
-	case err != nil && (p.cfg.wantsBody() && bad == nil && !l.good):
+	case err != nil && p.cfg.wantsBody() && bad == nil && !l.good && !l.over:
 		return false, failure(ctx, BadAnswer, fmt.Errorf("reading the body of the answer: %w", err))
 	case bad == nil && p.cfg.wantsBody() && !l.good:
 		bad = l.verdict()
@@ -225,6 +228,7 @@ type look struct {
 	got  []byte // the first MaxBody bytes, as far as they are there and wanted
 	seen int    // how many of these were there at the last look
 	good bool
+	over bool // the last look was at all that is wanted
 }
 
 // read reads as much as is wanted, and reports whether that is all of the body.
@@ -254,8 +258,11 @@ func (l *look) read(r *http1.Reader, resp *http1.Response, limits *http1.Limits)
 
 // judge looks at what has come. A pattern waits until that is all: its price is that of the whole each time.
 func (l *look) judge(complete bool) {
+	if l.good || l.over {
+		return
+	}
+	l.over = complete
 	switch {
-	case l.good:
 	case len(l.cfg.Contains) > 0:
 		l.good = bytes.Contains(l.got[max(0, l.seen-len(l.cfg.Contains)+1):], l.cfg.Contains)
 	case l.cfg.Match != nil && complete:

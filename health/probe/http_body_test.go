@@ -141,3 +141,15 @@ func TestHTTPRefusesDemandsOnABodyThatCannotBeMet(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+// Where the connection is kept the rest of a body is read too. A pattern must not be tried again with each piece of it: a backend that
+// sends single bytes would make one check as dear as tens of thousands.
+func TestAPatternIsTriedOnce(t *testing.T) {
+	cfg := HTTPConfig{Match: regexp.MustCompile("y"), MaxBody: 2}
+	l := look{cfg: &cfg, all: true, got: []byte("xx")}
+	l.judge(true)
+	require.False(t, l.good)
+	l.got = []byte("yy") // nothing brings that about; it shows whether there is another look
+	l.judge(true)
+	require.False(t, l.good)
+}

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"net"
 )
 
@@ -12,6 +13,10 @@ const usesOfOne = 4
 // Renewer is what the connection of a dialer implements that stands for one exchange, such as a stream of HTTP/2: it is made
 // ready for another one. An error says that there can be none, and the connection is then closed.
 type Renewer interface{ Renew() error }
+
+// errIdle is the refusal of an answer that may have been sent before the request: who closes a connection because nothing came may say
+// so (RFC 9110 section 15.5.9).
+var errIdle = errors.New("status 408, the request took too long")
 
 // exchanger is a Prober that makes one exchange on a connection, and says whether another one may follow on it.
 type exchanger interface {
@@ -38,7 +43,7 @@ type keeping struct {
 	x     exchanger
 	conn  net.Conn // nil: there is none
 	uses  int      // checks that conn has served
-	stale bool     // the last check failed on a connection that was kept, and not by an answer
+	stale bool     // the last check failed on a connection that was kept, and not by an answer to it
 }
 
 // Probe implements Prober. A failure on a kept connection may be the fault of that alone: see stale.
@@ -59,7 +64,7 @@ func (k *keeping) Probe(ctx context.Context, address string) (err error) {
 		k.conn = nil
 	}
 	if e, ok := err.(*Error); ok && kept {
-		k.stale = e.Kind == BadAnswer || e.Kind == Timeout
+		k.stale = e.Kind == BadAnswer || e.Kind == Timeout || e.Err == errIdle
 	}
 	return err
 }

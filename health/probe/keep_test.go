@@ -194,3 +194,33 @@ func TestAConnectionThatStandsForOneExchangeIsMadeReadyForEach(t *testing.T) {
 		})
 	}
 }
+
+// RFC 9110 section 15.5.9: who closes a connection because nothing came may say so by a 408, which is no answer to the next request.
+func TestA408OnAKeptConnectionIsTheEndOfThatAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := &fakeNet{serve: func(conn net.Conn) {
+			if _, err := readRequest(conn); err == nil {
+				_, _ = io.WriteString(conn, sized("ok"))
+				time.Sleep(100 * time.Millisecond)
+				go func() { _, _ = io.Copy(io.Discard, conn) }() // a pipe has no buffer, a socket has
+				_, _ = io.WriteString(conn, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+			}
+		}}
+		notes := runFor(t, 3500*time.Millisecond, kept(), mustHTTP(t, network, HTTPConfig{}))
+		require.Len(t, notes, 4)
+		for _, n := range notes {
+			require.NoError(t, n.err)
+		}
+		network.settle(t)
+	})
+}
+
+func TestA408OnAFreshConnectionCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := &fakeNet{serve: answering("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")}
+		for _, n := range runFor(t, 2500*time.Millisecond, kept(), mustHTTP(t, network, HTTPConfig{})) {
+			requireKind(t, BadStatus, n.err)
+		}
+		network.settle(t)
+	})
+}
