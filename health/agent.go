@@ -102,6 +102,9 @@ func (g *Group) Agent(now time.Time, i int, r AgentReport) (Change, bool) {
 	return Change{}, false
 }
 
+// AgentAsks says whether the agent of backend i wants it out, for a drain or for maintenance, whether it is ill or not.
+func (g *Group) AgentAsks(i int) bool { return g.at(i, "AgentAsks").agent.asked() }
+
 // AgentOut says whether the agent of backend i keeps it out, and for which reason, whatever else does: AgentMaint before AgentDown,
 // and that before AgentDrain.
 func (g *Group) AgentOut(i int) (Reason, bool) { return g.at(i, "AgentOut").agent.out() }

@@ -129,8 +129,9 @@ func (u *Upstream) agentSaid(now time.Time, b *backend, run int, r probe.AgentRe
 	is := *a
 	if is.Weight != was.Weight && is.Weight > 0 {
 		u.picker.SetWeight(b.index, u.weightLocked(b))
+		u.rescaleLocked(false)
 	}
-	wasGone := u.agentGoneLocked(b)
+	wasGone, wasOut := u.agentGoneLocked(b), u.judge.AgentAsks(b.index)
 	ch, changed := u.judge.Agent(now, b.index, r.Says)
 	if changed {
 		u.applyLocked(ch)
@@ -138,16 +139,16 @@ func (u *Upstream) agentSaid(now time.Time, b *backend, run int, r probe.AgentRe
 			ch.Detail += ": " + r.Text
 		}
 	}
-	isGone := u.agentGoneLocked(b)
+	isGone, isOut := u.agentGoneLocked(b), u.judge.AgentAsks(b.index)
 	u.admittedLocked(b)
 	if !changed {
 		u.panicLocked() // it may be a share of fewer, or of more
 	}
-	turned, cfg := u.panicTurned, b.poolOfLocked(u.cfg.Pool)
+	turned := u.panicTurned
 	u.mu.Unlock()
 	u.agentEvent(b, &was, &is)
 	if is.MaxConnections != was.MaxConnections {
-		_ = b.pool.Adjust(cfg) // the sizes are in range; a pool that is closed has none to change
+		u.adjust(b)
 	}
 	switch {
 	case changed:
@@ -155,7 +156,7 @@ func (u *Upstream) agentSaid(now time.Time, b *backend, run int, r probe.AgentRe
 	case turned:
 		u.panicked()
 	}
-	if changed && !ch.Available && ch.Reason != health.AgentDown {
+	if isOut && !wasOut {
 		b.pool.Retire()
 	}
 	if isGone && !wasGone {
@@ -224,20 +225,28 @@ func (u *Upstream) forgetAgent(b *backend, run int) {
 	if bounded {
 		b.agent.MaxConnections = 0
 	}
-	cfg := u.cfg.Pool
 	u.mu.Unlock()
 	if bounded {
-		_ = b.pool.Adjust(cfg)
+		u.adjust(b)
 	}
 }
 
-// poolOf are settings for the pool of a backend, with its agent's bound. Nothing is kept ready in the reserve.
-func (u *Upstream) poolOf(b *backend, c pool.Config) pool.Config {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return b.poolOfLocked(c)
+// adjust brings the settings in force to the pool of a backend. They may change meanwhile, and whoever has changed them may have been
+// faster here: it looks again.
+func (u *Upstream) adjust(b *backend) {
+	for done := false; !done; {
+		u.mu.Lock()
+		c := b.poolOfLocked(u.cfg.Pool)
+		u.mu.Unlock()
+		_ = b.pool.Adjust(c) // it has been checked; a pool that is closed has none to change
+		u.mu.Lock()
+		is := b.poolOfLocked(u.cfg.Pool)
+		u.mu.Unlock()
+		done = limitsOf(&is) == limitsOf(&c)
+	}
 }
 
+// poolOfLocked are settings for the pool of a backend, with its agent's bound. Nothing is kept ready in the reserve.
 func (b *backend) poolOfLocked(c pool.Config) pool.Config {
 	if b.reserve {
 		c.MinIdle = 0
@@ -265,15 +274,15 @@ func (u *Upstream) weightLocked(b *backend) int {
 	return min(max(b.weight*u.scale*b.agent.Weight/fullWeight, 1), lb.MaxWeight)
 }
 
-// rescaleLocked finds the factor for the weights that there are: the largest, up to 100, that leaves them within bounds. With
-// always the picker is told even if it has not changed.
+// rescaleLocked finds the factor for the weights that there are, with the agents' percentages of them: the largest, up to 100, that
+// leaves them within bounds. With always the picker is told even if it has not changed.
 func (u *Upstream) rescaleLocked(always bool) {
 	most, scale := 1, 1
 	for _, b := range u.members {
-		most = max(most, b.weight)
+		most = max(most, b.weight*max(b.agent.Weight, fullWeight))
 	}
 	if u.cfg.Agent.Port != 0 {
-		scale = min(max(lb.MaxWeight/most, 1), 100)
+		scale = min(max(lb.MaxWeight*fullWeight/most, 1), 100)
 	}
 	if scale == u.scale && !always {
 		return

@@ -282,3 +282,91 @@ func TestAnAgentThatCannotBeAskedIsRefused(t *testing.T) {
 		require.Error(t, err)
 	}
 }
+
+func TestAnAgentsWeightMayBeMoreThanTheConfiguredOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		weight int
+		line   string
+		want   []int
+	}{
+		"the usual weight":             {1, "300%", []int{150, 50}},
+		"a weight of a hundred":        {100, "900%", []int{180, 20}},
+		"the greatest weight, doubled": {1000, "200%", []int{133, 67}},
+		"the greatest of both":         {1000, "1000%", []int{182, 18}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := Config{Strategy: "round-robin", Backends: group(2)}
+			cfg.Backends[0].Weight, cfg.Backends[1].Weight = c.weight, c.weight
+			withAgents(t, 2, cfg, func(t *testing.T, u *Upstream, a *agents, _ *[]Event) {
+				a.say(0, c.line+"\n")
+				got := shares(t, u, 200)
+				require.InDelta(t, c.want[0], got[0], 2, "%v", got)
+				a.say(0, "100%\n")
+				got = shares(t, u, 200)
+				require.InDelta(t, 100, got[0], 2, "%v", got)
+			})
+		})
+	}
+}
+
+// A drain closes idle connections whether or not the backend was available, as an operator's does.
+func TestAnAgentsDrainClosesTheIdleConnectionsOfWhoIsOutAlready(t *testing.T) {
+	for name, before := range map[string]func(u *Upstream, a *agents){
+		"available": func(*Upstream, *agents) {},
+		"ill":       func(u *Upstream, a *agents) { a.say(0, "down\n") },
+		"ejected": func(u *Upstream, a *agents) {
+			for range 5 {
+				u.evidence(u.Now(), u.backends[0], OutcomeConnectFailed)
+			}
+		},
+	} {
+		for _, line := range []string{"drain\n", "maint\n", "0%\n"} {
+			t.Run(name+" "+line, func(t *testing.T) {
+				withAgents(t, 2, Config{Strategy: "first"}, func(t *testing.T, u *Upstream, a *agents, _ *[]Event) {
+					answered(u, begin(t, u))
+					before(u, a)
+					require.Equal(t, 1, u.Stats().Backends[0].Pool.Idle)
+					a.say(0, line)
+					st := u.Stats().Backends[0]
+					require.Equal(t, health.Drained, st.Health.Status)
+					require.Zero(t, st.Pool.Idle)
+				})
+			})
+		}
+	}
+}
+
+// What an agent says of connections, and settings that change in the same moment: the settings that are in force hold.
+func TestAnAgentsBoundAndAReloadDoNotUndoEachOther(t *testing.T) {
+	withAgents(t, 1, Config{Pool: pool.Config{MaxConnections: 8}}, func(t *testing.T, u *Upstream, a *agents, _ *[]Event) {
+		cfg := u.cfg
+		cfg.Pool.MaxConnections = 3
+		tell, once := u.cfg.Observer, false
+		u.cfg.Observer = func(e Event) {
+			tell(e)
+			if e.Kind == KindAgent && e.Reason == OpReweight.String() && !once {
+				once = true
+				require.NoError(t, u.Apply(cfg, 0))
+			}
+		}
+		a.say(0, "maxconn:6\n")
+		require.True(t, once)
+		require.Equal(t, 3, u.Stats().Backends[0].Pool.Limit)
+	})
+}
+
+func TestNothingIsDialledInTheReserveWhereAgentsAreSwitchedOff(t *testing.T) {
+	withAgents(t, 2, Config{Instance: "proxy-1", SubsetSize: 1, Pool: pool.Config{MinIdle: 2}},
+		func(t *testing.T, u *Upstream, a *agents, _ *[]Event) {
+			a.say(0, "maxconn:1\n")
+			a.say(1, "maxconn:1\n")
+			cfg := u.cfg
+			cfg.Agent = Agent{}
+			require.NoError(t, u.Apply(cfg, 0))
+			time.Sleep(time.Second)
+			synctest.Wait()
+			for _, b := range u.Stats().Backends {
+				require.Equal(t, b.Reserve, b.Pool.Idle == 0, b.Address)
+			}
+		})
+}

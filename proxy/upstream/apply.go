@@ -220,7 +220,7 @@ func (u *Upstream) carryOut(cfg Config, d difference, within time.Duration) {
 	}
 	for _, b := range d.stay {
 		if d.pools {
-			_ = b.pool.Adjust(u.poolOf(b, cfg.Pool)) // it has been checked; a pool that is closed has none to change
+			u.adjust(b)
 		}
 		if d.checks {
 			u.restartChecks(b)

@@ -89,11 +89,11 @@ func (u *Upstream) heldLocked(b *backend) bool { return b.reserve && !u.reserveI
 // resettle does, without the lock, what follows for those who have come into the subset, or left it.
 func (u *Upstream) resettle() {
 	u.mu.Lock()
-	moved, cfg := u.moved, u.cfg.Pool
+	moved := u.moved
 	u.moved = nil
 	u.mu.Unlock()
 	for _, b := range moved {
-		_ = b.pool.Adjust(u.poolOf(b, cfg)) // it has been checked; a pool that is closed has none to change
+		u.adjust(b)
 		u.restartChecks(b)
 	}
 }
