@@ -57,7 +57,10 @@ func (g *Group) Checks(i int) (down, doubt bool) {
 // Passed is the number of checks of backend i that have passed in a row since it was out, and so speak for its return.
 func (g *Group) Passed(i int) int {
 	b := g.at(i, "Passed")
-	return max(b.check.passed, b.passive.vouched) // one that is down and ejected counts them twice
+	if !b.passive.out() {
+		return b.check.passed
+	}
+	return max(b.check.passed, b.passive.vouched) // one that is down as well counts them twice
 }
 
 // vouch counts a passed check for a backend that traffic has ejected, and lets it in when there are enough.

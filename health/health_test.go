@@ -197,3 +197,14 @@ func TestWhoIsBothDownAndEjectedHasPassedEachCheckOnce(t *testing.T) {
 	g.Check(now, 0, true)
 	require.Equal(t, []int{1, 1}, []int{g.State(0).ChecksPassed, g.Passed(0)})
 }
+
+func TestChecksThatEndedAnEjectionDoNotSpeakForALaterReturn(t *testing.T) {
+	g := build(t, Config{Active: true, Rise: 2, Passive: Passive{ConsecutiveFailures: 1}}, 2)
+	g.Observe(instant, 0, ConnectFailed)
+	g.Check(instant, 0, true)
+	require.Equal(t, 1, g.Passed(0))
+	g.Check(instant, 0, true)
+	require.True(t, g.Available(0))
+	g.Drain(instant, 0)
+	require.Zero(t, g.Passed(0))
+}

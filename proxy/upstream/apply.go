@@ -275,7 +275,7 @@ func (u *Upstream) restartChecks(b *backend) {
 		return
 	}
 	stop := b.stop
-	b.stop = nil
+	b.stop, b.hurry = nil, nil
 	begin := u.armChecksLocked(b)
 	u.mu.Unlock()
 	if stop != nil {
