@@ -42,8 +42,8 @@ type Schedule struct {
 	Spread float64
 
 	// Reuse keeps the connection of a check of [HTTP] or [GRPC] for the next ones, but every fourth check is made on a fresh
-	// one. A kept connection that turns out to be dead, or says nothing, is no evidence: a fresh one is tried at once, which
-	// has the Timeout anew. Default (when false) each check has a fresh one; other kinds always have.
+	// one. A kept connection that turns out to be dead, says nothing, or says 408, is no evidence: a fresh one is tried at once,
+	// which has the Timeout anew. Default (when false) each check has a fresh one; other kinds always have.
 	Reuse bool
 
 	// Limit bounds the checks that are under way, of this backend and of all whose schedules share it. Default (when nil) none.

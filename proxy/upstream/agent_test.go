@@ -370,3 +370,44 @@ func TestNothingIsDialledInTheReserveWhereAgentsAreSwitchedOff(t *testing.T) {
 			}
 		})
 }
+
+func TestAnAgentThatTakesABackendOutDuringAProbeLeavesTheBreakerAsItWas(t *testing.T) {
+	cfg := Config{Health: health.Config{Breaker: health.Breaker{ErrorPercent: 50, MinRequests: 2, OpenTime: time.Second, Probes: 1}}}
+	withAgents(t, 1, cfg, func(t *testing.T, u *Upstream, a *agents, _ *[]Event) {
+		for _, line := range []string{"maint\n", "drain\n", "down\n", "0%\n"} {
+			for u.judge.Available(0) {
+				u.Finish(begin(t, u), u.clk.Now(), OutcomeAnswered5xx, true, 0)
+			}
+			time.Sleep(1500 * time.Millisecond)
+			synctest.Wait()
+			require.True(t, u.judge.Probes(0))
+			prober := begin(t, u)
+			require.False(t, u.judge.Available(0), "its place is taken")
+			a.say(0, line)
+			answered(u, prober)
+			require.False(t, u.judge.Available(0), "its breaker is closed, but its agent wants it out")
+			require.ErrorIs(t, u.Begin(t.Context(), &Attempt{}), ErrNoBackend)
+			a.say(0, "up ready 100%\n")
+			require.True(t, u.judge.Available(0), line)
+			requireConserved(t, u, u.Stats())
+		}
+	})
+}
+
+func TestWeightsThatAreReloadedWhileAnAgentWantsNoneHoldWhenItWantsSomeAgain(t *testing.T) {
+	withAgents(t, 2, Config{Strategy: "round-robin"}, func(t *testing.T, u *Upstream, a *agents, _ *[]Event) {
+		a.say(0, "0%\n")
+		cfg := u.cfg
+		cfg.Backends = []Backend{{Address: addr(0), Weight: 1000}, {Address: addr(1), Weight: 500}}
+		require.NoError(t, u.Apply(cfg, 0))
+		require.Equal(t, []int{0, 30}, shares(t, u, 30))
+		a.say(0, "50%\n")
+		require.Equal(t, []int{50, 50}, shares(t, u, 100))
+		a.say(0, "1000%\n")
+		require.Equal(t, []int{200, 10}, shares(t, u, 210))
+		a.say(1, "0%\n")
+		cfg.Agent = Agent{}
+		require.NoError(t, u.Apply(cfg, 0))
+		require.Equal(t, []int{20, 10}, shares(t, u, 30))
+	})
+}
