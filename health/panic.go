@@ -10,6 +10,9 @@ func (g *Group) Panicking() bool {
 // resting says whether somebody wants the backend out, an operator or its own agent, for maintenance included.
 func (b *backend) resting() bool { return b.drained || b.agent.asked() }
 
+// Rests reports whether somebody wants backend i out, an operator or its own agent, for maintenance included.
+func (g *Group) Rests(i int) bool { return g.at(i, "Rests").resting() }
+
 // recount follows what may have changed whether a backend rests.
 func (g *Group) recount(was, is bool) {
 	switch {

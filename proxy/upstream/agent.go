@@ -147,7 +147,7 @@ func (u *Upstream) agentSaid(now time.Time, b *backend, run int, r probe.AgentRe
 	turned := u.panicTurned
 	u.mu.Unlock()
 	u.agentEvent(b, &was, &is)
-	if is.MaxConnections != was.MaxConnections {
+	if is.MaxConnections != was.MaxConnections || isOut != wasOut {
 		u.adjust(b)
 	}
 	switch {
@@ -236,19 +236,20 @@ func (u *Upstream) forgetAgent(b *backend, run int) {
 func (u *Upstream) adjust(b *backend) {
 	for done := false; !done; {
 		u.mu.Lock()
-		c := b.poolOfLocked(u.cfg.Pool)
+		c := u.poolOfLocked(b, u.cfg.Pool)
 		u.mu.Unlock()
 		_ = b.pool.Adjust(c) // it has been checked; a pool that is closed has none to change
 		u.mu.Lock()
-		is := b.poolOfLocked(u.cfg.Pool)
+		is := u.poolOfLocked(b, u.cfg.Pool)
 		u.mu.Unlock()
 		done = limitsOf(&is) == limitsOf(&c)
 	}
 }
 
-// poolOfLocked are settings for the pool of a backend, with its agent's bound. Nothing is kept ready in the reserve.
-func (b *backend) poolOfLocked(c pool.Config) pool.Config {
-	if b.reserve {
+// poolOfLocked are settings for the pool of a backend, with its agent's bound. Nothing is kept ready in the reserve, and at one that is
+// drained, or out because its agent asks for that.
+func (u *Upstream) poolOfLocked(b *backend, c pool.Config) pool.Config {
+	if b.reserve || !b.leaving && u.judge.Rests(b.index) {
 		c.MinIdle = 0
 	}
 	return limited(c, b.agent.MaxConnections)

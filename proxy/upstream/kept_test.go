@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wavepool/wavepool/health"
+	"github.com/wavepool/wavepool/health/probe"
 	"github.com/wavepool/wavepool/pool"
 )
 
@@ -81,4 +82,39 @@ func TestConnectionPoolManagerASessionThatGivesUpAtADrainingBackendLeavesNothing
 			require.Zero(t, b.InFlight)
 		}
 	})
+}
+
+func TestConnectionPoolManagerNothingIsKeptReadyAtABackendThatIsDrained(t *testing.T) {
+	for name, drain := range map[string]func(u *Upstream, on bool){
+		"by an operator": func(u *Upstream, on bool) {
+			if on {
+				_ = u.DrainBackend(addr(0))
+			} else {
+				_ = u.UndrainBackend(addr(0))
+			}
+		},
+		"by its agent": func(u *Upstream, on bool) {
+			r := health.AgentReport{Mode: health.AgentInService}
+			if on {
+				r.Mode = health.AgentToDrain
+			}
+			u.agentSaid(u.Now(), u.backends[0], 0, probe.AgentReport{Says: r, Weight: -1})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 2, Config{Pool: pool.Config{MinIdle: 2}}, func(t *testing.T, u *Upstream, f *fakeNet) {
+				idle := func() int {
+					u.clk.Sleep(10 * time.Second)
+					return u.Stats().Backends[0].Pool.Idle
+				}
+				u.Start()
+				require.Equal(t, 2, idle())
+				drain(u, true)
+				require.Zero(t, idle())
+				require.Equal(t, 2, f.dialsTo(addr(0)))
+				drain(u, false)
+				require.Equal(t, 2, idle())
+			})
+		})
+	}
 }

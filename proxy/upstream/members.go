@@ -237,6 +237,7 @@ func (u *Upstream) turn(address string, op Operation) (*backend, error) {
 	turned := u.panicTurned
 	u.mu.Unlock()
 	u.operationEvent(b, op, "")
+	u.adjust(b)
 	if changed {
 		u.changed(b, ch)
 	} else if turned {
