@@ -121,7 +121,7 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 		return err
 	}
 	i := u.pickLocked(now, a)
-	if i >= 0 && u.queue.undialled == 0 {
+	if i >= 0 && (u.queue.undialled == 0 || !u.queue.wanted(i)) {
 		b := u.backends[i]
 		a.on = b
 		u.countLocked(a, b) // before it is known, to take the lock once

@@ -76,7 +76,7 @@ func (d *dumbQueue) left(w *waiter) {
 
 func TestConnectionPoolManagerServesClassesLikeTheDumbQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		q := queue{on: make([]int, 1), tier: make([]int, 1)}
+		q := queue{on: make([]int, 1), tier: make([]int, 1), boundOn: make([]int, 1)}
 		d := &dumbQueue{}
 		var since [NumClasses]int // how many were served since a class that waits had its turn
 		t.Repeat(map[string]func(*rapid.T){

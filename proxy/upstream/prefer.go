@@ -69,7 +69,7 @@ func (u *Upstream) loosenLocked(b *backend) (loose []*waiter) {
 		if w.only != b.index {
 			continue
 		}
-		if w.only = noPick; w.pick == noPick {
+		if u.queue.loosen(w); w.pick == noPick {
 			loose = append(loose, w)
 		}
 	}

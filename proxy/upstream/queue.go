@@ -52,7 +52,8 @@ func (q *queue) may(w *waiter, i int) bool {
 // the middle, a copy.
 //
 // Invariant: n is the number of waiters in all lines; on[i] is the number of those whose pick is i, and undialled the number of
-// those whose pick is noPick; keyless is the number of those whose request has no key.
+// those whose pick is noPick, bound that of those among them who wait for the backend that they prefer, and boundOn[i] that of
+// those who wait for backend i; loose is the number of those who prefer none, and keyless of those whose request has no key.
 type queue struct {
 	lines     [NumClasses]line
 	n         int
@@ -60,6 +61,9 @@ type queue struct {
 	tier      []int // by index
 	byKey     bool  // the strategy chooses by key
 	undialled int
+	bound     int
+	boundOn   []int
+	loose     int
 	keyless   int
 }
 
@@ -71,6 +75,10 @@ func (q *queue) count(w *waiter, by int) {
 		return
 	}
 	q.undialled += by
+	if w.only != noPick {
+		q.bound += by
+		q.boundOn[w.only] += by
+	}
 	l := q.lineOf(w)
 	if l.undialled += by; l.undialled == 0 {
 		l.delay = delay{} // it has been empty
@@ -83,6 +91,9 @@ func (q *queue) push(w *waiter) {
 	l.waiters = append(l.waiters, w)
 	q.n++
 	q.count(w, 1)
+	if w.only == noPick {
+		q.loose++
+	}
 	if w.a.Key == 0 {
 		q.keyless++
 	}
@@ -102,10 +113,30 @@ func (q *queue) remove(w *waiter) {
 	w.queued = false
 	q.n--
 	q.count(w, -1)
+	if w.only == noPick {
+		q.loose--
+	}
 	if w.a.Key == 0 {
 		q.keyless--
 	}
 }
+
+// loosen lets a queued waiter go anywhere who prefers a backend.
+func (q *queue) loosen(w *waiter) {
+	if w.only == noPick {
+		return
+	}
+	if w.pick == noPick {
+		q.bound--
+		q.boundOn[w.only]--
+	}
+	w.only = noPick
+	q.loose++
+}
+
+// wanted says whether somebody waits, without a dial, whom backend i may serve, unless he has tried it. Those who wait for another
+// one that they prefer are none: they may be many, while this one is idle.
+func (q *queue) wanted(i int) bool { return q.undialled-q.bound+q.boundOn[i] > 0 }
 
 // repick changes the backend that a queued waiter counts on.
 func (q *queue) repick(w *waiter, pick int) {
@@ -144,7 +175,8 @@ func (q *queue) forget(i int) {
 
 // firstFor returns the waiter that has the next turn among those whom backend i may serve, or nil.
 func (q *queue) firstFor(i int) *waiter {
-	if q.byKey && q.on[i]+q.undialled+q.keyless == 0 { // a long line for another backend is not looked through
+	// A long line for another backend is not looked through.
+	if q.byKey && q.on[i]+q.undialled+q.keyless == 0 || q.loose+q.on[i]+q.boundOn[i] == 0 {
 		return nil
 	}
 	for _, r := range q.order() {
@@ -159,7 +191,7 @@ func (q *queue) firstFor(i int) *waiter {
 
 // firstUndialledFor is firstFor among those who count on no backend.
 func (q *queue) firstUndialledFor(i int) *waiter {
-	if q.undialled == 0 {
+	if !q.wanted(i) {
 		return nil
 	}
 	for _, r := range q.order() {
