@@ -1,6 +1,9 @@
 package upstream
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Class says how urgent a request is once requests must wait for room: see line. It decides nothing while there is room.
 type Class int8
@@ -93,6 +96,16 @@ func (q *queue) lastBelow(c Class) *waiter {
 	return nil
 }
 
+// followed says whether there is a waiter without a dial behind one in his line whom backend i may serve.
+func (q *queue) followed(w *waiter, i int) bool {
+	l := q.lineOf(w)
+	if l.undialled == 1 {
+		return false
+	}
+	behind := l.waiters[slices.Index(l.waiters, w)+1:]
+	return slices.ContainsFunc(behind, func(o *waiter) bool { return o.pick == noPick && q.may(o, i) })
+}
+
 // delay says whether a line stands: whether all who were served for a whole interval had waited for longer than a target. A
 // line that is a burst becomes short in an interval; one that does not only makes everybody late, however long it is. It is the
 // first half of CoDel (RFC 8289, section 4.4), the detection. The second half, in which drops come ever more often, is made for
@@ -135,14 +148,14 @@ func (u *Upstream) roomLocked(w *waiter, now time.Time) {
 }
 
 // lateLocked takes those out of the line who would be served by a backend now, and have waited for too long in a line that
-// stands. The last one is left: that what is free is used is more than that he is late.
+// stands. The last one whom the backend may serve is left: that what is free is used is more than that he is late.
 func (u *Upstream) lateLocked(b *backend, now time.Time) (late []*waiter) {
 	for u.cfg.QueueTarget > 0 {
 		w := u.headLocked(b)
 		if w == nil || w.pick != noPick {
 			break
 		}
-		if l := u.queue.lineOf(w); l.undialled == 1 || !l.delay.late(now.Sub(w.a.since), u.cfg.QueueTarget) {
+		if !u.queue.lineOf(w).delay.late(now.Sub(w.a.since), u.cfg.QueueTarget) || !u.queue.followed(w, b.index) {
 			break
 		}
 		u.leaveLocked(w)

@@ -328,3 +328,22 @@ func TestConnectionPoolManagerARequestThatGaveWayLeavesNoPickBehind(t *testing.T
 		answered(u, high.Attempt)
 	})
 }
+
+func TestConnectionPoolManagerTheLastWhomABackendMayServeIsNotShed(t *testing.T) {
+	inBubble(t, 2, shedding, func(t *testing.T, u *Upstream, f *fakeNet) {
+		a := &Attempt{Prefer: addr(0)}
+		require.NoError(t, u.Begin(t.Context(), a))
+		b := &Attempt{Prefer: addr(1)}
+		require.NoError(t, u.Begin(t.Context(), b))
+		free := start(t, u, &Attempt{})
+		bound := start(t, u, &Attempt{Prefer: addr(0)})
+		u.queue.lines[ClassNormal.rank()].delay.stands = true
+		u.clk.Sleep(time.Second)
+		answered(u, b)
+		require.NoError(t, free.end(), "else what is free stays so")
+		answered(u, free.Attempt)
+		answered(u, a)
+		require.NoError(t, bound.end())
+		answered(u, bound.Attempt)
+	})
+}
