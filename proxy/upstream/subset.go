@@ -12,9 +12,10 @@ import (
 // the best of each tier are the subset, those of the proxy's own zone before others. So proxies need not talk, a proxy that
 // starts again finds its subset again, and a backend that comes or goes moves one place of the subsets in which it is.
 //
-// The others are the reserve: nothing is dialled or checked there (an agent is asked everywhere: what it says is for all proxies), and the picker has them for unavailable. While fewer than half of
-// the subset are available, the reserve is in use like all others, but still without checks: one of it that checks had found down, when it
-// was in the subset, stays so until it is there again.
+// The others are the reserve: nothing is dialled or checked there (an agent is asked everywhere: what it says is for all proxies), and
+// the picker has them for unavailable. While fewer than half of a tier's subset are available, the reserve of that tier is in use like
+// all others, but still without checks: one of it that checks had found down, when it was in the subset, stays so until it is there
+// again.
 
 // scoreOf is how well a backend fits a proxy.
 func scoreOf(instance, address string) uint64 {
@@ -58,22 +59,24 @@ func (u *Upstream) chooseLocked() {
 	u.settleReserveLocked()
 }
 
-// settleReserveLocked finds out whether the reserve is in use, and tells the picker. It follows each change of availability.
+// settleReserveLocked finds out in which tiers the reserve is in use, and tells the picker. It follows each change of availability.
 func (u *Upstream) settleReserveLocked() {
 	if !u.subsets && len(u.moved) == 0 {
 		return
 	}
-	all, up := 0, 0
+	var all, up [MaxPriority + 1]int
 	for _, b := range u.members {
 		if b.leaving || b.reserve {
 			continue
 		}
-		if all++; u.judge.Available(b.index) {
-			up++
+		if all[b.tier]++; u.judge.Available(b.index) {
+			up[b.tier]++
 		}
 	}
-	if use := 2*up < all; use != u.reserveInUse {
-		u.reserveInUse, u.panicTurned = use, true
+	for tier := range all {
+		if use := 2*up[tier] < all[tier]; use != u.reserveInUse[tier] {
+			u.reserveInUse[tier], u.panicTurned = use, true
+		}
 	}
 	for _, b := range u.members {
 		if !b.leaving {
@@ -84,7 +87,7 @@ func (u *Upstream) settleReserveLocked() {
 }
 
 // heldLocked says whether a backend is in the reserve, and that is not in use.
-func (u *Upstream) heldLocked(b *backend) bool { return b.reserve && !u.reserveInUse }
+func (u *Upstream) heldLocked(b *backend) bool { return b.reserve && !u.reserveInUse[b.tier] }
 
 // resettle does, without the lock, what follows for those who have come into the subset, or left it.
 func (u *Upstream) resettle() {

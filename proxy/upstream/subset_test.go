@@ -175,3 +175,42 @@ func TestAReloadChangesSubsetsUnderLoad(t *testing.T) {
 		require.ErrorContains(t, u.Apply(bad, 0), "SubsetSize")
 	})
 }
+
+func TestTheReserveOfATierIsUsedBeforeTheNextTier(t *testing.T) {
+	cfg := Config{Instance: "p", SubsetSize: 2, Check: Check{Prober: &switchboard{}, Interval: time.Hour}}
+	cfg.Health.Rise, cfg.Health.Fall = 1, 1
+	for i := range 12 {
+		cfg.Backends = append(cfg.Backends, Backend{Address: addr(i), Priority: i / 6})
+	}
+	inBubble(t, 12, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		var down []*backend
+		for _, b := range u.members {
+			if !b.reserve && b.tier == 0 {
+				down = append(down, b)
+			}
+		}
+		require.Len(t, down, 2)
+		for _, b := range down {
+			u.checkDone(u.Now(), b, errRefused)
+		}
+		for _, a := range usedBy(t, u, 60) {
+			require.Zero(t, u.findLocked(a).tier, a)
+		}
+	})
+}
+
+func TestATierThatIsDownDoesNotSpreadAnother(t *testing.T) {
+	cfg := Config{Instance: "p", SubsetSize: 2, Check: Check{Prober: &switchboard{}, Interval: time.Hour}}
+	cfg.Health.Rise, cfg.Health.Fall = 1, 1
+	for i := range 18 {
+		cfg.Backends = append(cfg.Backends, Backend{Address: addr(i), Priority: i / 6})
+	}
+	inBubble(t, 18, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		for _, b := range u.members {
+			if !b.reserve && b.tier > 0 {
+				u.checkDone(u.Now(), b, errRefused)
+			}
+		}
+		require.Len(t, usedBy(t, u, 60), 2)
+	})
+}

@@ -34,8 +34,8 @@ type Upstream struct {
 	judge   *health.Group
 	subsets bool       // only a part of the backends is used: see subset.go
 	moved   []*backend // those who have come into that part, or left it, and of whom resettle does not know yet
-	// reserveInUse: so few of that part are available that the others are used too.
-	reserveInUse bool
+	// reserveInUse: so few of that part of a tier are available that the others of that tier are used too.
+	reserveInUse [MaxPriority + 1]bool
 	places       int          // the place of the last one to come
 	limit        *probe.Limit // of the checks; nil: none
 	queue        queue
