@@ -37,8 +37,8 @@ func (u *Upstream) addBackend(cfg Backend) error {
 		return err
 	}
 	u.operationEvent(b, OpAdd, "weight "+strconv.Itoa(b.weight))
+	u.resettle() // nothing is kept ready in the reserve
 	begin()
-	u.resettle()
 	u.panicked()
 	u.serve(b) // whoever found no room before may find it here
 	return nil

@@ -214,3 +214,24 @@ func TestATierThatIsDownDoesNotSpreadAnother(t *testing.T) {
 		require.Len(t, usedBy(t, u, 60), 2)
 	})
 }
+
+func TestABackendThatJoinsTheReserveIsNotDialled(t *testing.T) {
+	cfg := Config{Instance: "p", SubsetSize: 1, Pool: pool.Config{MinIdle: 2}}
+	inBubble(t, 1, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		u.Start()
+		u.clk.Sleep(time.Second)
+		wereIn := 1
+		for i := 1; i < 20; i++ {
+			require.NoError(t, u.AddBackend(Backend{Address: addr(i)}))
+			if slices.Contains(subsetOf(u), addr(i)) {
+				wereIn++
+			}
+		}
+		u.clk.Sleep(time.Second)
+		dials := 0
+		for i := range 20 {
+			dials += f.dialsTo(addr(i))
+		}
+		require.LessOrEqual(t, dials, 2*wereIn, "only those who were in the subset for a time have been")
+	})
+}
