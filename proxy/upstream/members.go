@@ -58,8 +58,11 @@ func (u *Upstream) admitMemberLocked(cfg Backend) (b *backend, begin func(), err
 	if cfg.Priority < 0 || cfg.Priority > MaxPriority {
 		return nil, nil, fmt.Errorf("upstream %s: priority %d is not between 0 and %d", u.cfg.Name, cfg.Priority, MaxPriority)
 	}
-	if b, err = u.joinLocked(cfg); err != nil || !u.started {
-		return b, func() {}, err
+	if b, err = u.joinLocked(cfg); err != nil {
+		return nil, nil, err
+	}
+	if u.chooseLocked(); !u.started {
+		return b, func() {}, nil
 	}
 	checks := u.watchLocked(b)
 	return b, func() {

@@ -23,6 +23,12 @@ func scoreOf(instance, address string) uint64 {
 	return lb.Hash(instance + "\x00" + address)
 }
 
+// fit is a score that is kept, and the proxy for which it holds: a large fleet is sorted at each change.
+type fit struct {
+	of    string
+	score uint64
+}
+
 // chooseLocked settles who is in the subset. It follows each change of members, tiers, zones and of the setting.
 func (u *Upstream) chooseLocked() {
 	if u.cfg.SubsetSize <= 0 && !u.subsets {
@@ -31,8 +37,11 @@ func (u *Upstream) chooseLocked() {
 	u.subsets = u.cfg.SubsetSize > 0
 	var order []*backend
 	for _, b := range u.members {
-		if !b.leaving {
-			order = append(order, b)
+		if b.leaving {
+			continue
+		}
+		if order = append(order, b); b.fit.of != u.cfg.Instance {
+			b.fit = fit{u.cfg.Instance, scoreOf(u.cfg.Instance, b.address)}
 		}
 	}
 	away := func(b *backend) int {
@@ -43,7 +52,7 @@ func (u *Upstream) chooseLocked() {
 	}
 	slices.SortFunc(order, func(a, b *backend) int {
 		return cmp.Or(cmp.Compare(a.tier, b.tier), cmp.Compare(away(a), away(b)),
-			cmp.Compare(scoreOf(u.cfg.Instance, b.address), scoreOf(u.cfg.Instance, a.address)), cmp.Compare(a.address, b.address))
+			cmp.Compare(b.fit.score, a.fit.score), cmp.Compare(a.address, b.address))
 	})
 	at := 0
 	for i, b := range order {

@@ -235,3 +235,10 @@ func TestABackendThatJoinsTheReserveIsNotDialled(t *testing.T) {
 		require.LessOrEqual(t, dials, 2*wereIn, "only those who were in the subset for a time have been")
 	})
 }
+
+func TestASubsetOfALargeFleetIsChosenAnewWithoutScoringAllOfIt(t *testing.T) {
+	u, err := New(Config{Name: "web", Backends: group(1000), Instance: "p", SubsetSize: 20})
+	require.NoError(t, err)
+	defer u.Close()
+	require.LessOrEqual(t, testing.AllocsPerRun(5, u.chooseLocked), 20.0, "a score takes an allocation")
+}

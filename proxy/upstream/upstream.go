@@ -72,6 +72,7 @@ type backend struct {
 	stream  string // in the names of streams of chance: those of an address that comes back are new ones
 	weight  int
 	reserve bool // it is not in the subset
+	fit     fit  // how well it fits there
 	place   int  // in the list: see lb.Backend.Place
 	tier    int  // its priority
 	zone    string
@@ -121,12 +122,13 @@ func New(cfg Config) (*Upstream, error) {
 			return nil, err
 		}
 	}
+	u.chooseLocked() // once for all of them
 	u.queue.byKey = lb.ByKey(cfg.Strategy)
 	lb.RebuildNow(u.picker)
 	return u, nil
 }
 
-// joinLocked makes a backend a member of the group: it may be picked from now on.
+// joinLocked makes a backend a member of the group: it may be picked from now on. The caller chooses the subset anew.
 func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
 	cfg.Weight = max(cfg.Weight, 1)
 	if cfg.Weight > lb.MaxWeight {
@@ -159,7 +161,6 @@ func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
 	u.judge.Add(b.index)
 	u.panicLocked()
 	u.settleZonesLocked()
-	u.chooseLocked()
 	u.queue.forget(b.index)
 	return b, nil
 }
