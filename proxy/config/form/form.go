@@ -160,5 +160,12 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:77], "") + "..."
 }
 
-// text makes a node that always reads back as a string: the writer quotes it where that is needed.
-func text(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s} }
+// text makes a node that always reads back as a string: the writer quotes it where that is needed. Of lines with tabs it makes a block
+// that it does not read again.
+func text(s string) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
+	if strings.Contains(s, "\t") {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	return n
+}

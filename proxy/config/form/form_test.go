@@ -226,3 +226,25 @@ func TestDescribeClipsLongWords(t *testing.T) {
 	require.Less(t, len(got), 90)
 	require.True(t, strings.HasSuffix(got, `..."`))
 }
+
+// Every text of up to four of the characters that mean something in YAML.
+func TestATextReadsBackAsItIs(t *testing.T) {
+	alphabet := []string{"\t", "\n", " ", "a", "#", ":", "\r", "\u0085", "\u2028", "-"}
+	texts := []string{""}
+	for from := 0; len(texts) < 10_000; {
+		to := len(texts)
+		for _, s := range texts[from:to] {
+			for _, c := range alphabet {
+				texts = append(texts, s+c)
+			}
+		}
+		from = to
+	}
+	for _, s := range texts[1:] {
+		out, err := yaml.Marshal(map[string]*yaml.Node{"below": {Kind: yaml.MappingNode, Content: []*yaml.Node{text("key"), text(s)}}})
+		require.NoError(t, err)
+		var back map[string]map[string]string
+		require.NoError(t, yaml.Unmarshal(out, &back), "%q", s)
+		require.Equal(t, s, back["below"]["key"], "%q", out)
+	}
+}
