@@ -200,10 +200,11 @@ func (k *sticker) find(id stickyID, now time.Time, members func() []upstream.Bac
 			known[k.id(secret, b.Address)] = b.Address
 		}
 	}
+	address = known[id] // from here on others write to it
 	k.mu.Lock()
 	k.known = known
 	k.mu.Unlock()
-	return known[id]
+	return address
 }
 
 // header is the value of a Set-Cookie field.

@@ -3,7 +3,9 @@ package proxy
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -104,6 +106,29 @@ func TestBackendsAreLookedThroughOnceASecondAtMost(t *testing.T) {
 	fresh := k.sign("new:80", cookieNow.Add(time.Hour))
 	_, _, _, what := k.read([]byte(fresh), cookieNow.Add(time.Second), members)
 	require.Equal(t, StickyHonoured, what, "one that we have named ourselves is known")
+}
+
+// For -race. Without it the run time may end a process that reads a map while another goroutine writes to it.
+func TestBackendsAreLookedThroughWhileOthersSign(t *testing.T) {
+	k := testSticker("web", one)
+	var addresses []string
+	for i := range 200 {
+		addresses = append(addresses, fmt.Sprintf("b%d:80", i))
+	}
+	value := testSticker("web", one).sign("b0:80", cookieNow.Add(time.Hour))
+	var done sync.WaitGroup
+	for range 4 {
+		done.Go(func() {
+			for i := range 200 {
+				k.mu.Lock()
+				k.known, k.looked = map[stickyID]string{}, time.Time{}
+				k.mu.Unlock()
+				k.read([]byte(value), cookieNow, listed(addresses[:2]...))
+				k.sign(addresses[i], cookieNow.Add(time.Hour))
+			}
+		})
+	}
+	done.Wait()
 }
 
 func TestTheFieldsThatSetACookieOfOurNameAreFound(t *testing.T) {
