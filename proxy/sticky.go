@@ -113,6 +113,12 @@ func (s *Server) newSticker(c *config.Upstream) (*sticker, error) {
 	if len(k.secrets) == 0 {
 		return nil, errors.New("proxy: upstream " + c.Name + ": sticky has no secret")
 	}
+	// A reload makes another sticker, and many requests may come while the first one looks.
+	for _, b := range c.Backends {
+		for _, secret := range k.secrets {
+			k.known[k.id(secret, b.Address)] = b.Address
+		}
+	}
 	k.tail = "; Path=" + k.cfg.Path + "; Max-Age=" + strconv.FormatInt(int64(k.cfg.TTL/time.Second), 10) + "; HttpOnly"
 	if site := k.cfg.SameSite; site != config.SameSiteOff {
 		k.tail += "; SameSite=" + strings.ToUpper(site[:1]) + site[1:]

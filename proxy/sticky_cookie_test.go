@@ -108,6 +108,22 @@ func TestBackendsAreLookedThroughOnceASecondAtMost(t *testing.T) {
 	require.Equal(t, StickyHonoured, what, "one that we have named ourselves is known")
 }
 
+func TestTheBackendsOfTheSettingsAreKnownBeforeTheFirstCookieComes(t *testing.T) {
+	s := &Server{cfg: Config{ReadFile: func(name string) ([]byte, error) { return []byte(name), nil }}}
+	k, err := s.newSticker(&config.Upstream{Name: "web", Backends: []config.Backend{{Address: "a:80"}, {Address: "b:80"}},
+		Sticky: &config.Sticky{SecretFiles: []string{one, two}, TTL: time.Hour, SameSite: config.SameSiteOff}})
+	require.NoError(t, err)
+	for _, secret := range []string{one, two} {
+		value := testSticker("web", secret).sign("b:80", cookieNow.Add(time.Hour))
+		address, _, _, what := k.read([]byte(value), cookieNow, func() []upstream.Backend {
+			require.Fail(t, "those who come while one looks would lose their sessions at each reload")
+			return nil
+		})
+		require.Equal(t, StickyHonoured, what)
+		require.Equal(t, "b:80", address)
+	}
+}
+
 // For -race. Without it the run time may end a process that reads a map while another goroutine writes to it.
 func TestBackendsAreLookedThroughWhileOthersSign(t *testing.T) {
 	k := testSticker("web", one)
