@@ -16,11 +16,15 @@ type stuck struct {
 	first bool // it is signed by the secret by which we sign
 }
 
+// mostCookies is how many cookies of our name are looked at. Each costs a signature under each secret, and a head has room for
+// more than a thousand.
+const mostCookies = 16
+
 // wantSticky looks for the cookie that names the backend of the request's session. Where several have its name, which a neighbouring
 // domain may have set, the first good one holds.
 func (c *httpConn) wantSticky(k *sticker) {
 	c.stuck = stuck{}
-	bad, seen := StickyForged, false
+	bad, seen := StickyForged, 0
 	now := c.s.now()
 	for value := range cookies(&c.req, k.cfg.Cookie) {
 		address, ends, first, what := k.read(value, now, c.to.up.Members)
@@ -29,11 +33,12 @@ func (c *httpConn) wantSticky(k *sticker) {
 			c.attempt.Prefer = address
 			return
 		}
-		if !seen || what < bad {
-			bad, seen = what, true
+		bad = min(bad, what)
+		if seen++; seen == mostCookies {
+			break
 		}
 	}
-	if seen {
+	if seen > 0 {
 		c.s.counters.sticky[bad].Add(1)
 	}
 }

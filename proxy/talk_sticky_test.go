@@ -108,6 +108,20 @@ func TestAClientStaysWithTheBackendOfItsCookie(t *testing.T) {
 			require.Empty(c.t, none)
 			c.counts(3)
 		}},
+		{promise: "of many with its name only the first sixteen are looked at", backends: 2, files: secrets, tune: stickyTo("new"), talk: func(c *talk) {
+			v := newVisitor(c)
+			client := c.client()
+			by, _, set := v.visit(client, okay)
+			own := crumb(set)
+			forged := strings.Repeat("sid="+strings.Repeat("A", 40)+"; ", 15)
+			again, _, none := v.visit(client, okay, forged+own)
+			require.Equal(c.t, by, again)
+			require.Empty(c.t, none)
+			_, _, set = v.visit(client, okay, "sid=; "+forged+own)
+			require.Len(c.t, set, 1)
+			require.EqualValues(c.t, 1, c.server.Stats().Sticky[proxy.StickyForged])
+			c.counts(3)
+		}},
 		{promise: "a backend's own cookie of that name does not pass beside it", files: secrets, tune: stickyTo("new"), talk: func(c *talk) {
 			v := newVisitor(c)
 			client := c.client()
