@@ -55,6 +55,7 @@ func (u *Upstream) openLocked(b *backend) {
 func (u *Upstream) learnLocked(now, sent time.Time, b *backend, o lb.Outcome, head time.Duration) {
 	if b.limiter != nil && o != lb.Abandoned {
 		b.limiter.Observe(now, sent, head, u.picker.InFlight(b.index), o == lb.Failure)
+		u.takenLocked(b.index) // it may be less than what is in flight now
 	}
 }
 

@@ -135,3 +135,32 @@ func TestConnectionPoolManagerTheLimitIsLearnedFromAnswersAndNotFromTunnels(t *t
 		require.Greater(t, u.Stats().Backends[0].Limit, 40, "all are answered as quickly as the first")
 	})
 }
+
+func TestConnectionPoolManagerALimitThatSinksBelowWhatIsInFlightHoldsAtOnce(t *testing.T) {
+	cfg := Config{Concurrency: health.Concurrency{Min: 1, Max: 20}, Pool: pool.Config{MaxConnections: 100}}
+	inBubble(t, 1, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		var held []*Attempt
+		for range 16 {
+			held = append(held, begin(t, u))
+		}
+		for range 10_000 {
+			u.clk.Sleep(time.Millisecond)
+			answered(u, held[0])
+			held = held[1:]
+			s := u.Stats().Backends[0]
+			if s.Limit < s.InFlight { // for one window, to learn the time without load anew
+				break
+			}
+			held = append(held, begin(t, u))
+		}
+		require.Equal(t, 10, u.Stats().Backends[0].Limit)
+		require.Len(t, held, 15)
+		waits := start(t, u, &Attempt{})
+		require.False(t, waits.returned())
+		for _, a := range held {
+			answered(u, a)
+		}
+		require.NoError(t, waits.end())
+		answered(u, waits.Attempt)
+	})
+}
