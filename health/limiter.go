@@ -113,8 +113,8 @@ func (l *Limiter) Observe(now, sent time.Time, took time.Duration, inFlight int,
 	}
 	if l.began.IsZero() { // the first of all
 		l.open(sent, 0)
-	} else if now.Before(l.began) { // time has gone backwards
-		l.open(now, l.tail)
+	} else if l.began.Sub(now) > limitWindow { // time has gone backwards; by less, others were faster
+		l.open(now, l.tail/limitTail)
 	}
 	l.peak = max(l.peak, inFlight)
 	if !sent.Before(l.began) && sent.Before(l.until) {

@@ -177,3 +177,25 @@ func TestTheBoundsOfALimitAreChecked(t *testing.T) {
 		require.Error(t, err, "%+v", c)
 	}
 }
+
+// Who finishes reads the clock before it is his turn: of those that come close together a later one may have the earlier instant.
+func TestWindowsGetNoLongerFromInstantsOutOfOrder(t *testing.T) {
+	l := NewLimiter(Concurrency{Min: 1, Max: 100})
+	at, longest := instant, time.Duration(0)
+	for range 10_000 {
+		at = at.Add(time.Millisecond)
+		for _, early := range []time.Duration{0, time.Microsecond, 2 * time.Microsecond, 3 * time.Microsecond} {
+			now := at.Add(-early)
+			l.Observe(now, now.Add(-5*time.Millisecond), 5*time.Millisecond, 20, false)
+			longest = max(longest, l.until.Sub(l.began)+l.tail)
+		}
+	}
+	require.Less(t, longest, 2*limitWindow)
+	back := at.Add(-time.Hour)
+	for range 40 {
+		back = back.Add(-time.Hour)
+		l.Observe(back, back.Add(-5*time.Millisecond), 5*time.Millisecond, 20, false)
+	}
+	require.Equal(t, back, l.began, "a clock that is set back does not stop it")
+	require.Less(t, l.until.Sub(l.began)+l.tail, 2*limitWindow)
+}
