@@ -34,6 +34,7 @@ func (c *Config) check(r *form.Report) {
 		path := form.Index("listeners", i)
 		c.checkListener(r, path, &c.Listeners[i])
 		sameAddress(r, addresses, path, c.Listeners[i].Address)
+		c.checkCookies(r, form.Join(path, "routes"), &c.Listeners[i])
 	}
 	sameAddress(r, addresses, "admin", c.Admin.Address)
 }

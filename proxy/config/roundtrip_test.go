@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -55,6 +56,9 @@ func drawConfig(t *rapid.T) *Config {
 		rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9_.-]{0,63}`)), 1, 4, rapid.ID).Draw(t, "names")
 	for i, name := range names {
 		c.Upstreams = append(c.Upstreams, drawUpstream(t, name, i))
+		if k := c.Upstreams[i].Sticky; k != nil && i > 0 {
+			k.Cookie += strconv.Itoa(i) // that of another one on the same host would be overwritten
+		}
 	}
 	for i := range rapid.IntRange(1, 3).Draw(t, "listeners") {
 		c.Listeners = append(c.Listeners, drawListener(t, i, names))

@@ -13,7 +13,8 @@ import (
 // down, ejected, or gone, another one answers, and the cookie names that from then on. A backend that is being drained keeps its sessions,
 // whose cookies are not renewed, and gets no others. It stands beside whatever strategy.
 type Sticky struct {
-	// Cookie is its name, a token of RFC 6265. Key cookie, default wavepool.
+	// Cookie is its name, a token of RFC 6265. Key cookie, default wavepool. Two upstreams with routes of one host, in one listener, have
+	// different names, or paths.
 	Cookie string
 	// SecretFiles are files of which each holds a secret of 16 to 4096 bytes (newlines at the end do not count), best from
 	// a source of chance (head -c 32 /dev/urandom | base64). The first signs, and all are believed: a new one is put at the
@@ -113,5 +114,29 @@ func (s *Sticky) check(r *form.Report, path string) {
 		r.Fail(at("cookie"), "a name that begins with __Host- needs secure: on, and the path /")
 	case strings.HasPrefix(s.Cookie, "__Secure-") && s.Secure != SecureOn:
 		r.Fail(at("cookie"), "a name that begins with __Secure- needs secure: on")
+	}
+}
+
+// checkCookies finds upstreams of one host whose cookies overwrite each other: each answer of one would end the session with the other.
+func (c *Config) checkCookies(r *form.Report, path string, l *Listener) {
+	if r.Skipped(path) || l.Protocol == ProtocolTCP {
+		return
+	}
+	type cookie struct{ host, name, path string }
+	of := make(map[cookie]string)
+	for _, to := range l.Routes {
+		u := c.UpstreamNamed(to.Upstream)
+		if u == nil || u.Sticky == nil {
+			continue
+		}
+		at := form.Join(form.Join("upstreams", u.Name), "sticky")
+		is := cookie{strings.ToLower(to.Match.Host), u.Sticky.Cookie, u.Sticky.Path}
+		switch first := of[is]; {
+		case first == "":
+			of[is] = u.Name
+		case first != u.Name && !r.Failed(at, form.Join(at, "cookie"), form.Join(at, "path")):
+			r.Fail(form.Join(at, "cookie"), "is that of %s too, which has routes of the same host: each would end the sessions of the other; "+
+				"give one of them another name", first)
+		}
 	}
 }
