@@ -121,7 +121,7 @@ func (c *httpConn) serve(ready bool) {
 
 // rest waits for the next request of a connection that has been quiet.
 func (c *httpConn) rest() {
-	if c.endOfWait(c.awaitUntil(c.recent.Add(c.l.plan.Load().cfg.IdleTimeout))) == gone {
+	if c.endOfWait(c.awaitUntil(c.recent.Add(c.l.plan.Load().cfg.IdleTimeout), true)) == gone {
 		c.finished()
 		return
 	}
@@ -172,7 +172,7 @@ func (c *httpConn) await() waited {
 		return gone
 	}
 	if c.greeting { // a client that has just connected has a request on its way: no drain ends this wait
-		if c.awaitUntil(limit) != nil {
+		if c.awaitUntil(limit, false) != nil {
 			return gone
 		}
 		return ready
@@ -182,7 +182,7 @@ func (c *httpConn) await() waited {
 	if c.l.draining() {
 		return gone
 	}
-	err := c.awaitUntil(limit)
+	err := c.awaitUntil(limit, false)
 	if err != nil && restAfter < times.IdleTimeout && errors.Is(err, os.ErrDeadlineExceeded) && c.mayWaitOn() {
 		return quiet
 	}
@@ -213,10 +213,15 @@ func (c *httpConn) setRead(limit time.Time) bool {
 	return c.nc.SetReadDeadline(limit) == nil && !c.cutOff()
 }
 
-// awaitUntil waits for bytes until the limit, whatever deadline is set.
-func (c *httpConn) awaitUntil(limit time.Time) error {
+// awaitUntil waits for bytes until the limit, whatever deadline is set. A wait that will probably be long holds no buffer in any case.
+func (c *httpConn) awaitUntil(limit time.Time, long bool) error {
 	for {
-		err := c.sock.Await(&c.reader)
+		var err error
+		if long {
+			err = c.sock.AwaitLong(&c.reader)
+		} else {
+			err = c.sock.Await(&c.reader)
+		}
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !c.mayWaitOn() || !c.s.now().Before(limit) {
 			return err
 		}

@@ -52,6 +52,9 @@ func tableOf(t *testing.T, title string, lines [][]string) {
 
 // playedWith runs a scenario of n backends, each of which is checked by HTTP unless keys say otherwise.
 func playedWith(t *testing.T, n int, keys, backend, rest string) *Verdict {
+	if underRace {
+		t.Skip("they race no differently than the stock scenarios")
+	}
 	var addresses, backends []string
 	for i := range n {
 		address := fmt.Sprintf("'10.0.0.%d:80'", i+1)

@@ -42,6 +42,7 @@ type Conn struct {
 	doRead, doWrite, doIn func(fd uintptr) bool
 	doAsk                 func(fd uintptr) bool
 
+	one    [1]byte       // see AwaitLong
 	isLate bool          // SendAwait met an error of reading, or with 0 the end: the next Read returns it
 	late   syscall.Errno // that error
 
@@ -145,6 +146,24 @@ func (c *Conn) Await(into Buffer) error {
 	}
 	into.Filled(n)
 	return nil
+}
+
+// AwaitLong is Await for a wait that will probably be long: a connection that can only be read, such as one of TLS, is read by a single
+// byte, and so holds no buffer either. It costs one read more.
+func (c *Conn) AwaitLong(into Buffer) error {
+	if c.owner != nil || c.raw != nil {
+		return c.Await(into)
+	}
+	n, err := c.nc.Read(c.one[:])
+	if n == 0 {
+		if err == nil {
+			err = io.ErrNoProgress
+		}
+		return err
+	}
+	into.Room()[0] = c.one[0]
+	into.Filled(1)
+	return nil // an error beside it comes again
 }
 
 // fillFrom is Await for a connection that can only be read: it holds the buffer while it waits.
