@@ -100,9 +100,9 @@ func (w *Watch) Begin() { w.in.begin(w.wa) }
 // End ends the watch, once. It wakes the goroutine of the checks, if this was the last watch of them.
 func (w *Watch) End() { w.in.leave(w.wa) }
 
-// Hurry has the next check made at once, for somebody who has reason to think that it will find something new. One that comes less
-// than a tenth of the shortest interval after the beginning of the last one, or while that waits for its turn, is none. It may be
-// called at any time.
+// Hurry has the next check made at once, for somebody who has reason to think that it will find something new; or when a tenth of the
+// shortest interval is over, from the beginning of the last one on. While a check waits for its turn, or has begun less than that ago
+// and is under way, it means nothing. It may be called at any time.
 func (w *Watch) Hurry() { w.in.bell.ring(w.in.clk, true) }
 
 // Watch arranges for w to be told of checks of the backend at address by p, on the schedule, whose Standing, Vouched, Limit and

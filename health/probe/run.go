@@ -177,6 +177,7 @@ type round struct {
 
 	made    bool      // a check was made, and all who want to know have heard of one
 	last    time.Time // when the last one began; zero: none has
+	over    time.Time // when it ended
 	skipped int       // how many were left out since
 }
 
@@ -205,7 +206,7 @@ func (r *round) run(ctx context.Context) {
 			return
 		}
 		now := r.Clock.Now()
-		r.skipped, r.made = 0, true
+		r.skipped, r.made, r.over = 0, true, now
 		r.report(now, err)
 		wait = max(0, r.interval()-r.Clock.Now().Sub(begun))
 	}
@@ -234,7 +235,7 @@ func (r *round) try(ctx context.Context, p Prober) error {
 // does not matter which one is taken: what has happened is asked afterwards.
 //
 // Who joins a run that would be silent for long, because requests take the place of checks or a backend is down for others, is
-// not to wait for that; nor does who is in haste wait at all, unless a check has just been made.
+// not to wait for that; nor does who is in haste wait, but for a tenth of an interval from the beginning of the last check on.
 func (r *round) sleep(ctx context.Context, wait time.Duration) bool {
 	for begun := r.Clock.Now(); ; {
 		if ctx.Err() != nil {
@@ -253,9 +254,11 @@ func (r *round) sleep(ctx context.Context, wait time.Duration) bool {
 		}
 		now := r.Clock.Now()
 		wait, begun = max(0, wait-now.Sub(begun)), now
-		if haste && !r.last.IsZero() && since.Sub(r.last) >= min(r.Interval, r.Fast, r.Down)/10 {
+		if least := min(r.Interval, r.Fast, r.Down) / 10; haste && !r.last.IsZero() && !since.Before(r.over) {
 			r.made = false // it is not left out
-			return true
+			wait = min(wait, max(0, least-now.Sub(r.last)))
+		} else if haste && !r.last.IsZero() && since.Sub(r.last) >= least {
+			r.made, wait = false, 0 // asked for while a check was under way that had begun long before
 		}
 		if !news {
 			continue
