@@ -371,24 +371,32 @@ func TestNothingIsDialledInTheReserveWhereAgentsAreSwitchedOff(t *testing.T) {
 		})
 }
 
+// firstJudged is what the judge says of the first backend.
+func firstJudged(u *Upstream) (says struct{ Available, Probes bool }) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	says.Available, says.Probes = u.judge.Available(0), u.judge.Probes(0)
+	return says
+}
+
 func TestAnAgentThatTakesABackendOutDuringAProbeLeavesTheBreakerAsItWas(t *testing.T) {
 	cfg := Config{Health: health.Config{Breaker: health.Breaker{ErrorPercent: 50, MinRequests: 2, OpenTime: time.Second, Probes: 1}}}
 	withAgents(t, 1, cfg, func(t *testing.T, u *Upstream, a *agents, _ *[]Event) {
 		for _, line := range []string{"maint\n", "drain\n", "down\n", "0%\n"} {
-			for u.judge.Available(0) {
+			for firstJudged(u).Available {
 				u.Finish(begin(t, u), u.clk.Now(), OutcomeAnswered5xx, true, 0)
 			}
 			time.Sleep(1500 * time.Millisecond)
 			synctest.Wait()
-			require.True(t, u.judge.Probes(0))
+			require.True(t, firstJudged(u).Probes)
 			prober := begin(t, u)
-			require.False(t, u.judge.Available(0), "its place is taken")
+			require.False(t, firstJudged(u).Available, "its place is taken")
 			a.say(0, line)
 			answered(u, prober)
-			require.False(t, u.judge.Available(0), "its breaker is closed, but its agent wants it out")
+			require.False(t, firstJudged(u).Available, "its breaker is closed, but its agent wants it out")
 			require.ErrorIs(t, u.Begin(t.Context(), &Attempt{}), ErrNoBackend)
 			a.say(0, "up ready 100%\n")
-			require.True(t, u.judge.Available(0), line)
+			require.True(t, firstJudged(u).Available, line)
 			requireConserved(t, u, u.Stats())
 		}
 	})
