@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/stretchr/testify/require"
@@ -122,6 +123,54 @@ func (a *attacker) continued(n int, fragment string) *attacker {
 	return a.frames(n, func(int) { _ = a.fr.WriteContinuation(1, false, []byte(fragment)) })
 }
 
+// inEach is a flood of requests with one field that costs a byte after the first time, always as many of them as may be open, until the
+// connection ends or a thousand have been made.
+func inEach(name string, size int) flood {
+	return flood{name: name, requests: 1000, attack: func(s *siege) *attacker {
+		a := s.attack()
+		long := hpack.HeaderField{Name: "a", Value: strings.Repeat("x", size)}
+		for range 100 {
+			a.open(true, "/", long)
+		}
+		a.flush()
+		for made, answered := 100, 0; answered < made; {
+			head, more := <-a.fates
+			if !more {
+				break
+			}
+			if head {
+				answered++
+			}
+			if a.told.Load() {
+				made = min(made, int(a.last.Load()+1)/2) // no more will be answered
+			} else if made < 1000 {
+				a.open(true, "/", long)
+				made++
+				a.flush()
+			}
+		}
+		return a
+	}}
+}
+
+// inPlenty comes as near to the limit of a connection as it can, with the shortest letters of Huffman's code, and then fills one head.
+func inPlenty() flood {
+	return flood{name: "a field of 4 KiB, as often as may be, and a last time in plenty", requests: 500, attack: func(s *siege) *attacker {
+		a := s.attack()
+		long := hpack.HeaderField{Name: "a", Value: strings.Repeat("0", 4000)}
+		for came, made := 2560, 0; made+2*4300 < 70*came; came += 14 {
+			a.open(true, "/", long)
+			a.flush()
+			require.True(s.t, <-a.fates)
+			made += 4300
+		}
+		a.open(true, "/", slices.Repeat([]hpack.HeaderField{long}, 15)...)
+		a.flush()
+		<-a.fates
+		return a
+	}}
+}
+
 func heavy() []flood {
 	return []flood{
 		{name: "a field of 4 KiB, again and again", requests: 400, ends: []string{"NO_ERROR", "cut"}, attack: func(s *siege) *attacker {
@@ -139,17 +188,10 @@ func heavy() []flood {
 			}
 			return a
 		}},
-		{name: "a field of 4 KiB, once in each head", requests: 500, ends: nil, bytes: 400, attack: func(s *siege) *attacker {
-			a := s.attack()
-			long := hpack.HeaderField{Name: "a", Value: strings.Repeat("x", 4000)}
-			for range 10 { // the streams that may be open are a hundred
-				a.frames(50, func(int) { a.open(true, "/", long) })
-				for range 50 {
-					<-a.fates
-				}
-			}
-			return a
-		}},
+		inEach("a field of 4 KiB, once in each head", 4000),
+		inEach("a field of 2 KiB, once in each head", 2000),
+		inEach("a field of 1 KiB, once in each head", 1000),
+		inPlenty(),
 		{name: "a head of a mebibyte", ends: nil, attack: func(s *siege) *attacker {
 			a := s.attack()
 			a.head.Reset()

@@ -34,7 +34,8 @@ type Stats struct {
 	Handshakes, HandshakesFailed uint64
 	// Refused counts the connections that were closed at once because their source had as many as max_connections_per_source
 	// allows; they are not among those accepted, unless a header of the PROXY protocol had to tell the source. HeadersRefused
-	// counts those accepted that should have begun with such a header and did not, or not in time. WornOut counts those that max_requests_per_connection ended.
+	// counts those accepted that should have begun with such a header and did not, or not in time. WornOut counts those that
+	// ended in order because of max_requests_per_connection, or of heads of HTTP/2 that unpack to too much.
 	Refused, HeadersRefused, WornOut uint64
 	// Floods counts the HTTP/2 connections that were ended because their clients asked for too much and brought too little.
 	Floods uint64

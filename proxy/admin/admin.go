@@ -51,7 +51,7 @@ type Status struct {
 	AcceptErrors uint64 `json:"accept_errors"`
 	// Refused counts connections closed at once for max_connections_per_source; HeadersRefused those that did not begin with
 	// the header of proxy_protocol; Floods those of HTTP/2 that asked for too much; WornOut those that
-	// max_requests_per_connection ended.
+	// ended in order because of max_requests_per_connection, or of heads of HTTP/2 that unpack to too much.
 	Refused        uint64 `json:"connections_refused"`
 	HeadersRefused uint64 `json:"proxy_headers_refused"`
 	Floods         uint64 `json:"http2_floods"`

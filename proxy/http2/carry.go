@@ -24,10 +24,6 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.leave(f.cfg.Clock)
 	head, status := appendHead(make([]byte, 0, 1024), r)
-	enough, much := conn.expands(len(head))
-	if much && status == 0 {
-		status = http.StatusRequestHeaderFieldsTooLarge
-	}
 	if status != 0 {
 		if f.cfg.Refused != nil {
 			f.cfg.Refused(status, conn.tag)
@@ -35,10 +31,9 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		return
 	}
-	if n := conn.served.Add(1); conn.most > 0 && n >= int64(conn.most) {
-		if enough = true; n == int64(conn.most) && f.cfg.WornOut != nil {
-			f.cfg.WornOut(conn.tag)
-		}
+	enough := conn.most > 0 && conn.served.Add(1) >= int64(conn.most)
+	if enough {
+		f.wornOut(conn)
 	}
 	near, far := pipe(f.cfg.Clock, remoteOf(r), remoteOf(r))
 	var work sync.WaitGroup
@@ -64,30 +59,11 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// By HPACK's table (RFC 7541) a field of kilobytes, once sent, costs a byte each time. That is what the table is for: a token or a
-// cookie that fills it, 4 KiB by default (section 4.2), comes with each request of a lawful client, a hundred of them at once. What
-// no such client does is to repeat a field within one head. So the first headFree bytes of each head are not counted. What is beyond may have
-// lastBy times the bytes of the frames that it came in, and lastFree beside that; then the connection ends in order (GOAWAY). What
-// asks for mostBy times, and mostFree, is refused.
-const (
-	headFree         = 5 << 10 // the table, and what stands in every request
-	lastBy, lastFree = 24, 64 << 10
-	mostBy, mostFree = 48, 96 << 10
-)
-
-// expands notes the size of a head, and says whether the client has made so much of so little that the request is the
-// connection's last, and whether it is too much altogether.
-func (c *connection) expands(head int) (last, much bool) {
-	head = max(head-headFree, 0)
-	came, all := c.nc.heads.Load(), c.lent.Add(int64(head))
-	if head == 0 || all <= lastFree+lastBy*came {
-		return false, false
+// wornOut tells, once, that a connection ends in order.
+func (f *Front) wornOut(c *connection) {
+	if c.worn.CompareAndSwap(false, true) && f.cfg.WornOut != nil {
+		f.cfg.WornOut(c.tag)
 	}
-	if all > mostFree+mostBy*came {
-		c.lent.Add(-int64(head)) // it goes no further
-		return true, true
-	}
-	return true, false
 }
 
 // sendBody writes the head and the body of a request.

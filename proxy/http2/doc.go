@@ -9,6 +9,7 @@
 //
 // [Front] is the clients' side. The frames, HPACK and flow control of RFC 9113 are net/http's server. Its guards against
 // floods bound memory; what a client may ask for that costs us work and brings it nothing is bounded in calm.go, for clients
-// (guarded.go) and backends alike. What is refused beyond that is in request.go: a stream is reset, or answered 400, whose
+// (guarded.go) and backends alike. How much their heads unpack to by HPACK, which net/http tells nobody in time, is counted in
+// unpacked.go. What is refused beyond that is in request.go: a stream is reset, or answered 400, whose
 // fields HTTP/1.1 could not carry as they are.
 package http2

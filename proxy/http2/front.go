@@ -22,7 +22,8 @@ type FrontConfig struct {
 	Serve func(stream net.Conn, conn any)
 	// Refused, if set, is told of each request that was answered with an error status instead of being served.
 	Refused func(status int, conn any)
-	// WornOut, if set, is told of each connection that MaxRequests ends.
+	// WornOut, if set, is told once of each connection that ends in order because of MaxRequests, or because its heads have become too
+	// many times larger, unpacked, than what has come on it.
 	WornOut func(conn any)
 	// Flooded, if set, is told of each connection that is ended because its client asks for too much, and why.
 	Flooded func(why string, conn any)
@@ -76,7 +77,7 @@ type connection struct {
 	takes  time.Duration // its WriteTimeout
 	most   int           // its MaxRequests
 	served atomic.Int64  // requests
-	lent   atomic.Int64  // bytes of heads that were made of those that came; see expands
+	worn   atomic.Bool   // WornOut has been told
 	done   chan struct{}
 	once   sync.Once
 
@@ -216,7 +217,7 @@ func (f *Front) ServeConn(nc net.Conn, tag any) {
 		if f.cfg.Flooded != nil {
 			f.cfg.Flooded(why, tag)
 		}
-	})
+	}, func() { f.wornOut(c) })
 	f.mu.Lock()
 	s := f.now
 	s.conns++

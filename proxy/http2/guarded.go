@@ -21,15 +21,19 @@ type guarded struct {
 	calm    *calm
 	flooded func(why string)
 
-	in     frames // of the goroutine that reads, like what follows
-	opened int    // bytes to come of what a client begins with
-	fault  []byte // of it, what has not been read
-	over   bool
+	in      frames // of the goroutine that reads, like what follows
+	opened  int    // bytes to come of what a client begins with
+	came    int64  // bytes that have come
+	heads   *unpacked
+	padding int    // of the frame that is under way
+	made    int64  // bytes of heads, unpacked, and what each costs beside
+	leaves  bool   // no further stream is to be served
+	put     []byte // a frame of our own that is read next
+	later   []byte // what has come behind that
+	over    bool   // nothing that comes is read any more
 
 	out frames // of whoever writes: one at a time
 	why atomic.Pointer[string]
-
-	heads atomic.Int64 // bytes of heads that have come, as frames
 
 	cutting sync.Mutex   // never held over a wait
 	cut     *clock.Timer // of cutAfter
@@ -37,17 +41,41 @@ type guarded struct {
 	work    sync.WaitGroup // of its function
 }
 
-// fault is a frame that no connection survives: a PING on a stream (RFC 9113 section 6.7).
-var fault = []byte{0, 0, 8, framePing, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
+// The frames that net/http is made to read. No connection survives a PING on a stream (RFC 9113 section 6.7). To a GOAWAY without an
+// error net/http answers with one of its own: what is under way is served, and streams that come behind are as if they had never been
+// sent, so that a client may send them elsewhere whatever they ask for (section 6.8).
+var (
+	fault   = []byte{0, 0, 8, framePing, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}
+	goodbye = []byte{0, 0, 8, frameGoAway, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+)
 
-func newGuarded(nc net.Conn, clk clock.Clock, flooded func(why string)) *guarded {
-	g := &guarded{Conn: nc, clk: clk, calm: newCalm(clk), flooded: flooded, opened: len(preface)}
+// By HPACK's table (RFC 7541) a field of kilobytes, once sent, costs a byte each time. That is what the table is for: a token or a
+// cookie that fills it, 4 KiB (section 4.2), comes with each request of a lawful client, a hundred of them at once. But to a backend
+// that speaks HTTP/1.1 it goes as it is, two hundred times what the client has sent. So what heads unpack to, with what each costs
+// beside, may come to expansion times all the bytes of a connection, then that connection ends in order. A client whose heads take
+// 20 bytes and stand for a token of 4 KiB opens a new one after some seventy requests; whose heads take 65, as with another path each
+// time, never.
+const (
+	expansion = 70
+	// besideHead is about what the proxy adds to a head, with the least of an answer.
+	besideHead = 200
+)
+
+func newGuarded(nc net.Conn, clk clock.Clock, flooded func(why string), worn func()) *guarded {
+	g := &guarded{Conn: nc, clk: clk, calm: newCalm(clk), flooded: flooded, opened: len(preface), heads: newUnpacked()}
+	g.in.part = g.unpack
 	g.in.ended = func([]byte) {
-		if k := g.in.kind(); k == frameHeaders || k == frameContinuation {
-			g.heads.Add(int64(frameHead + g.in.size))
-		}
 		g.judge(g.calm.heard(&g.in))
-		g.in.stop = g.why.Load() != nil
+		if g.in.stop = g.why.Load() != nil; g.in.stop {
+			g.over, g.put = true, fault
+			return
+		}
+		if k := g.in.kind(); (k == frameHeaders || k == frameContinuation) && g.in.flags()&flagEndHeaders != 0 && g.stretched() {
+			g.leaves, g.in.stop, g.put = true, true, goodbye
+			if worn != nil {
+				worn()
+			}
+		}
 	}
 	g.out.started = func() { g.calm.sent(&g.out) }
 	g.out.ended = func(payload []byte) {
@@ -56,6 +84,39 @@ func newGuarded(nc net.Conn, clk clock.Clock, flooded func(why string)) *guarded
 		}
 	}
 	return g
+}
+
+// unpack follows a head by a part of a frame.
+func (g *guarded) unpack(p []byte) {
+	at := g.in.size - g.in.left // where in the payload it begins
+	if g.in.kind() == frameContinuation {
+		g.heads.feed(p)
+		return
+	}
+	lead := 0 // what stands before the head (RFC 9113 section 6.2)
+	if g.in.flags()&flagPriority != 0 {
+		lead = 5
+	}
+	if at == 0 {
+		g.padding = 0
+	}
+	if g.in.flags()&flagPadded != 0 {
+		if lead++; at == 0 {
+			g.padding = int(p[0])
+		}
+	}
+	end := g.in.size - g.padding - at
+	if begin := max(lead-at, 0); begin < min(end, len(p)) {
+		g.heads.feed(p[begin:min(end, len(p))])
+	}
+}
+
+// stretched notes a head that is whole, and says whether another like it would be too much.
+func (g *guarded) stretched() bool {
+	one := g.heads.size + besideHead
+	g.heads.size = 0
+	g.made += one
+	return !g.leaves && g.made+one > expansion*g.came
 }
 
 // judge ends the connection, for a reason.
@@ -114,27 +175,42 @@ func (g *guarded) Close() error {
 // Read implements net.Conn.
 func (g *guarded) Read(p []byte) (int, error) {
 	for {
-		if len(g.fault) > 0 {
-			n := copy(p, g.fault)
-			g.fault = g.fault[n:]
+		if len(g.put) > 0 {
+			n := copy(p, g.put)
+			g.put = g.put[n:]
 			return n, nil
 		}
-		n, err := g.Conn.Read(p)
-		switch {
-		case n == 0 || err != nil && g.over:
+		n, err := g.next(p)
+		if n == 0 || err != nil && g.over {
 			return 0, err
-		case g.over:
+		}
+		if g.over {
 			continue
 		}
 		skip := min(g.opened, n)
 		g.opened -= skip
+		g.in.stop = false
 		used := skip + g.in.scan(p[skip:n])
-		if g.in.stop {
-			g.over, g.fault = true, fault
-			return used, nil
+		if used < n && !g.over {
+			g.later = append(append([]byte(nil), p[used:n]...), g.later...)
+		}
+		if used < n || g.over {
+			return used, nil // an error comes again
 		}
 		return n, err
 	}
+}
+
+// next reads what has come.
+func (g *guarded) next(p []byte) (int, error) {
+	if len(g.later) > 0 {
+		n := copy(p, g.later)
+		g.later = g.later[n:]
+		return n, nil
+	}
+	n, err := g.Conn.Read(p)
+	g.came += int64(n)
+	return n, err
 }
 
 // Write implements net.Conn.

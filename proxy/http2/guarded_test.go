@@ -87,7 +87,7 @@ func tlsPair(t *testing.T) (server *tls.Conn, client net.Conn) {
 func TestTheEndOfTLSWaitsNoLongerThanASecondForAClientThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, client := tlsPair(t)
-		g := newGuarded(server, clock.New(), nil)
+		g := newGuarded(server, clock.New(), nil, nil)
 		began := time.Now()
 		_ = g.Close()
 		require.Equal(t, goodbyeTime, time.Since(began))
@@ -96,7 +96,7 @@ func TestTheEndOfTLSWaitsNoLongerThanASecondForAClientThatDoesNotRead(t *testing
 
 		server, client = tlsPair(t)
 		go func() { _, _ = io.Copy(io.Discard, client) }()
-		g = newGuarded(server, clock.New(), nil)
+		g = newGuarded(server, clock.New(), nil, nil)
 		began = time.Now()
 		require.NoError(t, g.Close())
 		require.Zero(t, time.Since(began), "one that reads")

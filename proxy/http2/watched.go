@@ -22,6 +22,9 @@ const (
 	frameContinuation = 9
 	flagAck           = 1
 	flagEndStream     = 1
+	flagEndHeaders    = 4
+	flagPadded        = 8
+	flagPriority      = 32
 
 	settingInitialWindow = 4
 )

@@ -79,6 +79,7 @@ type frames struct {
 	left    int // of those, the ones to come
 	keep    []byte
 	started func()               // the head is complete
+	part    func(p []byte)       // a part of the payload of HEADERS or CONTINUATION, where it is wanted
 	ended   func(payload []byte) // so is the payload, of which maxKept bytes are here at most
 	stop    bool                 // set by ended: scan goes no further
 }
@@ -120,6 +121,9 @@ func (f *frames) scan(p []byte) int {
 			n := min(f.left, len(p))
 			if k := f.kind(); f.ended != nil && (k == frameSettings || k == frameWindow || k == frameReset || k == frameGoAway) {
 				f.keep = append(f.keep, p[:min(n, maxKept-len(f.keep))]...)
+			}
+			if k := f.kind(); f.part != nil && (k == frameHeaders || k == frameContinuation) {
+				f.part(p[:n])
 			}
 			f.left -= n
 			p = p[n:]
