@@ -43,9 +43,14 @@ type Config struct {
 // Passive says when real traffic ejects a backend, and for how long. The zero value is the default; a group
 // whose passive detection is to be off sets MaxEjectionPercent to a negative number.
 type Passive struct {
-	// Consecutive5xx is the number of 5xx answers, with no success between, that ejects a backend.
+	// Consecutive5xx is the number of 5xx answers, with no success between, that ejects a backend. Gateway errors are among them.
 	// Default 5 (when 0); negative is off.
 	Consecutive5xx int
+
+	// ConsecutiveGatewayErrors is the number of answers of 502, 503 and 504, with no other answer between, that ejects a
+	// backend. It is of use where it is less than Consecutive5xx, or where that is off: an application's own 500 may tell of the
+	// request rather than of the backend. Default 0, which is off, as is any negative number.
+	ConsecutiveGatewayErrors int
 
 	// ConsecutiveFailures is the number of requests without an answer (failed to connect, reset, timed out),
 	// with no answer between, that ejects a backend. A 5xx is an answer. Default 5 (when 0); negative is off.
@@ -110,7 +115,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, err
 	}
 	if p.MaxEjectionPercent < 0 { // nobody is to be ejected: then nothing is to be counted, or refused, either
-		p.Consecutive5xx, p.ConsecutiveFailures, p.Outliers = -1, -1, Outliers{}
+		p.Consecutive5xx, p.ConsecutiveGatewayErrors, p.ConsecutiveFailures, p.Outliers = -1, -1, -1, Outliers{}
+	}
+	if p.ConsecutiveGatewayErrors == 0 {
+		p.ConsecutiveGatewayErrors = -1
 	}
 	err := c.Breaker.fill()
 	return c, err

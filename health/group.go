@@ -96,6 +96,9 @@ type State struct {
 	ChecksFailed int
 	// Answers5xx is the number of 5xx answers since the last success, at most Passive.Consecutive5xx.
 	Answers5xx int
+	// GatewayErrors is the number of answers of 502, 503 and 504 since the last other answer, at most
+	// Passive.ConsecutiveGatewayErrors.
+	GatewayErrors int
 	// Failures is the number of requests without an answer since the last answer, at most
 	// Passive.ConsecutiveFailures.
 	Failures int
@@ -204,6 +207,7 @@ func (g *Group) State(i int) State {
 		ChecksPassed:     b.check.passed,
 		ChecksFailed:     b.check.failed,
 		Answers5xx:       b.passive.answers5xx,
+		GatewayErrors:    b.passive.gateway,
 		Failures:         b.passive.failures,
 		Ejections:        b.passive.ejections,
 		EjectionsTotal:   b.passive.total,

@@ -23,7 +23,7 @@ func TestTheZeroConfigHasTheDocumentedDefaults(t *testing.T) {
 	cfg, err := Config{}.withDefaults()
 	require.NoError(t, err)
 	require.Equal(t, Config{Rise: 2, Fall: 3, Passive: Passive{
-		Consecutive5xx: 5, ConsecutiveFailures: 5, BaseEjectionTime: 30 * time.Second,
+		Consecutive5xx: 5, ConsecutiveGatewayErrors: -1, ConsecutiveFailures: 5, BaseEjectionTime: 30 * time.Second,
 		MaxEjectionTime: 300 * time.Second, MaxEjectionPercent: 50,
 	}}, cfg)
 
@@ -162,8 +162,8 @@ func TestClosedListsHaveDifferentWordsAndNoMore(t *testing.T) {
 	words(strs(Reasons()))
 	words(strs(Signals()))
 	words(strs(Statuses()))
-	require.Equal(t, "reason(18)", Reason(len(Reasons())).String())
-	require.Equal(t, "signal(5)", Signal(len(Signals())).String())
+	require.Equal(t, "reason(19)", Reason(len(Reasons())).String())
+	require.Equal(t, "signal(6)", Signal(len(Signals())).String())
 	require.Equal(t, "status(5)", Status(len(Statuses())).String())
 }
 

@@ -133,6 +133,7 @@ func (g *Group) Reconfigure(now time.Time, cfg Config) ([]Change, error) {
 		b.check.passed, b.check.failed = min(b.check.passed, cfg.Rise-1), min(b.check.failed, cfg.Fall-1)
 		p := &b.passive
 		p.answers5xx = min(p.answers5xx, max(cfg.Passive.Consecutive5xx, 0))
+		p.gateway = min(p.gateway, max(cfg.Passive.ConsecutiveGatewayErrors, 0))
 		p.failures = min(p.failures, max(cfg.Passive.ConsecutiveFailures, 0))
 		if b.check.down && !cfg.Active {
 			b.check = check{}
@@ -142,7 +143,7 @@ func (g *Group) Reconfigure(now time.Time, cfg Config) ([]Change, error) {
 		}
 	}
 	most, why := g.limit, "too few backends are left"
-	if p := &cfg.Passive; p.Consecutive5xx < 0 && p.ConsecutiveFailures < 0 && !p.Outliers.on() {
+	if p := &cfg.Passive; p.Consecutive5xx < 0 && p.ConsecutiveGatewayErrors < 0 && p.ConsecutiveFailures < 0 && !p.Outliers.on() {
 		most, why = 0, "ejections were switched off"
 	}
 	changes = g.resetBreakers(now, append(changes, g.pardon(now, most, why)...))

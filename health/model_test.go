@@ -85,9 +85,11 @@ func (b *modelBackend) streak(counts, ends func(Signal) bool) int {
 	return n
 }
 
-func (b *modelBackend) is5xx(s Signal) bool     { return s == Response5xx }
+func (b *modelBackend) is5xx(s Signal) bool     { return s == Response5xx || s == ResponseGateway }
+func (b *modelBackend) isGateway(s Signal) bool { return s == ResponseGateway }
+func (b *modelBackend) isOther(s Signal) bool   { return s == Success || s == Response5xx }
 func (b *modelBackend) isSuccess(s Signal) bool { return s == Success }
-func (b *modelBackend) isAnswer(s Signal) bool  { return s == Success || s == Response5xx }
+func (b *modelBackend) isAnswer(s Signal) bool  { return s == Success || b.is5xx(s) }
 func (b *modelBackend) isFailure(s Signal) bool { return !b.isAnswer(s) }
 
 // present lists the indexes that have a backend.
@@ -219,8 +221,11 @@ func (m *model) observe(now time.Time, i int, s Signal) string {
 	b.signals = append(b.signals, s)
 	p := &m.cfg.Passive
 	reason := ""
-	if s == Response5xx && p.Consecutive5xx > 0 && b.streak(b.is5xx, b.isSuccess) >= p.Consecutive5xx {
+	if b.is5xx(s) && p.Consecutive5xx > 0 && b.streak(b.is5xx, b.isSuccess) >= p.Consecutive5xx {
 		reason = "consecutive_5xx"
+	}
+	if s == ResponseGateway && p.ConsecutiveGatewayErrors > 0 && b.streak(b.isGateway, b.isOther) >= p.ConsecutiveGatewayErrors {
+		reason = "consecutive_gateway_errors"
 	}
 	if b.isFailure(s) && p.ConsecutiveFailures > 0 &&
 		b.streak(b.isFailure, b.isAnswer) >= p.ConsecutiveFailures {
@@ -264,11 +269,12 @@ func drawConfig(t *rapid.T) Config {
 		Rise:   rapid.IntRange(1, 3).Draw(t, "rise"),
 		Fall:   rapid.IntRange(1, 3).Draw(t, "fall"),
 		Passive: Passive{
-			Consecutive5xx:      rapid.SampledFrom([]int{-1, 1, 2, 3}).Draw(t, "5xx"),
-			ConsecutiveFailures: rapid.SampledFrom([]int{-1, 1, 2, 3}).Draw(t, "failures"),
-			BaseEjectionTime:    10 * time.Second,
-			MaxEjectionTime:     rapid.SampledFrom([]time.Duration{10, 25, 40}).Draw(t, "max") * time.Second,
-			MaxEjectionPercent:  rapid.SampledFrom([]int{1, 50, 67, 100}).Draw(t, "percent"),
+			Consecutive5xx:           rapid.SampledFrom([]int{-1, 1, 2, 3}).Draw(t, "5xx"),
+			ConsecutiveGatewayErrors: rapid.SampledFrom([]int{-1, 0, 1, 2, 3}).Draw(t, "gateway"),
+			ConsecutiveFailures:      rapid.SampledFrom([]int{-1, 1, 2, 3}).Draw(t, "failures"),
+			BaseEjectionTime:         10 * time.Second,
+			MaxEjectionTime:          rapid.SampledFrom([]time.Duration{10, 25, 40}).Draw(t, "max") * time.Second,
+			MaxEjectionPercent:       rapid.SampledFrom([]int{1, 50, 67, 100}).Draw(t, "percent"),
 		},
 	}
 }
@@ -408,6 +414,7 @@ func (m *machine) invariants(t *rapid.T) {
 		require.Less(t, s.ChecksPassed, m.model.cfg.Rise)
 		require.Less(t, s.ChecksFailed, m.model.cfg.Fall)
 		require.LessOrEqual(t, s.Answers5xx, max(0, m.model.cfg.Passive.Consecutive5xx))
+		require.LessOrEqual(t, s.GatewayErrors, max(0, m.model.cfg.Passive.ConsecutiveGatewayErrors))
 		require.LessOrEqual(t, s.Failures, max(0, m.model.cfg.Passive.ConsecutiveFailures))
 		if b.available() {
 			available++

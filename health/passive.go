@@ -4,10 +4,11 @@ import "time"
 
 // passive is the verdict of real traffic on one backend.
 //
-// Invariants: until is zero exactly when the backend is not ejected; 0 <= answers5xx <= Consecutive5xx and
-// 0 <= failures <= ConsecutiveFailures, where these are on.
+// Invariants: until is zero exactly when the backend is not ejected; 0 <= answers5xx <= Consecutive5xx,
+// 0 <= gateway <= ConsecutiveGatewayErrors and 0 <= failures <= ConsecutiveFailures, where these are on, or else 0.
 type passive struct {
 	answers5xx int
+	gateway    int // of these, answers of 502, 503 and 504 in a row
 	failures   int
 
 	until  time.Time // end of the running ejection
@@ -24,7 +25,7 @@ type passive struct {
 
 func (p *passive) out() bool { return !p.until.IsZero() }
 
-func (p *passive) forget() { p.answers5xx, p.failures = 0, 0 }
+func (p *passive) forget() { p.answers5xx, p.gateway, p.failures = 0, 0, 0 }
 
 // Observe brings what one real request has to say about backend i. It returns a Change, and true, when that
 // has ejected the backend. Evidence about a backend that is out is ignored. It is ObserveRequest of a request that took no
@@ -59,11 +60,24 @@ func (g *Group) ObserveRequest(now time.Time, i int, s Signal, took time.Duratio
 	if !b.available() {
 		return Change{}, false
 	}
-	if s == Response5xx {
+	if s == Response5xx || s == ResponseGateway {
 		p.failures = 0 // a 5xx is an answer
-		return g.count(now, i, &p.answers5xx, g.cfg.Passive.Consecutive5xx, Consecutive5xx)
+		return g.count5xx(now, i, s)
 	}
 	return g.count(now, i, &p.failures, g.cfg.Passive.ConsecutiveFailures, ConsecutiveFailures)
+}
+
+// count5xx adds an answer to the streaks of those.
+func (g *Group) count5xx(now time.Time, i int, s Signal) (Change, bool) {
+	p := &g.backends[i].passive
+	if s == ResponseGateway {
+		if c, ejected := g.count(now, i, &p.gateway, g.cfg.Passive.ConsecutiveGatewayErrors, ConsecutiveGatewayErrors); ejected {
+			return c, true
+		}
+	} else {
+		p.gateway = 0
+	}
+	return g.count(now, i, &p.answers5xx, g.cfg.Passive.Consecutive5xx, Consecutive5xx)
 }
 
 // count adds one to a streak of bad signs and ejects the backend when the streak has reached its threshold.

@@ -15,6 +15,8 @@ const (
 	CheckPassed
 	// Consecutive5xx: Passive.Consecutive5xx answers in a row were 5xx.
 	Consecutive5xx
+	// ConsecutiveGatewayErrors: Passive.ConsecutiveGatewayErrors answers in a row were 502, 503 or 504.
+	ConsecutiveGatewayErrors
 	// ConsecutiveFailures: Passive.ConsecutiveFailures requests in a row got no answer at all.
 	ConsecutiveFailures
 	// EjectionOver: the time for which traffic had ejected the backend has run out, or the group has become so small
@@ -48,24 +50,25 @@ const (
 
 // reasonWords is indexed by Reason.
 var reasonWords = [...]string{
-	AssumedUp:           "assumed_up",
-	CheckFailed:         "check_failed",
-	CheckPassed:         "check_passed",
-	Consecutive5xx:      "consecutive_5xx",
-	ConsecutiveFailures: "consecutive_failures",
-	EjectionOver:        "ejection_over",
-	DrainAsked:          "drain_asked",
-	DrainOver:           "drain_over",
-	SuccessRateOutlier:  "success_rate_outlier",
-	LatencyOutlier:      "latency_outlier",
-	BreakerOpen:         "breaker_open",
-	BreakerHalfOpen:     "breaker_half_open",
-	BreakerProbing:      "breaker_probing",
-	BreakerClosed:       "breaker_closed",
-	AgentDrain:          "agent_drain",
-	AgentMaint:          "agent_maint",
-	AgentDown:           "agent_down",
-	AgentReady:          "agent_ready",
+	AssumedUp:                "assumed_up",
+	CheckFailed:              "check_failed",
+	CheckPassed:              "check_passed",
+	Consecutive5xx:           "consecutive_5xx",
+	ConsecutiveGatewayErrors: "consecutive_gateway_errors",
+	ConsecutiveFailures:      "consecutive_failures",
+	EjectionOver:             "ejection_over",
+	DrainAsked:               "drain_asked",
+	DrainOver:                "drain_over",
+	SuccessRateOutlier:       "success_rate_outlier",
+	LatencyOutlier:           "latency_outlier",
+	BreakerOpen:              "breaker_open",
+	BreakerHalfOpen:          "breaker_half_open",
+	BreakerProbing:           "breaker_probing",
+	BreakerClosed:            "breaker_closed",
+	AgentDrain:               "agent_drain",
+	AgentMaint:               "agent_maint",
+	AgentDown:                "agent_down",
+	AgentReady:               "agent_ready",
 }
 
 // Reasons returns the closed list, in order. The caller owns the slice.
@@ -92,8 +95,11 @@ type Signal uint8
 const (
 	// Success: an answer that is not a 5xx.
 	Success Signal = iota
-	// Response5xx: an answer with a status of 500 to 599. The backend is there, but not well.
+	// Response5xx: an answer with a status of 500 to 599, but for those of ResponseGateway. The backend is there, but not well.
 	Response5xx
+	// ResponseGateway: an answer of 502, 503 or 504 (RFC 9110 sections 15.6.3 to 15.6.5): something that the backend needs did not
+	// answer it, or it has no room. That is a 5xx answer as well.
+	ResponseGateway
 	// ConnectFailed: no connection could be made: refused, unreachable, no handshake.
 	ConnectFailed
 	// Reset: the connection died before the answer was complete.
@@ -104,11 +110,12 @@ const (
 
 // signalWords is indexed by Signal.
 var signalWords = [...]string{
-	Success:       "success",
-	Response5xx:   "response_5xx",
-	ConnectFailed: "connect_failed",
-	Reset:         "reset",
-	Timeout:       "timeout",
+	Success:         "success",
+	Response5xx:     "response_5xx",
+	ResponseGateway: "response_gateway",
+	ConnectFailed:   "connect_failed",
+	Reset:           "reset",
+	Timeout:         "timeout",
 }
 
 // Signals returns the closed list, in order. The caller owns the slice.

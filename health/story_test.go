@@ -19,7 +19,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the stories of testdata/*.
 // by a line "----" and by what they say, up to an empty line; text outside of blocks starts with "#". The
 // commands:
 //
-//	group N [fall=F] [rise=R] [active=false] [5xx=C] [failures=C] [base=D] [max=D] [percent=P]
+//	group N [fall=F] [rise=R] [active=false] [5xx=C] [gateway=C] [failures=C] [base=D] [max=D] [percent=P]
 //	at D                  sets the time since the story began
 //	check I pass|fail [xN]    brings N results of active checks
 //	see I SIGNAL [xN]         brings N pieces of evidence from traffic
@@ -127,6 +127,8 @@ func (s *story) newGroup(out *strings.Builder, words []string) {
 			cfg.Active = value == "true"
 		case "5xx":
 			cfg.Passive.Consecutive5xx = s.number(value)
+		case "gateway":
+			cfg.Passive.ConsecutiveGatewayErrors = s.number(value)
 		case "failures":
 			cfg.Passive.ConsecutiveFailures = s.number(value)
 		case "percent":
@@ -178,7 +180,7 @@ func (s *story) state(out *strings.Builder) {
 			name string
 			n    int
 		}{
-			{"passed", st.ChecksPassed}, {"failed", st.ChecksFailed}, {"5xx", st.Answers5xx},
+			{"passed", st.ChecksPassed}, {"failed", st.ChecksFailed}, {"5xx", st.Answers5xx}, {"gateway", st.GatewayErrors},
 			{"failures", st.Failures}, {"ejections", st.Ejections}, {"in all", st.EjectionsTotal},
 			{"refused", st.EjectionsRefused},
 		} {

@@ -86,7 +86,7 @@ func (s *switched) actions() map[string]func(*rapid.T) {
 		s.under = append(s.under, switchedRequest{i, s.born[i], p})
 	}
 	answer := func(t *rapid.T) {
-		r, signal := s.ends(t), rapid.SampledFrom([]Signal{Success, Success, Response5xx, Reset, Timeout}).Draw(t, "signal")
+		r, signal := s.ends(t), rapid.SampledFrom([]Signal{Success, Success, Response5xx, ResponseGateway, Reset, Timeout}).Draw(t, "signal")
 		took := rapid.SampledFrom([]time.Duration{0, 1, time.Second}).Draw(t, "took")
 		c, changed := s.g.ObserveRequest(s.now, r.i, signal, took, r.p)
 		maybe(t, c, changed)

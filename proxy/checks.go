@@ -90,7 +90,7 @@ func exchangeOf(c *config.TCPCheck) (cfg probe.ExchangeConfig, err error) {
 func judgeOf(c *config.Health) health.Config {
 	p := &c.Passive
 	out := health.Config{Passive: health.Passive{
-		Consecutive5xx: p.Consecutive5xx, ConsecutiveFailures: p.ConsecutiveFailures,
+		Consecutive5xx: p.Consecutive5xx, ConsecutiveGatewayErrors: p.ConsecutiveGatewayErrors, ConsecutiveFailures: p.ConsecutiveFailures,
 		BaseEjectionTime: p.BaseEjectionTime, MaxEjectionTime: p.MaxEjectionTime,
 		EjectionJitter: float64(p.EjectionJitterPercent) / 100, MaxEjectionPercent: p.MaxEjectionPercent,
 	}}

@@ -24,6 +24,8 @@ func TestEachSettingOfHealthReachesTheJudge(t *testing.T) {
 		want func(*cfg)
 	}{
 		{"consecutive_5xx", func(h *config.Health) { h.Passive.Consecutive5xx = 7 }, func(c *cfg) { c.Passive.Consecutive5xx = 7 }},
+		{"consecutive_gateway_errors", func(h *config.Health) { h.Passive.ConsecutiveGatewayErrors = 7 },
+			func(c *cfg) { c.Passive.ConsecutiveGatewayErrors = 7 }},
 		{"consecutive_failures: off", func(h *config.Health) { h.Passive.ConsecutiveFailures = config.Off },
 			func(c *cfg) { c.Passive.ConsecutiveFailures = -1 }},
 		{"base_ejection_time", func(h *config.Health) { h.Passive.BaseEjectionTime = 7 }, func(c *cfg) { c.Passive.BaseEjectionTime = 7 }},

@@ -91,7 +91,10 @@ func (c *httpConn) swallow(up *upstream.Upstream, b *backend) next {
 }
 
 func outcomeOf(status int) upstream.Outcome {
-	if status >= 500 {
+	switch {
+	case status >= 502 && status <= 504:
+		return upstream.OutcomeGatewayError
+	case status >= 500:
 		return upstream.OutcomeAnswered5xx
 	}
 	return upstream.OutcomeAnswered

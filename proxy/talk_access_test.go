@@ -160,7 +160,7 @@ func twoLogged(c *talk) {
 	require.True(c.t, *b.Reused)
 	require.Equal(c.t, []int{1, 2}, []int{a.ConnUses, b.ConnUses})
 	require.Equal(c.t, "answered", a.Attempts[0].Outcome)
-	require.Equal(c.t, "answered_5xx", b.Attempts[0].Outcome)
+	require.Equal(c.t, "gateway_error", b.Attempts[0].Outcome)
 	require.Empty(c.t, a.RequestID)
 	if c.sim != nil { // a round trip is 2 ms; a dial is one, and so is an exchange
 		require.InDelta(c.t, 0.002, a.Connect, 0.001)

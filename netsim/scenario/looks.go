@@ -37,7 +37,7 @@ func tallyOf(st *proxy.Stats) tally {
 			b := &u.Backends[j]
 			t.addPool(&b.Pool)
 			t.backends = append(t.backends, backendTally{u.Name, b.Address, b.Weight,
-				b.Outcomes[upstream.OutcomeAnswered] + b.Outcomes[upstream.OutcomeAnswered5xx]})
+				b.Outcomes[upstream.OutcomeAnswered] + b.Outcomes[upstream.OutcomeAnswered5xx] + b.Outcomes[upstream.OutcomeGatewayError]})
 		}
 	}
 	return t

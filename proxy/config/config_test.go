@@ -120,7 +120,7 @@ upstreams:
       active: {interval: 3s, fast_interval: 1s, down_interval: 4s, slow_interval: 6s, timeout: 2s, max_concurrent: 9, rise: 4, fall: 5, reuse: on,
         http: {method: OPTIONS, path: /up, host: "h.example:81", status: 204, body: {matches: a, max_bytes: 7}}}
       agent: {port: 5555, interval: 7s, timeout: 2s, send: a}
-      passive: {consecutive_5xx: 6, consecutive_failures: 7, base_ejection_time: 8s, max_ejection_percent: 9,
+      passive: {consecutive_5xx: 6, consecutive_gateway_errors: 5, consecutive_failures: 7, base_ejection_time: 8s, max_ejection_percent: 9,
         max_ejection_time: 10s, ejection_jitter_percent: 11,
         outliers: {success_rate: 1.2, latency: 3, interval: 4s, min_backends: 6, min_requests: 7}}
       panic_threshold: 15%
@@ -184,7 +184,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 					HTTP: &HTTPCheck{Method: "OPTIONS", Path: "/up", Host: "h.example:81", Status: StatusRange{204, 204},
 						Body: &BodyCheck{Matches: "a", MaxBytes: 7}}},
 				Agent: &AgentCheck{Port: 5555, Interval: 7 * time.Second, Timeout: 2 * time.Second, Send: "a"},
-				Passive: Passive{Consecutive5xx: 6, ConsecutiveFailures: 7, BaseEjectionTime: 8 * time.Second,
+				Passive: Passive{Consecutive5xx: 6, ConsecutiveGatewayErrors: 5, ConsecutiveFailures: 7, BaseEjectionTime: 8 * time.Second,
 					MaxEjectionPercent: 9, MaxEjectionTime: 10 * time.Second, EjectionJitterPercent: 11,
 					Outliers: &Outliers{SuccessRate: 1.2, Latency: 3, Interval: 4 * time.Second, MinBackends: 6, MinRequests: 7}},
 				PanicThreshold: 15, OnNoBackend: NoBackendFailOpen,

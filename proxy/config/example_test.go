@@ -99,6 +99,7 @@ func ExampleConfig_Marshal() {
 	//       active: off
 	//       passive:
 	//         consecutive_5xx: 5
+	//         consecutive_gateway_errors: off
 	//         consecutive_failures: 5
 	//         base_ejection_time: 30s
 	//         max_ejection_time: 5m

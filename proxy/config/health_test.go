@@ -13,7 +13,8 @@ import (
 func drawHealth(t *rapid.T, u *Upstream) Health {
 	h := Health{Active: drawActive(t, u), Passive: Passive{
 		Consecutive5xx: drawInt(t, "5xx", 1, 10_000, true), ConsecutiveFailures: drawInt(t, "failures", 1, 10_000, true),
-		BaseEjectionTime: drawDuration(t, "ejection", tick, day, false), MaxEjectionPercent: drawInt(t, "percent", 1, 100, false),
+		ConsecutiveGatewayErrors: drawInt(t, "gateway errors", 0, 10_000, false),
+		BaseEjectionTime:         drawDuration(t, "ejection", tick, day, false), MaxEjectionPercent: drawInt(t, "percent", 1, 100, false),
 		EjectionJitterPercent: drawInt(t, "jitter", 0, 100, false),
 	}}
 	h.Passive.MaxEjectionTime = drawDuration(t, "longest", h.Passive.BaseEjectionTime, day, false)

@@ -13,8 +13,10 @@ type Outcome uint8
 const (
 	// OutcomeAnswered: the backend answered with a status below 500, or a tunnel ended in order.
 	OutcomeAnswered Outcome = iota
-	// OutcomeAnswered5xx: the backend answered with a status of 500 or above.
+	// OutcomeAnswered5xx: the backend answered with a status of 500 or above, but for those of OutcomeGatewayError.
 	OutcomeAnswered5xx
+	// OutcomeGatewayError: the backend answered with 502, 503 or 504: what it needs did not answer it, or it has no room.
+	OutcomeGatewayError
 	// OutcomeConnectFailed: no connection to the backend could be made.
 	OutcomeConnectFailed
 	// OutcomeStale: a connection that had been used before was dead before the first byte of an answer. It says
@@ -45,6 +47,7 @@ var outcomes = [NumOutcomes]struct {
 }{
 	OutcomeAnswered:      {"answered", lb.Success, health.Success, true},
 	OutcomeAnswered5xx:   {"answered_5xx", lb.Failure, health.Response5xx, true},
+	OutcomeGatewayError:  {"gateway_error", lb.Failure, health.ResponseGateway, true},
 	OutcomeConnectFailed: {"connect_failed", lb.Failure, health.ConnectFailed, true},
 	OutcomeStale:         {"stale_connection", lb.Abandoned, 0, false},
 	OutcomeReset:         {"backend_reset", lb.Failure, health.Reset, true},

@@ -97,6 +97,7 @@ func TestConnectionPoolManagerEachOutcomeMeansOneThingToPickerAndJudge(t *testin
 	}{
 		OutcomeAnswered:      {lb.Success, "success"},
 		OutcomeAnswered5xx:   {lb.Failure, "response_5xx"},
+		OutcomeGatewayError:  {lb.Failure, "response_gateway"},
 		OutcomeConnectFailed: {lb.Failure, "connect_failed"},
 		OutcomeStale:         {lb.Abandoned, ""},
 		OutcomeReset:         {lb.Failure, "reset"},
