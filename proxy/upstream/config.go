@@ -100,7 +100,7 @@ type Config struct {
 	// Attempts is how often one request may be tried in all, the first time included. A repetition because a reused
 	// connection was dead does not count. Default 2, at least 1.
 	Attempts int
-	// BudgetPercent bounds the retries under way to this share of the requests under way, though BudgetMin are always
+	// BudgetPercent bounds the retries under way to this share of the other requests under way, though BudgetMin are always
 	// allowed. Default 20, range 1 to 100.
 	BudgetPercent int
 	// BudgetMin is the number of concurrent retries that are always allowed. Default 3; negative: none.

@@ -155,9 +155,10 @@ func (u *Upstream) ungrantLocked(a *Attempt) {
 	}
 }
 
-// budgetLocked is how many retries may be under way.
+// budgetLocked is how many retries may be under way: a share of the requests that are, without these themselves. With them, retries
+// would pay for retries, and 20 of a hundred be 25.
 func (u *Upstream) budgetLocked() int {
-	return max(u.cfg.BudgetMin, u.inFlight*u.cfg.BudgetPercent/100, 0)
+	return max(u.cfg.BudgetMin, (u.inFlight-u.retries)*u.cfg.BudgetPercent/100, 0)
 }
 
 // moves says whether a verdict is one after which nothing is to be expected of the backend any more. One that is drained

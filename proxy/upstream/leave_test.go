@@ -321,7 +321,7 @@ func TestABackendThatFallsByResetsHasItsOtherRequestsMovedOutsideTheBudget(t *te
 				}
 			}
 			require.Len(t, at0, 20)
-			require.Equal(t, map[bool]int{true: 20, false: 10}[falls], again, "without a verdict, a fifth of those in flight")
+			require.Equal(t, map[bool]int{true: 20, false: 8}[falls], again, "without a verdict, a fifth of the others in flight")
 			for _, a := range at0 {
 				u.Forgo(a)
 			}
