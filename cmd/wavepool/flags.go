@@ -25,7 +25,7 @@ usage: wavepool [flags]
   wavepool -backend a:80 -backend b:80 -health-path /healthz -strategy least-connections
   wavepool -mode tcp -port 6380 -backend 127.0.0.1:6379
   wavepool -config wavepool.yaml                     everything from a file; flags override it
-  wavepool -check wavepool.yaml                      look for mistakes in a file, and exit
+  wavepool -check wavepool.yaml                      look for mistakes in a file, and exit; also with -config
 
 flags (one dash or two):
 `
@@ -49,7 +49,7 @@ type options struct {
 	healthPath, admin           string
 	accessLog                   string
 	debug, version              bool
-	check                       string
+	check                       checkFlag
 
 	set  map[string]bool // the flags that were given
 	demo bool            // no backend was given: start some
@@ -90,9 +90,13 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	fs.StringVar(&o.admin, "admin", "127.0.0.1:9901", "`address` of the operators' page, or off")
 	fs.StringVar(&o.accessLog, "access-log", "", "`file` for a line of JSON for each request, or stdout, or off")
 	fs.BoolVar(&o.debug, "debug", false, "log every event")
-	fs.StringVar(&o.check, "check", "", "look for mistakes in this YAML `file`, and exit")
+	fs.Var(&o.check, "check", "look for mistakes in this YAML `file`, and exit")
 	fs.BoolVar(&o.version, "version", false, "print the version and exit")
 	err := fs.Parse(args)
+	if err == nil && o.check.asked && o.check.file == "" && fs.NArg() > 0 {
+		o.check.file = fs.Arg(0)
+		err = fs.Parse(fs.Args()[1:])
+	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stderr, usage)
@@ -107,10 +111,12 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	}
 	fs.Visit(func(f *flag.Flag) { o.set[f.Name] = true })
 	switch {
-	case o.check != "" && o.config != "":
-		return nil, errors.New("-check takes the file; leave -config out")
-	case o.check != "":
-		o.config = o.check
+	case o.check.file != "" && o.config != "" && o.check.file != o.config:
+		return nil, errors.New("-check and -config name different files; one is enough")
+	case o.check.file != "":
+		o.config = o.check.file
+	case o.check.asked && o.config == "" && len(o.backends) == 0:
+		return nil, errors.New("-check needs a file: wavepool -check wavepool.yaml")
 	}
 	return o, nil
 }

@@ -72,14 +72,12 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int 
 		fmt.Fprintf(stderr, "wavepool: %v\n", err)
 		return exitUsage
 	}
-	if o.check != "" {
-		// Making the server opens nothing, but it reads the files of certificates.
-		if _, err := proxy.New(proxy.Config{Settings: settings}); err != nil {
-			fmt.Fprintf(stderr, "wavepool: %v\n", err)
-			return exitUsage
+	if o.check.asked {
+		what := o.config
+		if what == "" {
+			what = "the flags"
 		}
-		fmt.Fprintf(stdout, "%s: no mistakes\n", o.check)
-		return exitOK
+		return check(settings, what, stdout, stderr)
 	}
 	return serve(o, settings, log, stderr, signals)
 }
@@ -111,6 +109,9 @@ func serve(o *options, settings *config.Config, log *slog.Logger, stderr io.Writ
 	}
 	if page != nil {
 		log.Info("admin page", "address", "http://"+page.ln.Addr().String())
+	}
+	for _, name := range s.Settings().Unused() {
+		log.Warn(unused(name))
 	}
 	report := startReport(s, log)
 	defer report.close()

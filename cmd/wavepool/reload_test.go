@@ -77,9 +77,54 @@ func TestCheckTellsTheMistakesOfAFileAndStartsNothing(t *testing.T) {
 	code, _, stderr = once(t, "-check", file)
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "upstream web: certs: certificate authorities: open /nowhere/ca.pem")
-	code, _, stderr = once(t, "-check", file, "-config", file)
-	require.Equal(t, exitUsage, code)
-	require.Contains(t, stderr, "leave -config out")
+}
+
+func TestCheckTakesItsFileHoweverItIsNamed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "wavepool.yaml")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, reloadable, "10.0.0.1:80", "30s"), 0o644))
+	for _, args := range [][]string{
+		{"-check", file}, {"-check=" + file}, {"-check", "-config", file}, {"-config", file, "-check"}, {"-check", file, "-config", file},
+		{"-check", file, "-debug"},
+	} {
+		code, stdout, stderr := once(t, args...)
+		require.Equal(t, exitOK, code, "%v: %s", args, stderr)
+		require.Equal(t, file+": no mistakes\n", stdout)
+	}
+	code, stdout, _ := once(t, "-check", "-backend", "10.0.0.1:80")
+	require.Equal(t, exitOK, code)
+	require.Equal(t, "the flags: no mistakes\n", stdout)
+	for _, c := range []struct{ args, want []string }{
+		{[]string{"-check"}, []string{"-check needs a file"}},
+		{[]string{"-check", file, "-config", "other.yaml"}, []string{"different files"}},
+		{[]string{"-check", file, file}, []string{"unexpected argument"}},
+		{[]string{"-check", file, "-nonsense"}, []string{"nonsense"}},
+	} {
+		code, _, stderr := once(t, c.args...)
+		require.Equal(t, exitUsage, code, c.args)
+		require.Contains(t, stderr, c.want[0])
+	}
+}
+
+func TestCheckTellsWhatWouldKeepTheLogFromBeingWrittenAndWhoIsNeverUsed(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "wavepool.yaml")
+	yaml := fmt.Sprintf(reloadable, "10.0.0.1:80", "30s")
+	for _, c := range []struct{ path, want string }{
+		{filepath.Join(folder, "access.log"), ""}, {"stdout", ""},
+		{filepath.Join(folder, "none", "access.log"), "no such file or directory"}, {folder, "is a directory"},
+	} {
+		require.NoError(t, os.WriteFile(file, []byte(yaml+"access_log: {path: "+c.path+"}\n"), 0o644))
+		code, _, stderr := once(t, "-check", file)
+		require.Equal(t, c.want != "", code == exitUsage, stderr)
+		require.Contains(t, stderr, c.want)
+		require.NoFileExists(t, filepath.Join(folder, "access.log"))
+	}
+	yaml = strings.Replace(yaml, "upstreams: {", "upstreams: {spare: {backends: [{address: \"10.0.0.9:80\"}]}, ", 1)
+	require.NoError(t, os.WriteFile(file, []byte(yaml), 0o644))
+	code, stdout, stderr := once(t, "-check", file)
+	require.Equal(t, exitOK, code)
+	require.Contains(t, stdout, "no mistakes")
+	require.Contains(t, stderr, "warning: upstreams.spare: no listener and no route leads to it")
 }
 
 // As logrotate does it: the file is moved away, a signal follows.

@@ -154,6 +154,24 @@ type Admin struct {
 	Address string
 }
 
+// Unused returns the names of the upstreams that no listener and no route leads to, in their order.
+func (c *Config) Unused() []string {
+	used := map[string]bool{}
+	for i := range c.Listeners {
+		used[c.Listeners[i].Upstream] = true
+		for j := range c.Listeners[i].Routes {
+			used[c.Listeners[i].Routes[j].Upstream] = true
+		}
+	}
+	var names []string
+	for i := range c.Upstreams {
+		if name := c.Upstreams[i].Name; !used[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // UpstreamNamed returns the upstream of that name, or nil. The pointer is into c.
 func (c *Config) UpstreamNamed(name string) *Upstream {
 	for i := range c.Upstreams {
