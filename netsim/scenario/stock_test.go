@@ -31,6 +31,7 @@ func stock(t *testing.T) []string {
 func TestStockScenariosGiveTheirGoldenVerdicts(t *testing.T) {
 	for _, file := range stock(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel() // a simulation keeps one core busy
 			v := Run(t, file)
 			require.Positive(t, v.WallSeconds)
 			v.WallSeconds = 0
@@ -90,18 +91,21 @@ func TestStockScenariosHoldForOtherSeedsWhichGiveOtherTraces(t *testing.T) {
 		t.Skip("other seeds race no differently than the golden one")
 	}
 	for _, file := range stock(t) {
-		sc, err := Load(file)
-		require.NoError(t, err)
-		hashes := map[string]bool{goldenHash(t, sc.Name): true}
-		for seed := range uint64(3) {
-			sc.Seed = seed + 1
-			v, err := Execute(sc, Options{})
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			sc, err := Load(file)
 			require.NoError(t, err)
-			require.True(t, v.OK(), "%s", v.Text())
-			require.LessOrEqual(t, v.Requests, 20_000)
-			require.False(t, hashes[v.TraceHash])
-			hashes[v.TraceHash] = true
-		}
+			hashes := map[string]bool{goldenHash(t, sc.Name): true}
+			for seed := range uint64(3) {
+				sc.Seed = seed + 1
+				v, err := Execute(sc, Options{})
+				require.NoError(t, err)
+				require.True(t, v.OK(), "%s", v.Text())
+				require.LessOrEqual(t, v.Requests, 20_000)
+				require.False(t, hashes[v.TraceHash])
+				hashes[v.TraceHash] = true
+			}
+		})
 	}
 }
 
