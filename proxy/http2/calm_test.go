@@ -247,6 +247,6 @@ func TestWhatAnHonestClientSendsIsPassedOnAsItIs(t *testing.T) {
 		got, err := io.ReadAll(g)
 		require.NoError(t, err)
 		require.Equal(t, wire.Bytes(), got)
-		require.EqualValues(t, wire.Len(), g.came)
+		require.EqualValues(t, wire.Len(), g.came.Load())
 	})
 }

@@ -24,6 +24,9 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.leave(f.cfg.Clock)
 	head, status := appendHead(make([]byte, 0, 1024), r)
+	if status == 0 && !conn.nc.carries(len(head)) {
+		status = http.StatusRequestHeaderFieldsTooLarge
+	}
 	if status != 0 {
 		if f.cfg.Refused != nil {
 			f.cfg.Refused(status, conn.tag)
@@ -47,7 +50,7 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 	left := afterDone(r, near.reset)
 	launch(f.cfg.Clock, func() {
 		defer work.Done()
-		sendBody(near, head, r)
+		sendBody(near, head, r, conn.nc.carriesTrailers)
 	})
 	err := f.answer(conn, w, r, near, enough)
 	left()
@@ -66,8 +69,8 @@ func (f *Front) wornOut(c *connection) {
 	}
 }
 
-// sendBody writes the head and the body of a request.
-func sendBody(near *pipeConn, head []byte, r *http.Request) {
+// sendBody writes the head and the body of a request, with those trailers that may go on.
+func sendBody(near *pipeConn, head []byte, r *http.Request, mayCarry func([]http1.Field) bool) {
 	if _, err := near.Write(head); err != nil || bodyless(r) {
 		return
 	}
@@ -89,8 +92,10 @@ func sendBody(near *pipeConn, head []byte, r *http.Request) {
 		}
 		switch {
 		case err == io.EOF:
-			if chunked {
-				_, _ = near.Write(http1.AppendLastChunk(out[:0], fieldsOf(r.Trailer)))
+			if trailers := fieldsOf(r.Trailer); chunked && !mayCarry(trailers) {
+				near.abort()
+			} else if chunked {
+				_, _ = near.Write(http1.AppendLastChunk(out[:0], trailers))
 			}
 			return
 		case err != nil:

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/benbjohnson/clock"
+
+	"github.com/wavepool/wavepool/proxy/http1"
 )
 
 // guarded is a client's connection in the hands of net/http, which does what frames ask for and counts few of them. Here the
@@ -23,7 +25,6 @@ type guarded struct {
 
 	in      frames // of the goroutine that reads, like what follows
 	opened  int    // bytes to come of what a client begins with
-	came    int64  // bytes that have come
 	heads   *unpacked
 	padding int    // of the frame that is under way
 	made    int64  // bytes of heads, unpacked, and what each costs beside
@@ -31,6 +32,9 @@ type guarded struct {
 	put     []byte // a frame of our own that is read next
 	later   []byte // what has come behind that
 	over    bool   // nothing that comes is read any more
+
+	came    atomic.Int64 // bytes that have come
+	carried atomic.Int64 // bytes of heads and trailers that went on, and what each costs beside
 
 	out frames // of whoever writes: one at a time
 	why atomic.Pointer[string]
@@ -59,7 +63,30 @@ const (
 	expansion = 70
 	// besideHead is about what the proxy adds to a head, with the least of an answer.
 	besideHead = 200
+	// mostCarried is what may go on, by all the bytes of a connection. A head that repeats one field, and the trailers of streams that are
+	// open when the connection begins to end, can make much more of it than what came before them: these go no further. Lawful heads have
+	// a field of the table once, and stay below.
+	mostCarried = 85
 )
+
+// carries notes a head that is about to go on, and says whether it may.
+func (g *guarded) carries(head int) bool {
+	one := int64(head) + besideHead
+	if g.carried.Add(one) <= mostCarried*g.came.Load() {
+		return true
+	}
+	g.carried.Add(-one)
+	return false
+}
+
+// carriesTrailers does so for trailers.
+func (g *guarded) carriesTrailers(fields []http1.Field) bool {
+	size := 0
+	for _, f := range fields {
+		size += len(f.Name) + len(f.Value) + len(": \r\n")
+	}
+	return size == 0 || g.carries(size)
+}
 
 func newGuarded(nc net.Conn, clk clock.Clock, flooded func(why string), worn func()) *guarded {
 	g := &guarded{Conn: nc, clk: clk, calm: newCalm(clk), flooded: flooded, opened: len(preface), heads: newUnpacked()}
@@ -116,7 +143,7 @@ func (g *guarded) stretched() bool {
 	one := g.heads.size + besideHead
 	g.heads.size = 0
 	g.made += one
-	return !g.leaves && g.made+one > expansion*g.came
+	return !g.leaves && g.made+one > expansion*g.came.Load()
 }
 
 // judge ends the connection, for a reason.
@@ -209,7 +236,7 @@ func (g *guarded) next(p []byte) (int, error) {
 		return n, nil
 	}
 	n, err := g.Conn.Read(p)
-	g.came += int64(n)
+	g.came.Add(int64(n))
 	return n, err
 }
 
