@@ -22,8 +22,8 @@ type unpacked struct {
 	huffman bool
 	left    uint64 // bytes of a string that are to come
 	symbols int    // of it, so far
-	code    uint32 // bits that are no symbol yet
-	bits    uint
+	code    uint64 // bits that are no symbol yet, the first of them the highest
+	bits    uint   // how many they are
 }
 
 type fieldSize struct{ name, value uint16 }
@@ -167,24 +167,47 @@ func (u *unpacked) text(p []byte) {
 	}
 }
 
-// decode counts the symbols of a string in Huffman's code, which is canonical (appendix B): those of one length are consecutive.
+// decode counts the symbols of a string in Huffman's code, which is canonical (appendix B): those of one length are consecutive. Every
+// sequence of 30 bits begins with a symbol.
 func (u *unpacked) decode(p []byte) {
 	code, bits, symbols := u.code, u.bits, u.symbols
 	for _, b := range p {
-		for i := 7; i >= 0; i-- {
-			code = code<<1 | uint32(b>>uint(i)&1)
-			if bits++; bits >= uint(len(huffman)) {
-				u.bad = true // there is no such symbol
-				return
+		code |= uint64(b) << (56 - bits)
+		bits += 8
+		for {
+			n := uint(lengths[code>>56])
+			if n == 0 {
+				n = lengthOf(code)
 			}
-			if h := &huffman[bits]; code-h.first < h.count {
-				code, bits = 0, 0
-				symbols++
+			if n > bits { // more is to come of it
+				break
 			}
+			code <<= n
+			bits -= n
+			symbols++
 		}
 	}
 	u.code, u.bits, u.symbols = code, bits, symbols
 }
+
+// lengthOf is the number of bits of the symbol with which the code begins.
+func lengthOf(code uint64) uint {
+	for n := uint(5); ; n++ {
+		if h := &huffman[n]; uint32(code>>(64-n))-h.first < h.count {
+			return n
+		}
+	}
+}
+
+// lengths are those of symbols by the first eight bits; 0 where these are not all.
+var lengths = func() (of [256]uint8) {
+	for b := range of {
+		if n := lengthOf(uint64(b) << 56); n <= 8 {
+			of[b] = uint8(n)
+		}
+	}
+	return of
+}()
 
 // add puts a field into the table (section 4.4).
 func (u *unpacked) add(name, value int) {

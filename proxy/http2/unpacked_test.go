@@ -205,3 +205,12 @@ func TestHeadsOfAKilobyteAreNeverTooMuchForWhatTheyCameIn(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(wire.Bytes(), got))
 }
+
+func TestEveryThirtyBitsBeginWithASymbol(t *testing.T) {
+	all := uint32(0)
+	for n, h := range huffman {
+		all += h.count << (30 - n)
+	}
+	require.EqualValues(t, 1<<30, all)
+	require.EqualValues(t, 30, lengthOf(1<<64-1), "the last of them, which ends a string before its end")
+}
