@@ -158,7 +158,7 @@ func inPlenty() flood {
 	return flood{name: "a field of 4 KiB, as often as may be, and a last time in plenty", requests: 500, attack: func(s *siege) *attacker {
 		a := s.attack()
 		long := hpack.HeaderField{Name: "a", Value: strings.Repeat("0", 4000)}
-		for came, made := 2560, 0; made+2*4300 < 70*came; came += 14 {
+		for came, made := 2560, 0; made+2*4300 < 80*came; came += 14 {
 			a.open(true, "/", long)
 			a.flush()
 			require.True(s.t, <-a.fates)

@@ -236,6 +236,9 @@ func (a *attacker) listen() {
 		}
 		switch f := f.(type) {
 		case *http2.GoAwayFrame:
+			if f.LastStreamID == 1<<31-1 { // a warning, which is not heeded
+				continue
+			}
 			how = f.ErrCode.String()
 			a.last.Store(f.LastStreamID)
 			a.told.Store(true)

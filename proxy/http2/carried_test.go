@@ -3,6 +3,7 @@ package http2
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/benbjohnson/clock"
@@ -18,12 +19,12 @@ func TestWhatGoesOnIsBoundedByWhatHasCome(t *testing.T) {
 	g := newGuarded(&given{}, clock.NewMock(), nil, nil)
 	g.came.Store(1000)
 	require.True(t, g.carries(40_000-besideHead))
-	require.False(t, g.carries(45_001-besideHead), "just over")
-	require.True(t, g.carries(45_000-besideHead), "what was refused does not count")
+	require.False(t, g.carries(50_001-besideHead), "just over")
+	require.True(t, g.carries(50_000-besideHead), "what was refused does not count")
 	require.False(t, g.carriesTrailers([]http1.Field{{Name: []byte("a"), Value: []byte("b")}}))
 	require.True(t, g.carriesTrailers(nil), "no trailers cost nothing")
 	g.came.Add(3)
-	require.True(t, g.carriesTrailers([]http1.Field{{Name: []byte("a"), Value: make([]byte, 3*85-besideHead-5)}}))
+	require.True(t, g.carriesTrailers([]http1.Field{{Name: []byte("a"), Value: make([]byte, 3*90-besideHead-5)}}))
 	require.False(t, g.carriesTrailers([]http1.Field{{Name: []byte("a")}}))
 }
 
@@ -72,6 +73,59 @@ func TestNoHeadIsRefusedOfAClientThatRepeatsNothingWithinOne(t *testing.T) {
 			if g.leaves {
 				return
 			}
+		}
+	})
+}
+
+func TestAClientIsWarnedOnceBetweenFramesAndNeverBehindAGoodbye(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var wire bytes.Buffer
+		fr := http2.NewFramer(&wire, nil)
+		goes := rapid.IntRange(0, 30).Draw(t, "goes") // the frame that is a GOAWAY, if there are so many
+		frames := rapid.IntRange(1, 20).Draw(t, "frames")
+		for i := range frames {
+			if i == goes {
+				require.NoError(t, fr.WriteGoAway(7, 0, nil))
+				continue
+			}
+			require.NoError(t, fr.WriteData(1, false, make([]byte, rapid.IntRange(0, 50).Draw(t, "size"))))
+		}
+		nc := &given{}
+		g := newGuarded(nc, clock.NewMock(), nil, nil)
+		at := rapid.IntRange(0, wire.Len()).Draw(t, "warned behind")
+		for sent := 0; wire.Len() > 0; {
+			g.warns.Store(sent >= at)
+			p := wire.Next(rapid.IntRange(1, wire.Len()).Draw(t, "piece"))
+			n, err := g.Write(p)
+			require.NoError(t, err)
+			require.Equal(t, len(p), n)
+			sent += n
+		}
+		read, warnings, gone, others := http2.NewFramer(nil, &nc.out), 0, false, 0
+		for {
+			f, err := read.ReadFrame()
+			if err != nil {
+				require.ErrorIs(t, err, io.EOF) // all of them are whole
+				break
+			}
+			switch f := f.(type) {
+			case *http2.GoAwayFrame:
+				if f.LastStreamID == maxWindow {
+					warnings++
+					require.False(t, gone)
+				} else {
+					gone = true
+					others++
+				}
+				require.Equal(t, http2.ErrCodeNo, f.ErrCode)
+			default:
+				others++
+			}
+		}
+		require.Equal(t, frames, others)
+		require.LessOrEqual(t, warnings, 1)
+		if at == 0 && goes >= frames {
+			require.Equal(t, 1, warnings)
 		}
 	})
 }

@@ -22,6 +22,7 @@ type guarded struct {
 	clk     clock.Clock
 	calm    *calm
 	flooded func(why string)
+	worn    func()
 
 	in      frames // of the goroutine that reads, like what follows
 	opened  int    // bytes to come of what a client begins with
@@ -39,6 +40,9 @@ type guarded struct {
 	out frames // of whoever writes: one at a time
 	why atomic.Pointer[string]
 
+	warns atomic.Bool // the client is to be warned
+	told  bool        // it was, or told to go: of whoever writes
+
 	cutting sync.Mutex   // never held over a wait
 	cut     *clock.Timer // of cutAfter
 	closed  bool
@@ -53,6 +57,10 @@ var (
 	goodbye = []byte{0, 0, 8, frameGoAway, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 )
 
+// warning is what a client is sent before that: a GOAWAY for streams that have no number yet. Who heeds it opens its next ones elsewhere, and
+// nothing that it has sent in the meantime is lost, as section 6.8 has it.
+var warning = []byte{0, 0, 8, frameGoAway, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0}
+
 // By HPACK's table (RFC 7541) a field of kilobytes, once sent, costs a byte each time. That is what the table is for: a token or a
 // cookie that fills it, 4 KiB (section 4.2), comes with each request of a lawful client, a hundred of them at once. But to a backend
 // that speaks HTTP/1.1 it goes as it is, two hundred times what the client has sent. So what heads unpack to, with what each costs
@@ -60,13 +68,15 @@ var (
 // 20 bytes and stand for a token of 4 KiB opens a new one after some seventy requests; whose heads take 65, as with another path each
 // time, never.
 const (
-	expansion = 70
+	expansion = 80
+	// warned is at how many times a client is told before; what lies between is for what is on its way then.
+	warned = 66
 	// besideHead is about what the proxy adds to a head, with the least of an answer.
 	besideHead = 200
 	// mostCarried is what may go on, by all the bytes of a connection. A head that repeats one field, and the trailers of streams that are
 	// open when the connection begins to end, can make much more of it than what came before them: these go no further. Lawful heads have
 	// a field of the table once, and stay below.
-	mostCarried = 85
+	mostCarried = 90
 )
 
 // carries notes a head that is about to go on, and says whether it may.
@@ -89,7 +99,7 @@ func (g *guarded) carriesTrailers(fields []http1.Field) bool {
 }
 
 func newGuarded(nc net.Conn, clk clock.Clock, flooded func(why string), worn func()) *guarded {
-	g := &guarded{Conn: nc, clk: clk, calm: newCalm(clk), flooded: flooded, opened: len(preface), heads: newUnpacked()}
+	g := &guarded{Conn: nc, clk: clk, calm: newCalm(clk), flooded: flooded, worn: worn, opened: len(preface), heads: newUnpacked()}
 	g.in.part = g.unpack
 	g.in.ended = func([]byte) {
 		g.judge(g.calm.heard(&g.in))
@@ -99,12 +109,12 @@ func newGuarded(nc net.Conn, clk clock.Clock, flooded func(why string), worn fun
 		}
 		if k := g.in.kind(); (k == frameHeaders || k == frameContinuation) && g.in.flags()&flagEndHeaders != 0 && g.stretched() {
 			g.leaves, g.in.stop, g.put = true, true, goodbye
-			if worn != nil {
-				worn()
-			}
 		}
 	}
-	g.out.started = func() { g.calm.sent(&g.out) }
+	g.out.started = func() {
+		g.calm.sent(&g.out)
+		g.told = g.told || g.out.kind() == frameGoAway
+	}
 	g.out.ended = func(payload []byte) {
 		if g.out.kind() == frameReset && len(payload) == 4 {
 			g.judge(g.calm.hasReset(g.out.id(), binary.BigEndian.Uint32(payload)))
@@ -143,7 +153,11 @@ func (g *guarded) stretched() bool {
 	one := g.heads.size + besideHead
 	g.heads.size = 0
 	g.made += one
-	return !g.leaves && g.made+one > expansion*g.came.Load()
+	came := g.came.Load()
+	if g.made+one > warned*came && !g.warns.Swap(true) && g.worn != nil {
+		g.worn()
+	}
+	return !g.leaves && g.made+one > expansion*came
 }
 
 // judge ends the connection, for a reason.
@@ -244,5 +258,10 @@ func (g *guarded) next(p []byte) (int, error) {
 func (g *guarded) Write(p []byte) (int, error) {
 	g.out.scan(p)
 	yield(g.calm.clk)
-	return g.Conn.Write(p)
+	n, err := g.Conn.Write(p)
+	if err == nil && g.warns.Load() && !g.told && g.out.have == 0 && g.out.left == 0 {
+		g.told = true
+		_, err = g.Conn.Write(warning)
+	}
+	return n, err
 }
