@@ -46,7 +46,7 @@ func TestWhatAHeadUnpacksToIsKnownAsADecoderKnowsIt(t *testing.T) {
 			if rapid.IntRange(0, 9).Draw(t, "resize") == 0 {
 				enc.SetMaxDynamicTableSize(rapid.Uint32Range(0, tableSize).Draw(t, "to"))
 			}
-			for range rapid.IntRange(0, 10).Draw(t, "fields") {
+			for range rapid.IntRange(1, 10).Draw(t, "fields") { // at least one: x/net takes no second resize in a block
 				f := hpack.HeaderField{Name: names.Draw(t, "name"), Value: value.Draw(t, "value"), Sensitive: rapid.Bool().Draw(t, "sensitive")}
 				require.NoError(t, enc.WriteField(f))
 			}
