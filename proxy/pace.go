@@ -42,11 +42,8 @@ func (p *pace) begin(now time.Time) time.Time {
 	return now.Add(limit)
 }
 
-// excuse asks for no rate any more, and returns the end of the present wait as it is then.
-func (p *pace) excuse() time.Time {
-	p.rate = 0
-	return p.since.Add(p.idle)
-}
+// excuse asks for no rate any more.
+func (p *pace) excuse() { p.rate = 0 }
 
 // end ends it, with so many bytes.
 func (p *pace) end(now time.Time, n int) {

@@ -76,6 +76,6 @@ func TestASpliceThatMovesMuchHasNotWaitedForTheClient(t *testing.T) {
 func TestAConversationHasTheBodyTimeoutAlone(t *testing.T) {
 	p, now := paceOf(100, 0, false)
 	require.Equal(t, 10*time.Second, p.begin(now).Sub(now))
-	require.Equal(t, time.Minute, p.excuse().Sub(now), "from the beginning of the same wait")
+	p.excuse()
 	require.Equal(t, time.Minute, p.begin(now).Sub(now))
 }

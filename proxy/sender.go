@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,8 +27,9 @@ type sender struct {
 	kept  []byte
 	taken int64 // payload bytes in it
 
-	mu   sync.Mutex // orders the two goroutines that set the read deadline of the backend's connection
-	seen sign
+	mu    sync.Mutex // orders the two goroutines that set the read deadline of the backend's connection
+	seen  sign
+	moved time.Time // when the last bytes of the answer came; zero before it has begun
 
 	clientErr error // why the client's body could not be read to its end
 	status    int   // the status that says so, if it is not the failure's own
@@ -54,6 +56,9 @@ func (c *httpConn) note(b *backend, what sign) {
 	defer s.mu.Unlock()
 	s.seen |= what
 	now := c.s.now()
+	if what == finalSeen {
+		s.moved = now
+	}
 	switch {
 	case s.seen&bodyBroken != 0:
 		b.setRead(past)
@@ -147,7 +152,7 @@ func (c *httpConn) copyBody(s *sender, b *backend) {
 	limit := c.plan.cfg.MaxRequestBody
 	sent := c.taken
 	first := true
-	pace := newPace(c.plan.cfg, sent, c.req.ExpectContinue)
+	pace := c.paceOf(b, sent)
 	var out []byte
 	for {
 		_ = c.nc.SetReadDeadline(pace.begin(c.s.now()))
@@ -235,21 +240,51 @@ func (c *httpConn) takeBack() bool {
 	return true
 }
 
-// excused says whether a wait for the body goes on, though the client has been too slow: the answer has begun meanwhile,
-// and what looks like a slow body is a conversation, in which the backend decides who keeps silent.
+// excused says whether a wait for the body goes on, though the client has been silent for too long: the answer has begun meanwhile,
+// and what looks like a slow body is a conversation, in which one side may only listen. It ends when neither has sent anything for
+// the upstream's stream_idle_timeout, and the client nothing for its body_timeout.
 func (c *httpConn) excused(s *sender, pace *pace, err error) bool {
-	if pace.rate == 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !s.answering() {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
-	_ = c.nc.SetReadDeadline(pace.excuse())
+	limit, talking := s.quietUntil(pace.since, c.to.stall)
+	if own := pace.since.Add(pace.idle); own.After(limit) {
+		limit = own
+	}
+	if !talking || !c.s.now().Before(limit) {
+		return false
+	}
+	pace.excuse()
+	_ = c.nc.SetReadDeadline(limit)
 	return !s.stop.Load() && !c.cutOff()
 }
 
-// answering says whether the head of the final answer is there.
-func (s *sender) answering() bool {
+// quietUntil is how long both sides may go on saying nothing, where the client has waited since that instant, and whether the answer
+// has begun.
+func (s *sender) quietUntil(since time.Time, stall time.Duration) (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.seen&finalSeen != 0
+	if s.moved.After(since) {
+		since = s.moved
+	}
+	return since.Add(stall), s.seen&finalSeen != 0
+}
+
+// paceOf is how fast a body must come that goes to a backend.
+func (c *httpConn) paceOf(b *backend, sent int64) pace {
+	p := newPace(c.plan.cfg, sent, c.req.ExpectContinue)
+	// Calls of gRPC may wait in silence for each other before either has said much. To hold one costs a stream, and not a connection,
+	// where the backend speaks HTTP/2.
+	if b.stream != nil && isGRPC(c.req.Get("Content-Type")) {
+		p.excuse()
+	}
+	return p
+}
+
+// isGRPC knows the content types of gRPC, with and without a suffix.
+func isGRPC(contentType []byte) bool {
+	const kind = "application/grpc"
+	return len(contentType) >= len(kind) && strings.EqualFold(string(contentType[:len(kind)]), kind)
 }
 
 // spliceBody moves a body whose length is known from socket to socket, all but its end: the last bytes go the usual way,

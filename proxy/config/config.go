@@ -96,14 +96,15 @@ type Listener struct {
 	// MaxRequestBody bounds a request body, in bytes; above it the answer is 413. HTTP only. Key max_request_body,
 	// default off, which is 0 here; else from 1 to 1TiB (1024GiB).
 	MaxRequestBody int64
-	// BodyTimeout is how long a client that sends the body of a request may send nothing of it. HTTP only. Key
+	// BodyTimeout is how long a client that sends the body of a request may send nothing of it; once the answer has begun it
+	// may be silent for as long as the answer goes on, and the StreamIdleTimeout of the upstream beyond that. HTTP only. Key
 	// body_timeout, default 60s, from 1ms to 1h.
 	BodyTimeout time.Duration
 	// MinBodyRate is the least rate at which a client must send the body of a request, in bytes per second. It is the mean
 	// over all the time for which the body was waited for, beyond the first BodyGrace of that: a slow backend is not the
-	// client's fault, and once the answer has begun no rate is asked for. Below it the answer is 408. The default is far
-	// below any network that people use, and far above what an attacker needs who wants to hold many connections with few
-	// bytes. HTTP only. Key min_body_rate, default 240, from 1B to 1GiB, or Off.
+	// client's fault. Once the answer has begun no rate is asked for, nor of gRPC to a backend that speaks HTTP/2. Below it the
+	// answer is 408. The default is far below any network that people use, and far above what an attacker needs who wants to
+	// hold many connections with few bytes. HTTP only. Key min_body_rate, default 240, from 1B to 1GiB, or Off.
 	MinBodyRate int
 	// SendTimeout is how long a client may take nothing of an answer; it is exact up to the double. HTTP only. Key
 	// send_timeout, default 60s, from 1ms to 1h.

@@ -105,8 +105,8 @@ type Upstream struct {
 	// TunnelIdleTimeout ends a TCP connection or an upgraded one when no byte has gone either way for so long. Key
 	// tunnel_idle_timeout, default 10m, from 1ms to 168h, or Off.
 	TunnelIdleTimeout time.Duration
-	// StreamIdleTimeout ends an answer when the backend has sent no byte of its body for so long, and a request of whose
-	// body it has taken none; of taking it is exact up to the double. It has a reason of its own beside ResponseTimeout: a
+	// StreamIdleTimeout ends an answer when the backend has sent no byte of its body for so long, and the client none of a request that
+	// goes on beside it; and a request of whose body the backend has taken none; of taking it is exact up to the double. It has a reason of its own beside ResponseTimeout: a
 	// backend that has begun is alive, and what it sends may pause, as events do. Key stream_idle_timeout, default 60s, from
 	// 1ms to 24h, or Off.
 	StreamIdleTimeout time.Duration
