@@ -53,7 +53,7 @@ func (s *Server) upstreamConfig(settings *config.Config, c *config.Upstream, g *
 		Health:   judgeOf(&c.Health),
 		Attempts: c.Retry.Attempts, BudgetPercent: c.Retry.BudgetPercent,
 		RetryOn: conditions(c.Retry.On), PerTryTimeout: c.Retry.PerTryTimeout,
-		MaxWaiting: c.Queue.MaxWaiting, QueueTimeout: c.Queue.Timeout,
+		MaxWaiting: c.Queue.MaxWaiting, MaxWaitingPerBackend: c.Queue.MaxWaitingPerBackend, QueueTimeout: c.Queue.Timeout, // Off is negative there too
 		QueueTarget: c.Queue.Target, QueueInterval: c.Queue.Interval,
 		Dialer: s.cfg.Dialer, Clock: s.clk, Rand: s.cfg.Rand, Observer: s.observe, Checkers: s.checkers,
 	}

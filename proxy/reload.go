@@ -332,7 +332,7 @@ func (s *Server) anyConn(has func(*client) bool) bool {
 func addUp(sum, st *upstream.Stats) {
 	sum.Begun, sum.Waits = sum.Begun+st.Begun, sum.Waits+st.Waits
 	sum.Wait.Add(&st.Wait)
-	sum.Shed += st.Shed
+	sum.Shed, sum.Overflowed = sum.Shed+st.Shed, sum.Overflowed+st.Overflowed
 	sum.Retries, sum.OverBudget = sum.Retries+st.Retries, sum.OverBudget+st.OverBudget
 	sum.Removed.Merge(&st.Removed)
 	for i := range st.Backends {

@@ -76,6 +76,7 @@ func newSimWorld(t require.TestingT, sim *netsim.Sim, n int, tune func(*config.C
 	var err error
 	w.server, err = proxy.New(proxy.Config{
 		Settings: c, Dialer: host, Listen: host.Listen, Clock: w.clk, Rand: sim.Rand,
+		ReadFile: func(string) ([]byte, error) { return []byte("a secret of sixteen bytes or more"), nil },
 		Observer: func(e upstream.Event) { sim.Note(e.Entity, e.Kind, e.Reason) },
 	})
 	require.NoError(t, err)
@@ -290,6 +291,8 @@ type simClient struct {
 	nc      net.Conn
 	reader  http1.Reader
 	answers []simAnswer
+	cookies bool   // it takes what it is given
+	cookie  string // and gives it back
 }
 
 // run sends them all.
@@ -344,6 +347,9 @@ func (c *simClient) exchange(r simRequest) (simAnswer, error) {
 	if r.user != "" {
 		head += "X-User: " + r.user + "\r\n"
 	}
+	if c.cookie != "" {
+		head += "Cookie: " + c.cookie + "\r\n"
+	}
 	if r.method == "POST" || r.method == "PUT" {
 		head += fmt.Sprintf("Content-Length: %d\r\n", r.body)
 	}
@@ -355,6 +361,9 @@ func (c *simClient) exchange(r simRequest) (simAnswer, error) {
 		return simAnswer{}, err
 	}
 	a := simAnswer{status: resp.Status, nonce: string(resp.Get("X-Nonce"))}
+	if set := string(resp.Get("Set-Cookie")); c.cookies && set != "" {
+		c.cookie, _, _ = strings.Cut(set, ";")
+	}
 	keep := resp.KeepAlive
 	var body http1.Body
 	body.Start(&c.reader, resp.Framing, resp.ContentLength, nil)

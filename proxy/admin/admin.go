@@ -90,6 +90,8 @@ type UpstreamStatus struct {
 	// WaitingByClass is that number by the words of upstream.Class; Shed counts the requests refused because the queue stood.
 	WaitingByClass map[string]int `json:"waiting_by_priority"`
 	Shed           uint64         `json:"queue_shed"`
+	// Overflowed counts the requests that went anywhere because too many waited for their own backend (max_waiting_per_backend).
+	Overflowed uint64 `json:"queue_overflowed"`
 	// QueueWait is how long those were in the queue that have left it.
 	QueueWait WaitStatus `json:"queue_wait"`
 	// Retries counts retries made, OverBudget those that only the budget forbade.
@@ -138,7 +140,9 @@ type BackendStatus struct {
 	Leaving bool `json:"leaving"`
 	// InFlight counts the requests at the backend and those that wait for a dial to it.
 	InFlight int `json:"in_flight"`
-	// Limit is how many of these adaptive_concurrency admits; 0: there is no such bound.
+	// Waiting counts the requests in the queue that wait for this backend alone.
+	Waiting int `json:"waiting"`
+	// Limit is how many in flight adaptive_concurrency admits; 0: there is no such bound.
 	Limit int `json:"in_flight_limit"`
 	// Outcomes counts the attempts that ended, by the words of upstream.Outcome.
 	Outcomes map[string]uint64 `json:"outcomes"`
@@ -213,7 +217,7 @@ func upstreamStatus(u *upstream.Stats) UpstreamStatus {
 		Retries: u.Retries, OverBudget: u.OverBudget, Available: u.Available, Panicking: u.Panicking,
 		PerTryTimeout: u.PerTryTimeout.Seconds(),
 	}
-	out.Shed, out.WaitingByClass = u.Shed, map[string]int{}
+	out.Shed, out.Overflowed, out.WaitingByClass = u.Shed, u.Overflowed, map[string]int{}
 	for r, c := range upstream.Classes() {
 		out.WaitingByClass[c.String()] = u.WaitingByClass[r]
 	}
@@ -228,7 +232,7 @@ func upstreamStatus(u *upstream.Stats) UpstreamStatus {
 		bs := BackendStatus{
 			Address: b.Address, Weight: b.Weight, Priority: b.Priority, State: b.Health.Status.String(), Reason: b.Health.Reason.String(),
 			Circuit: b.Health.Circuit.String(),
-			Leaving: b.Leaving, InFlight: b.InFlight, Limit: b.Limit, Reserve: b.Reserve, Checks: b.Checks, ChecksPassed: b.ChecksPassed, Outcomes: map[string]uint64{},
+			Leaving: b.Leaving, InFlight: b.InFlight, Waiting: b.Waiting, Limit: b.Limit, Reserve: b.Reserve, Checks: b.Checks, ChecksPassed: b.ChecksPassed, Outcomes: map[string]uint64{},
 		}
 		for _, o := range upstream.Outcomes() {
 			bs.Outcomes[o.String()] = b.Outcomes[o]

@@ -269,6 +269,14 @@ func (q *Queue) check(r *form.Report, path string) {
 	if q.Target == 0 && r.Given(interval) && !r.Failed(target, interval) {
 		r.Fail(interval, "means nothing while target is off")
 	}
+	all, each := form.Join(path, "max_waiting"), form.Join(path, "max_waiting_per_backend")
+	switch {
+	case r.Failed(all, each):
+	case q.MaxWaiting == Off && r.Given(each):
+		r.Fail(each, "means nothing while max_waiting is off")
+	case q.MaxWaiting != Off && q.MaxWaitingPerBackend > q.MaxWaiting:
+		r.Fail(each, "is more than max_waiting (%d > %d)", q.MaxWaitingPerBackend, q.MaxWaiting)
+	}
 }
 
 // checkSubset finds what a subset cannot stand beside: where all proxies are to agree on a backend they must not each have their own.

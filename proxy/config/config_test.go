@@ -127,7 +127,7 @@ upstreams:
       on_no_backend: fail_open
       breaker: {error_percent: 8, slow_percent: 9, slow_after: 10s, window: 11s, min_requests: 12, open_time: 13s, probes: 14}
     retry: {attempts: 3, on: [reset, 503, response_timeout], per_try_timeout: 9ms, budget_percent: 4}
-    queue: {max_waiting: 5, timeout: 6s, target: 7ms, interval: 8ms}
+    queue: {max_waiting: 5, max_waiting_per_backend: 4, timeout: 6s, target: 7ms, interval: 8ms}
     unavailable: {retry_after: 7s, body: "<p>Back soon.</p>", content_type: text/html}
     tls: {server_name: d, ca: e, verify: on, cert: f, key: g, min_version: TLSv1.3, reload_every: off}
     sticky: {cookie: sid, secret_files: [h, i], ttl: 10s, path: /a, secure: on, same_site: none}
@@ -193,7 +193,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 			TLS: &UpstreamTLS{ServerName: "d", CA: "e", Verify: SwitchOn, Certificate: Certificate{Cert: "f", Key: "g"},
 				MinVersion: TLS13, ReloadEvery: Off},
 			Retry: Retry{Attempts: 3, On: []string{"reset", "503", "response_timeout"},
-				PerTryTimeout: 9 * time.Millisecond, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, Timeout: 6 * time.Second, Target: 7 * time.Millisecond, Interval: 8 * time.Millisecond},
+				PerTryTimeout: 9 * time.Millisecond, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, MaxWaitingPerBackend: 4, Timeout: 6 * time.Second, Target: 7 * time.Millisecond, Interval: 8 * time.Millisecond},
 			Unavailable: Unavailable{RetryAfter: 7 * time.Second, Body: "<p>Back soon.</p>", ContentType: "text/html"},
 			Sticky: &Sticky{Cookie: "sid", SecretFiles: []string{"h", "i"}, TTL: 10 * time.Second, Path: "/a", Secure: SecureOn,
 				SameSite: SameSiteNone},
@@ -238,6 +238,9 @@ admin: {address: off}
 		u.Pool.MaxLifetime, u.Pool.ValidateAfter, u.ResponseTimeout, u.TunnelIdleTimeout, u.StreamIdleTimeout,
 		u.Retry.PerTryTimeout})
 	require.Equal(t, c, c.WithDefaults(), "off must not be taken for a missing value")
+	c = parse(t, strings.Replace(minimal, "{backends", "{queue: {max_waiting_per_backend: off}, backends", 1))
+	require.Equal(t, Off, c.Upstreams[0].Queue.MaxWaitingPerBackend)
+	require.Equal(t, c, c.WithDefaults())
 }
 
 func TestOffIsRefusedWhereItIsNotOffered(t *testing.T) {

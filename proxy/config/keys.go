@@ -111,6 +111,8 @@ func (u *Upstream) form() form.Form {
 		}},
 		{Key: "queue", Value: form.Form{
 			{Key: "max_waiting", Value: form.IntOrOff(&u.Queue.MaxWaiting, 1, 1_000_000, Off)},
+			{Key: "max_waiting_per_backend", Value: u.Queue.waiting(form.OrWord(
+				form.IntOrOff(&u.Queue.MaxWaitingPerBackend, 1, 1_000_000, Off), &u.Queue.MaxWaitingPerBackend, "fair", Fair))},
 			{Key: "timeout", Value: form.Duration(&u.Queue.Timeout, tick, time.Hour)},
 			{Key: "target", Value: form.DurationOrOff(&u.Queue.Target, tick, time.Hour, 0)},
 			{Key: "interval", Value: u.Queue.shedding(form.Duration(&u.Queue.Interval, tick, time.Hour))},

@@ -202,6 +202,9 @@ func drawPriority(t *rapid.T) string {
 func drawQueue(t *rapid.T) Queue {
 	q := Queue{MaxWaiting: drawInt(t, "waiting", 1, 1_000_000, true), Timeout: drawDuration(t, "queue", tick, time.Hour, false),
 		Interval: 100 * time.Millisecond}
+	if q.MaxWaiting != Off && rapid.Bool().Draw(t, "no fair share") {
+		q.MaxWaitingPerBackend = drawInt(t, "waiting for one", 1, q.MaxWaiting, true)
+	}
 	if rapid.Bool().Draw(t, "sheds") {
 		q.Target, q.Interval = drawDuration(t, "target", tick, q.Timeout, false), drawDuration(t, "interval", tick, time.Hour, false)
 	}

@@ -9,8 +9,8 @@ import (
 
 // Sticky has a client's requests go to the backend that answered its first one, by a cookie that the answer sets. The cookie names the
 // backend without telling its address, and is signed (HMAC-SHA256); one that is forged, expired, of another upstream or of a
-// backend that is no more is ignored and counted. While its backend is available a request waits for room there; when that is
-// down, ejected, or gone, another one answers, and the cookie names that from then on. A backend that is being drained keeps its sessions,
+// backend that is no more is ignored and counted. While its backend is available a request waits for room there, as far as
+// Queue.MaxWaitingPerBackend lets it; beyond that, and when its backend is down, ejected, or gone, another one answers, and the cookie names that from then on. A backend that is being drained keeps its sessions,
 // whose cookies are not renewed, and gets no others. It stands beside whatever strategy.
 type Sticky struct {
 	// Cookie is its name, a token of RFC 6265. Key cookie, default wavepool. Two upstreams with routes of one host, in one listener, have

@@ -287,11 +287,21 @@ func (c *Concurrency) filled() *Concurrency {
 	return &out
 }
 
+// Fair is the Queue.MaxWaitingPerBackend that is MaxWaiting divided by the number of backends, rounded up; without those that
+// Upstream.SubsetSize leaves out.
+const Fair = 0
+
 // Queue is where requests wait when no backend of the group has room.
 type Queue struct {
 	// MaxWaiting is how many requests may wait; one more is answered 503 at once. Key max_waiting, default 10000, from 1
 	// to 1000000, or Off for no queue at all.
 	MaxWaiting int
+	// MaxWaitingPerBackend is how many of them may wait for one backend that alone may serve them, since it has their session
+	// (Upstream.Sticky) or is dialled for them as the one of their key (Upstream.Hash). One more goes to another backend at once,
+	// and its session with it, as when its backend is down; where it is more urgent (Route.Priority), the last of the least urgent who wait
+	// there goes in its place. So a slow backend never has the whole queue. Key max_waiting_per_backend, default Fair (the word
+	// fair in the file), from 1 to MaxWaiting, or Off for no bound but that. A file may give it only where MaxWaiting is not Off.
+	MaxWaitingPerBackend int
 	// Timeout is how long one request may wait. Key timeout, default 5s, from 1ms to 1h.
 	Timeout time.Duration
 	// Target is how long a wait may be when the queue does not get shorter (CoDel, RFC 8289; Maurer, Fail at Scale, ACM Queue

@@ -64,6 +64,11 @@ func (q *Queue) shedding(v form.Value) form.Value {
 	return dependent{v, func() bool { return q.Target != 0 }}
 }
 
+// waiting binds a key that is written only where requests may wait at all.
+func (q *Queue) waiting(v form.Value) form.Value {
+	return dependent{v, func() bool { return q.MaxWaiting != Off }}
+}
+
 // dependent is a value that is written only where another one gives it a meaning.
 type dependent struct {
 	form.Value

@@ -160,11 +160,12 @@ func (u *Upstream) adoptLocked(cfg Config) ([]verdict, error) {
 	}
 	c.Attempts, c.BudgetPercent, c.BudgetMin = cfg.Attempts, cfg.BudgetPercent, cfg.BudgetMin
 	c.RetryOn, c.PerTryTimeout = cfg.RetryOn, cfg.PerTryTimeout
-	c.MaxWaiting, c.QueueTimeout = cfg.MaxWaiting, cfg.QueueTimeout
+	c.MaxWaiting, c.MaxWaitingPerBackend, c.QueueTimeout = cfg.MaxWaiting, cfg.MaxWaitingPerBackend, cfg.QueueTimeout
+	u.settleShareLocked()
 	if c.QueueTarget != cfg.QueueTarget || c.QueueInterval != cfg.QueueInterval {
 		c.QueueTarget, c.QueueInterval = cfg.QueueTarget, cfg.QueueInterval
-		for r := range u.queue.lines { // what stood by one measure may not by the other
-			u.queue.lines[r].delay = delay{}
+		for l := range u.queue.every() { // what stood by one measure may not by the other
+			l.delay = delay{}
 		}
 	}
 	shards := c.Pool.Shards // callers count on it
@@ -201,7 +202,8 @@ func (u *Upstream) switchPickerLocked(strategy string, o lb.Options) error {
 		}
 	}
 	lb.RebuildNow(next)
-	u.picker, u.queue.byKey = next, lb.ByKey(strategy)
+	u.picker = next
+	u.queue.chooseBy(lb.ByKey(strategy))
 	return nil
 }
 

@@ -21,7 +21,8 @@ type Attempt struct {
 	// Key is the hash that sticky strategies use.
 	Key uint64
 	// Prefer is the address of the backend that the request would go to, such as that of its session. It goes there, and waits
-	// for room there, as long as health admits the backend and it has not been tried; otherwise it goes anywhere. One that is being
+	// for room there, as long as health admits the backend, it has not been tried, and not too many wait there
+	// (Config.MaxWaitingPerBackend); otherwise it goes anywhere. One that is being
 	// drained serves it too, if a connection can be had at once. It is set before the first Begin; empty, it means nothing.
 	Prefer string
 	// Class is how urgent the request is. It is set before the first Begin.
@@ -60,6 +61,7 @@ type Attempt struct {
 	few      [8]int // memory for tried
 	q        lb.Query
 	budgeted bool // counted against the retry budget
+	anywhere bool // the present attempt is bound to no backend, whatever Prefer and Key say: as many wait for that one as may
 
 	state      atomic.Uint32 // one of stateBegun and the others; of a repeatable attempt
 	listed     *attempts     // where it may be found while it is under way
@@ -105,7 +107,7 @@ func (u *Upstream) Begin(ctx context.Context, a *Attempt) error {
 
 func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 	now := u.Now()
-	a.since = now
+	a.since, a.anywhere = now, false
 	a.Number++
 	a.ready()
 	u.mu.Lock()
@@ -120,42 +122,58 @@ func (u *Upstream) begin(ctx context.Context, a *Attempt) error {
 		u.mu.Unlock()
 		return err
 	}
-	i := u.pickLocked(now, a)
-	if i >= 0 && (u.queue.undialled == 0 || !u.queue.wanted(i)) {
-		b := u.backends[i]
-		a.on = b
-		u.countLocked(a, b) // before it is known, to take the lock once
-		probes := u.judge.Probes(i)
-		u.mu.Unlock()
-		c, ok := b.pool.TryLend(now, a.Shard)
-		if ok && probes && !u.probe(now, a, b) {
-			c.Release()
-			ok = false
-		}
-		if ok {
-			a.Backend, a.Address, a.Conn = b.index, b.address, c
-			a.Began, a.Waited = now, 0
-			return nil
-		}
-		u.mu.Lock()
-		u.inFlight--
-		u.stats.begun--
-		a.unlist()
-		u.ungrantLocked(a)
-		a.on = nil
-		a.ready()
-		// The lock was away: the world may be another one.
-		if err := u.admitLocked(ctx); err != nil {
-			u.doneLocked(i, lb.Abandoned, 0)
-			u.mu.Unlock()
-			return err
-		}
-		if !u.availableLocked(b) {
-			u.doneLocked(i, lb.Abandoned, 0)
-			i = u.pickLocked(now, a)
+	i, done, err := u.lendLocked(ctx, now, a, noPick)
+	if !done {
+		if over := u.overflowLocked(a, i); over != noPick {
+			i, done, err = u.lendElsewhereLocked(ctx, now, a, i, over)
 		}
 	}
+	if done {
+		return err
+	}
 	return u.wait(ctx, a, i)
+}
+
+// lendLocked picks a backend, one that is not the given one if possible, and begins the attempt on a connection that is idle there, if
+// nobody waits for that. It is called with the lock, and returns with it unless it is done; the pick, if any, has been counted.
+func (u *Upstream) lendLocked(ctx context.Context, now time.Time, a *Attempt, not int) (i int, done bool, err error) {
+	i = u.pickLocked(now, a, not)
+	if i < 0 || u.queue.undialled > 0 && u.queue.wanted(i) {
+		return i, false, nil
+	}
+	b := u.backends[i]
+	a.on = b
+	u.countLocked(a, b) // before it is known, to take the lock once
+	probes := u.judge.Probes(i)
+	u.mu.Unlock()
+	c, ok := b.pool.TryLend(now, a.Shard)
+	if ok && probes && !u.probe(now, a, b) {
+		c.Release()
+		ok = false
+	}
+	if ok {
+		a.Backend, a.Address, a.Conn = b.index, b.address, c
+		a.Began, a.Waited = now, 0
+		return i, true, nil
+	}
+	u.mu.Lock()
+	u.inFlight--
+	u.stats.begun--
+	a.unlist()
+	u.ungrantLocked(a)
+	a.on = nil
+	a.ready()
+	// The lock was away: the world may be another one.
+	if err := u.admitLocked(ctx); err != nil {
+		u.doneLocked(i, lb.Abandoned, 0)
+		u.mu.Unlock()
+		return i, true, err
+	}
+	if !u.availableLocked(b) {
+		u.doneLocked(i, lb.Abandoned, 0)
+		i = u.pickLocked(now, a, not)
+	}
+	return i, false, nil
 }
 
 // admitLocked says why nothing can begin now.
@@ -170,14 +188,23 @@ func (u *Upstream) admitLocked(ctx context.Context) error {
 }
 
 // pickLocked chooses a backend with room that the request has not tried. When every backend that health admits has
-// been tried, a second visit is better than none. It returns noPick when those that are left have no room.
-func (u *Upstream) pickLocked(now time.Time, a *Attempt) int {
+// been tried, a second visit is better than none. It is not the given one, if another has room. It returns noPick when those that are
+// left have no room.
+func (u *Upstream) pickLocked(now time.Time, a *Attempt, not int) int {
 	if a.Prefer != "" {
 		if b := u.preferredLocked(a); b != nil {
 			return u.takeLocked(b)
 		}
 	}
-	i := u.picker.Pick(now, u.query(a))
+	i := noPick
+	if not != noPick {
+		q := u.query(a)
+		q.Tried = append(slices.Clone(a.tried), not)
+		i = u.picker.Pick(now, q)
+	}
+	if i < 0 {
+		i = u.picker.Pick(now, u.query(a))
+	}
 	if i < 0 {
 		if len(a.tried) == 0 || u.untriedLocked(a) {
 			return noPick

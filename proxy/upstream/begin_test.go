@@ -241,7 +241,7 @@ func TestConnectionPoolManagerALookForAPlaceEndsWithTheContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		u.mu.Lock()
-		w := &waiter{ctx: ctx, a: &Attempt{}, pick: noPick, only: noPick, served: make(chan grant, 1)}
+		w := &waiter{ctx: ctx, a: &Attempt{}, pick: noPick, only: noPick, own: noPick, served: make(chan grant, 1)}
 		u.queue.push(w)
 		u.waiting.Store(1)
 		u.mu.Unlock()

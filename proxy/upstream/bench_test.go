@@ -112,3 +112,24 @@ func BenchmarkConnectionPoolManagerWithReuseParallel(b *testing.B) {
 	b.StopTimer()
 	u.Close()
 }
+
+// One after the other is served by a backend while many wait for another one, which alone may serve them.
+func BenchmarkConnectionPoolManagerPastThoseWhoWaitForAnother(b *testing.B) {
+	u, err := New(Config{Name: "web", Backends: group(2), Rand: seeded, MaxWaiting: 5001, MaxWaitingPerBackend: 5000})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range 5000 {
+		u.queue.push(&waiter{ctx: context.Background(), a: &Attempt{}, pick: noPick, only: 0})
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		w := &waiter{ctx: context.Background(), a: &Attempt{}, pick: noPick, only: noPick}
+		u.queue.push(w)
+		if u.queue.firstFor(1) != w {
+			b.Fatal("somebody else")
+		}
+		u.queue.remove(w)
+	}
+}

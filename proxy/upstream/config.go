@@ -118,6 +118,11 @@ type Config struct {
 
 	// MaxWaiting bounds the requests that wait for a connection. Default 10000; negative: none may.
 	MaxWaiting int
+	// MaxWaitingPerBackend bounds those among them whom only one backend may serve, for each backend: those that prefer it
+	// (Attempt.Prefer), and those that wait for their dial to the one of their key (Attempt.Key). One more goes anywhere, as if it had no
+	// preference, and so does the last of the least urgent where a more urgent one comes. It holds for who comes from then on.
+	// Default 0: MaxWaiting divided by the number of backends, rounded up; negative: no bound but MaxWaiting.
+	MaxWaitingPerBackend int
 	// QueueTimeout bounds the wait of one request. Default 5 s; negative: only the caller's context.
 	QueueTimeout time.Duration
 	// QueueTarget is how long a wait for room may be when the queue does not get shorter: when all who had their turn within

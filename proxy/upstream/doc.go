@@ -18,6 +18,8 @@
 // Two things go before being served first: a request that counts on the backend of its key (Attempt.Key) takes no
 // other backend's connection, and one that counts on any backend takes none of a later tier. Where all backends are full
 // nobody counts on one, and whatever frees first will do.
+// Those whom one backend alone may serve have lines of their own before it, in which no more may be than a part of all
+// ([Config.MaxWaitingPerBackend]): one more goes anywhere. They are served with the others, in the order of coming.
 // The line is bounded ([Config.MaxWaiting]) and so is the time in it ([Config.QueueTimeout]); where it does not get shorter, those who
 // have waited for too long may be sent away before that ([Config.QueueTarget]). More urgent requests go before others ([Class]), of
 // which one has its turn for every eight that are served, and where the line is full the last of the least urgent makes room (line.go).

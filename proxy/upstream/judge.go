@@ -427,7 +427,7 @@ func (u *Upstream) dialFailed(b *backend, err error) {
 	if !b.leaving && u.queue.on[b.index] > b.pool.Cover(0) {
 		w = u.queue.firstOn(b.index)
 		w.a.avoid(b.index)
-		u.queue.loosen(w)
+		u.queue.loosen(w, now)
 		w.failed, w.failure = w.failed+1, err
 		u.unpickLocked(w, outcomes[OutcomeConnectFailed].lb)
 		if !u.untriedLocked(w.a) || !u.cfg.RetryOn.has(OnConnectFailure) {

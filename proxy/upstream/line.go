@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -51,59 +52,129 @@ func (c Class) rank() int { return int(min(max(c, ClassHigh), ClassLow) - ClassH
 // of more urgent ones wait. Without it the least urgent would starve for as long as the load lasts.
 const classTurn = 8
 
-// line holds the waiters of one class, first come first.
+// line holds waiters of one class, first come first.
 //
-// Invariant: undialled is the number of waiters whose pick is noPick; passed is 0 when the line is empty.
+// Invariant: undialled is the number of waiters whose pick is noPick.
 type line struct {
 	waiters   []*waiter
 	undialled int
-	passed    int // how often in a row somebody of a more urgent class was served while the line was not empty
 	delay     delay
 }
 
-// order is the order in which the classes are served: the most urgent first, but a class that has been passed over often
+// class is the common line of a class: that of those whom any backend may serve.
+//
+// Invariant: n is the number of waiters of the class in all lines; passed is 0 when there are none.
+type class struct {
+	line
+	n      int
+	passed int // how often in a row somebody of a more urgent class was served while the backend could have served one of this
+}
+
+// at is the place of a waiter in the line, or the one that he would have.
+func (l *line) at(w *waiter) int {
+	if n := len(l.waiters); n == 0 || l.waiters[n-1].came < w.came { // as it is for who has just come
+		return n
+	}
+	at, _ := slices.BinarySearchFunc(l.waiters, w.came, func(o *waiter, came uint64) int { return cmp.Compare(o.came, came) })
+	return at
+}
+
+func (l *line) add(w *waiter) { l.waiters = slices.Insert(l.waiters, l.at(w), w) }
+
+func (l *line) drop(w *waiter) {
+	at := l.at(w)
+	if l.waiters[at] != w {
+		panic("upstream: a waiter is not in its line")
+	}
+	if at > 0 {
+		l.waiters = slices.Delete(l.waiters, at, at+1)
+	} else { // the usual case, and a long line is not moved for it
+		l.waiters[0] = nil
+		l.waiters = l.waiters[1:]
+	}
+}
+
+// first is the first waiter that is something, or nil.
+func (l *line) first(is func(*waiter) bool) *waiter {
+	if at := slices.IndexFunc(l.waiters, is); at >= 0 {
+		return l.waiters[at]
+	}
+	return nil
+}
+
+// last is the last waiter that is something, or nil.
+func (l *line) last(is func(*waiter) bool) *waiter {
+	for _, w := range slices.Backward(l.waiters) {
+		if is(w) {
+			return w
+		}
+	}
+	return nil
+}
+
+// order is the order in which the classes are served: the most urgent first, but those that have been passed over often
 // enough before all.
-func (q *queue) order() [NumClasses]int8 {
-	order := [NumClasses]int8{0, 1, 2}
-	for r := 1; r < NumClasses; r++ {
-		if q.lines[r].passed >= classTurn-1 {
-			copy(order[1:r+1], order[:r])
-			order[0] = int8(r)
-			break
+func (q *queue) order() (order [NumClasses]int8) {
+	n := 0
+	for _, due := range []bool{true, false} {
+		for r := range q.classes {
+			if due == (q.classes[r].passed >= classTurn-1) {
+				order[n] = int8(r)
+				n++
+			}
 		}
 	}
 	return order
 }
 
-// took notes whose turn it was. The waiter is in its line yet.
-func (q *queue) took(w *waiter) {
+// took notes whose turn it was at backend i. The waiter is in its line yet. A class of which i could have served nobody has not been
+// passed over: else those who wait for a slow backend would have every turn there, for all that the others serve meanwhile.
+func (q *queue) took(w *waiter, i int) {
 	own := w.a.Class.rank()
-	q.lines[own].passed = 0
+	q.classes[own].passed = 0
 	for r := own + 1; r < NumClasses; r++ {
-		if l := &q.lines[r]; len(l.waiters) > 0 {
-			l.passed++
+		if c := &q.classes[r]; len(c.waiters)+len(q.own[i].lines[r].waiters) > 0 {
+			c.passed++
 		}
 	}
 }
 
 // lastBelow returns the last waiter of the least urgent class, if that is less urgent than c, or nil.
-func (q *queue) lastBelow(c Class) *waiter {
+func (q *queue) lastBelow(c Class) (last *waiter) {
+	r := NumClasses - 1
+	for r > c.rank() && q.classes[r].n == 0 {
+		r--
+	}
+	if r <= c.rank() {
+		return nil
+	}
+	for l := range q.every() {
+		if n := len(l.waiters); n > 0 && l.waiters[n-1].a.Class.rank() == r && (last == nil || last.before(l.waiters[n-1])) {
+			last = l.waiters[n-1]
+		}
+	}
+	return last
+}
+
+// lastOwnBelow is lastBelow among those whom only backend i may serve.
+func (q *queue) lastOwnBelow(i int, c Class) *waiter {
 	for r := NumClasses - 1; r > c.rank(); r-- {
-		if l := &q.lines[r]; len(l.waiters) > 0 {
+		if l := &q.own[i].lines[r]; len(l.waiters) > 0 {
 			return l.waiters[len(l.waiters)-1]
 		}
 	}
 	return nil
 }
 
-// followed says whether there is a waiter without a dial behind one in his line whom backend i may serve.
+// followed says whether there is a waiter without a dial in the class of one who is the first for backend i, whom i may serve as well.
 func (q *queue) followed(w *waiter, i int) bool {
-	l := q.lineOf(w)
-	if l.undialled == 1 {
+	r := w.a.Class.rank()
+	common, own := &q.classes[r].line, &q.own[i].lines[r]
+	if common.undialled+own.undialled == 1 {
 		return false
 	}
-	behind := l.waiters[slices.Index(l.waiters, w)+1:]
-	return slices.ContainsFunc(behind, func(o *waiter) bool { return o.pick == noPick && q.may(o, i) })
+	other := func(o *waiter) bool { return o != w && o.pick == noPick && q.may(o, i) }
+	return slices.ContainsFunc(common.waiters[common.at(w):], other) || slices.ContainsFunc(own.waiters[own.at(w):], other)
 }
 
 // delay says whether a line stands: whether all who were served for a whole interval had waited for longer than a target. A
@@ -133,8 +204,8 @@ func (d *delay) late(wait, target time.Duration) bool { return d.stands && wait 
 
 // turnLocked notes that a waiter, who is in the line yet, is served. That one begins to dial for him is no turn: whoever is first
 // then gets the connection.
-func (u *Upstream) turnLocked(w *waiter, now time.Time) {
-	u.queue.took(w)
+func (u *Upstream) turnLocked(w *waiter, b *backend, now time.Time) {
+	u.queue.took(w, b.index)
 	if w.pick == noPick { // one that has a dial of its own waits for that, and not for the others
 		u.roomLocked(w, now)
 	}
@@ -143,7 +214,7 @@ func (u *Upstream) turnLocked(w *waiter, now time.Time) {
 // roomLocked notes that there is room for a waiter for whom there was none.
 func (u *Upstream) roomLocked(w *waiter, now time.Time) {
 	if u.cfg.QueueTarget > 0 {
-		u.queue.lineOf(w).delay.served(now, now.Sub(w.a.since), u.cfg.QueueTarget, u.cfg.QueueInterval)
+		u.queue.lineOf(w).delay.served(now, now.Sub(w.from), u.cfg.QueueTarget, u.cfg.QueueInterval)
 	}
 }
 
@@ -155,7 +226,7 @@ func (u *Upstream) lateLocked(b *backend, now time.Time) (late []*waiter) {
 		if w == nil || w.pick != noPick {
 			break
 		}
-		if !u.queue.lineOf(w).delay.late(now.Sub(w.a.since), u.cfg.QueueTarget) || !u.queue.followed(w, b.index) {
+		if !u.queue.lineOf(w).delay.late(now.Sub(w.from), u.cfg.QueueTarget) || !u.queue.followed(w, b.index) {
 			break
 		}
 		u.leaveLocked(w)

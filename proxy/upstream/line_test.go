@@ -1,8 +1,6 @@
 package upstream
 
 import (
-	"context"
-	"slices"
 	"testing"
 	"time"
 
@@ -24,125 +22,6 @@ func TestConnectionPoolManagerTheWordsOfClassesAreAClosedList(t *testing.T) {
 	require.Equal(t, "unknown", Class(-2).String())
 	require.Equal(t, 0, Class(-100).rank())
 	require.Equal(t, 2, Class(100).rank())
-}
-
-// dumbQueue is the order of service in its plainest form: one list of who came when, and how often each class was passed over.
-type dumbQueue struct {
-	waiters []*waiter
-	passed  [NumClasses]int
-}
-
-func (d *dumbQueue) first(of int) *waiter {
-	for _, w := range d.waiters {
-		if w.a.Class.rank() == of {
-			return w
-		}
-	}
-	return nil
-}
-
-func (d *dumbQueue) next() *waiter {
-	for of := range NumClasses {
-		if w := d.first(of); w != nil && d.passed[of] >= classTurn-1 {
-			return w
-		}
-	}
-	for of := range NumClasses {
-		if w := d.first(of); w != nil {
-			return w
-		}
-	}
-	return nil
-}
-
-func (d *dumbQueue) served(w *waiter) {
-	for of := range NumClasses {
-		switch {
-		case of == w.a.Class.rank():
-			d.passed[of] = 0
-		case of > w.a.Class.rank() && d.first(of) != nil:
-			d.passed[of]++
-		}
-	}
-	d.left(w)
-}
-
-func (d *dumbQueue) left(w *waiter) {
-	d.waiters = slices.DeleteFunc(d.waiters, func(x *waiter) bool { return x == w })
-	if d.first(w.a.Class.rank()) == nil {
-		d.passed[w.a.Class.rank()] = 0
-	}
-}
-
-func TestConnectionPoolManagerServesClassesLikeTheDumbQueue(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		q := queue{on: make([]int, 1), tier: make([]int, 1), boundOn: make([]int, 1)}
-		d := &dumbQueue{}
-		var since [NumClasses]int // how many were served since a class that waits had its turn
-		t.Repeat(map[string]func(*rapid.T){
-			"push": func(t *rapid.T) {
-				c := rapid.SampledFrom(Classes()).Draw(t, "class")
-				w := &waiter{ctx: context.Background(), a: &Attempt{Class: c}, only: noPick, pick: rapid.SampledFrom([]int{noPick, 0}).Draw(t, "pick")}
-				q.push(w)
-				d.waiters = append(d.waiters, w)
-			},
-			"serve": func(t *rapid.T) {
-				w := q.firstFor(0)
-				require.Same(t, d.next(), w)
-				if w == nil {
-					return
-				}
-				q.took(w)
-				q.remove(w)
-				d.served(w)
-				for of := range since {
-					if since[of]++; of == w.a.Class.rank() || d.first(of) == nil {
-						since[of] = 0
-					}
-					require.Less(t, since[of], classTurn+1, "no class starves")
-				}
-			},
-			"leave": func(t *rapid.T) {
-				if len(d.waiters) > 0 {
-					w := rapid.SampledFrom(d.waiters).Draw(t, "who")
-					q.remove(w)
-					if d.left(w); d.first(w.a.Class.rank()) == nil {
-						since[w.a.Class.rank()] = 0
-					}
-				}
-			},
-			"repick": func(t *rapid.T) {
-				if len(d.waiters) > 0 {
-					q.repick(rapid.SampledFrom(d.waiters).Draw(t, "who"), rapid.SampledFrom([]int{noPick, 0}).Draw(t, "pick"))
-				}
-			},
-			"": func(t *rapid.T) {
-				require.Equal(t, len(d.waiters), q.n)
-				undialled := 0
-				for of := range q.lines {
-					n := 0
-					for _, w := range q.lines[of].waiters {
-						if w.pick == noPick {
-							n++
-						}
-					}
-					require.Equal(t, n, q.lines[of].undialled)
-					undialled += n
-				}
-				require.Equal(t, undialled, q.undialled)
-				require.Equal(t, q.n, q.undialled+q.on[0])
-				for _, c := range Classes() {
-					var last *waiter
-					for _, w := range d.waiters {
-						if r := w.a.Class.rank(); r > c.rank() && (last == nil || r >= last.a.Class.rank()) {
-							last = w
-						}
-					}
-					require.Same(t, last, q.lastBelow(c))
-				}
-			},
-		})
-	})
 }
 
 // The dumb account of a line that stands keeps every turn, and looks at all of them.
@@ -180,7 +59,7 @@ func standing(t *testing.T, u *Upstream, class Class) (held *Attempt, line []*ca
 	for range 12 {
 		line = append(line, start(t, u, &Attempt{Class: class}))
 	}
-	for !u.queue.lines[class.rank()].delay.stands {
+	for !u.queue.classes[class.rank()].delay.stands {
 		u.clk.Sleep(15 * time.Millisecond)
 		answered(u, held)
 		require.NoError(t, line[0].end())
@@ -337,7 +216,7 @@ func TestConnectionPoolManagerTheLastWhomABackendMayServeIsNotShed(t *testing.T)
 		require.NoError(t, u.Begin(t.Context(), b))
 		free := start(t, u, &Attempt{})
 		bound := start(t, u, &Attempt{Prefer: addr(0)})
-		u.queue.lines[ClassNormal.rank()].delay.stands = true
+		u.queue.classes[ClassNormal.rank()].delay.stands = true
 		u.clk.Sleep(time.Second)
 		answered(u, b)
 		require.NoError(t, free.end(), "else what is free stays so")

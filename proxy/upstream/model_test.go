@@ -67,6 +67,7 @@ func drawConfig(t *rapid.T) Config {
 			SlowAfter: 30 * time.Millisecond, MinRequests: rapid.IntRange(1, 3).Draw(t, "least"), Probes: rapid.IntRange(1, 2).Draw(t, "probes"),
 			OpenTime: time.Duration(rapid.IntRange(10, 100).Draw(t, "open")) * time.Millisecond}
 	}
+	cfg.MaxWaitingPerBackend = rapid.SampledFrom([]int{0, -1, 1, 2, 3}).Draw(t, "share")
 	cfg.QueueTarget = time.Duration(rapid.SampledFrom([]int{0, 1, 10}).Draw(t, "target")) * time.Millisecond
 	cfg.QueueInterval = time.Duration(rapid.IntRange(1, 30).Draw(t, "interval")) * time.Millisecond
 	cfg.Concurrency.Max = rapid.IntRange(0, 4).Draw(t, "limit")
@@ -109,6 +110,7 @@ type world struct {
 	ended  []*Attempt // finished with a bad outcome: they may be repeated
 	inside []*caller
 	line   []place
+	own    map[*backend]int // how many waited for a backend alone
 	shards int
 	shed   uint64
 }
@@ -122,7 +124,7 @@ func TestConnectionPoolManagerHoldsItsLawsUnderAnyScript(t *testing.T) {
 }
 
 func runScript(t *rapid.T, cfg Config, script []step) {
-	w := &world{t: t, f: newFakeNet(), shards: cfg.Pool.Shards}
+	w := &world{t: t, f: newFakeNet(), own: map[*backend]int{}, shards: cfg.Pool.Shards}
 	w.f.clk = newClock()
 	cfg.Name, cfg.Dialer, cfg.Rand, cfg.Clock = "web", w.f, seeded, w.f.clk
 	u, err := New(cfg)
@@ -388,16 +390,10 @@ func (w *world) check() {
 		require.Equal(w.t, b.limiter != nil && u.picker.InFlight(i) >= b.limiter.Limit(), b.limited, "%s at its limit", b.address)
 	}
 	require.Equal(w.t, s.Waiting, on+u.queue.undialled)
-	keyless := 0
-	for x := range u.queue.all() {
-		if x.a.Key == 0 {
-			keyless++
-		}
-	}
-	require.Equal(w.t, keyless, u.queue.keyless)
 	require.Equal(w.t, s.InFlight+on+fresh, picks, "in-flight counts: %+v", s)
+	w.checkOwn(&s)
 	w.line = w.line[:0]
-	for x := range u.queue.all() {
+	for _, x := range inOrder(&u.queue) {
 		require.NoError(w.t, x.ctx.Err(), "its context has ended")
 		require.True(w.t, u.untriedLocked(x.a), "nobody can serve this waiter: %+v", x.a.tried)
 		if x.pick == noPick {
@@ -410,6 +406,49 @@ func (w *world) check() {
 		}
 		w.line = append(w.line, place{x, len(x.a.tried), x.pick, x.only})
 	}
+}
+
+// checkOwn holds that nobody waits for one backend alone that is not available, and no more of them come than may.
+func (w *world) checkOwn(s *Stats) {
+	u, n := w.u, map[*backend]int{}
+	for x := range u.queue.each() {
+		if x.own == noPick {
+			continue
+		}
+		b := u.backends[x.own]
+		n[b]++
+		require.True(w.t, u.availableLocked(b), "%s is not available, and somebody waits for it", b.address)
+		require.True(w.t, x.only == b.index || x.only == noPick && x.pick == b.index && x.a.Key != 0, "nothing binds it to %s", b.address)
+	}
+	for i, b := range u.members {
+		require.LessOrEqual(w.t, n[b], max(w.own[b], u.queue.most), "more than may wait for %s", b.address)
+		require.Equal(w.t, n[b], s.Backends[i].Waiting)
+	}
+	w.own = n
+	members := 0
+	for _, b := range u.members {
+		if !b.leaving && !b.reserve {
+			members++
+		}
+	}
+	switch most := u.cfg.MaxWaitingPerBackend; {
+	case most > 0:
+		require.Equal(w.t, most, u.queue.most)
+	case most == 0:
+		require.Equal(w.t, max(1, (u.cfg.MaxWaiting+members-1)/members), u.queue.most)
+	default:
+		require.GreaterOrEqual(w.t, u.queue.most, u.cfg.MaxWaiting)
+	}
+}
+
+// inOrder are the waiters, the most urgent first, and in order of coming within a class.
+func inOrder(q *queue) []*waiter {
+	return slices.SortedFunc(q.each(), func(a, b *waiter) int {
+		if a.before(b) {
+			return -1
+		}
+		return 1
+	})
 }
 
 // checkPlaces holds that each place in the budget is somebody's, and that who may be moved is found.

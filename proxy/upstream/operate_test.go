@@ -128,6 +128,7 @@ func (w *world) apply(s step) {
 	cfg.Pool.MaxIdle, cfg.Pool.MinIdle = 0, s.n%2
 	cfg.Pool.IdleTimeout = time.Duration(s.n+1) * 30 * time.Millisecond
 	cfg.MaxWaiting, cfg.QueueTarget = s.n+2, time.Duration(s.n%3)*5*time.Millisecond
+	cfg.MaxWaitingPerBackend = int(s.outcome)%4 - 1
 	cfg.Concurrency.Min, cfg.Concurrency.Max = 0, s.n%4
 	cfg.Instance, cfg.SubsetSize = "a", s.n%3
 	cfg.Health.Rise, cfg.Health.Fall = s.n%2+1, s.n%3+1

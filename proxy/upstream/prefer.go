@@ -2,15 +2,20 @@ package upstream
 
 import (
 	"context"
+	"math"
 	"slices"
+	"time"
+
+	"github.com/wavepool/wavepool/lb"
 )
 
 // A request may prefer one backend (Attempt.Prefer): that of its session. In the queue it is a waiter whom nobody else may serve
-// (waiter.only), with a dial there or without one, until the backend is no longer available.
+// (waiter.only), with a dial there or without one, until the backend is no longer available, or somebody more urgent needs the place.
+// One that counts on a dial to the backend of its key is bound to that in the same way. For both Config.MaxWaitingPerBackend holds.
 
 // preferredLocked is the backend that a request prefers, if it may go there; or nil.
 func (u *Upstream) preferredLocked(a *Attempt) *backend {
-	if a.Prefer == "" {
+	if a.Prefer == "" || a.anywhere {
 		return nil
 	}
 	l := u.seqs[a.Prefer]
@@ -65,13 +70,76 @@ func (u *Upstream) takeLocked(b *backend) int {
 // loosenLocked lets those go anywhere who prefer a backend that is available no more. Those among them who count on no dial are to
 // be given a place.
 func (u *Upstream) loosenLocked(b *backend) (loose []*waiter) {
-	for w := range u.queue.all() {
-		if w.only != b.index {
-			continue
-		}
-		if u.queue.loosen(w); w.pick == noPick {
-			loose = append(loose, w)
+	now := u.Now()
+	own := &u.queue.own[b.index]
+	for r := range own.lines {
+		for _, w := range slices.Clone(own.lines[r].waiters) {
+			if w.only == noPick {
+				continue
+			}
+			if u.queue.loosen(w, now); w.pick == noPick {
+				loose = append(loose, w)
+			}
 		}
 	}
 	return loose
+}
+
+// overflowLocked is the backend for which a request is about to wait, and no other, if as many do as may, and nobody makes way for it; or
+// noPick.
+func (u *Upstream) overflowLocked(a *Attempt, pick int) int {
+	i := noPick
+	if b := u.preferredLocked(a); b != nil && (pick == noPick || pick == b.index) {
+		if u.queue.lastOwnBelow(b.index, a.Class) == nil {
+			i = b.index
+		}
+	} else if u.queue.byKey && a.Key != 0 {
+		i = pick
+	}
+	if i == noPick || u.queue.own[i].n < u.queue.most {
+		return noPick
+	}
+	return i
+}
+
+// lendElsewhereLocked is lendLocked for a request that finds as many waiting for its backend as may: it is one without a session now, and
+// the next backend of its key will do. Where it must wait all the same it takes whatever becomes free, at that backend too.
+func (u *Upstream) lendElsewhereLocked(ctx context.Context, now time.Time, a *Attempt, pick, over int) (i int, done bool, err error) {
+	if pick != noPick {
+		u.doneLocked(pick, lb.Abandoned, 0)
+	}
+	a.anywhere = true
+	u.queue.overflowed++
+	return u.lendLocked(ctx, now, a, over)
+}
+
+// makePlaceLocked has the last of the least urgent who wait for a backend go anywhere, where a more urgent one comes and as many wait
+// there as may. He is returned, to be given a place.
+func (u *Upstream) makePlaceLocked(w *waiter) *waiter {
+	if w.only == noPick || u.queue.own[w.only].n < u.queue.most {
+		return nil
+	}
+	last := u.queue.lastOwnBelow(w.only, w.a.Class)
+	u.queue.free(last, u.Now())
+	return last
+}
+
+// settleShareLocked finds out how many may wait for one backend. It follows each change of members and settings; who waits already
+// stays.
+func (u *Upstream) settleShareLocked() {
+	switch most := u.cfg.MaxWaitingPerBackend; {
+	case most > 0:
+		u.queue.most = most
+	case most < 0:
+		u.queue.most = math.MaxInt
+	default:
+		n := 0
+		for _, b := range u.members {
+			if !b.leaving && !b.reserve {
+				n++
+			}
+		}
+		n = max(n, 1)
+		u.queue.most = max((u.cfg.MaxWaiting+n-1)/n, 1)
+	}
 }

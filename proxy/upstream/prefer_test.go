@@ -1,13 +1,10 @@
 package upstream
 
 import (
-	"context"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"github.com/wavepool/wavepool/pool"
 )
@@ -95,7 +92,7 @@ func TestConnectionPoolManagerAPreferredBackendThatCannotBeReachedIsLeft(t *test
 }
 
 func TestConnectionPoolManagerThoseWhoWaitForTheirOwnBackendFillNobodyElsesQueue(t *testing.T) {
-	inBubble(t, 2, Config{MaxWaiting: 2, Pool: pool.Config{MaxConnections: 1}}, func(t *testing.T, u *Upstream, f *fakeNet) {
+	inBubble(t, 2, Config{MaxWaiting: 2, MaxWaitingPerBackend: 2, Pool: pool.Config{MaxConnections: 1}}, func(t *testing.T, u *Upstream, f *fakeNet) {
 		held := &Attempt{Prefer: addr(0)}
 		require.NoError(t, u.Begin(t.Context(), held))
 		warm := begin(t, u)
@@ -112,61 +109,5 @@ func TestConnectionPoolManagerThoseWhoWaitForTheirOwnBackendFillNobodyElsesQueue
 		answered(u, one.Attempt)
 		require.NoError(t, two.end())
 		answered(u, two.Attempt)
-	})
-}
-
-func TestConnectionPoolManagerTheLineKnowsWhomABackendMayServe(t *testing.T) {
-	const backends = 3
-	rapid.Check(t, func(t *rapid.T) {
-		q := queue{on: make([]int, backends), tier: make([]int, backends), boundOn: make([]int, backends)}
-		var all []*waiter
-		anybody := rapid.Custom(func(t *rapid.T) *waiter { return rapid.SampledFrom(all).Draw(t, "who") })
-		backend := rapid.IntRange(noPick, backends-1)
-		t.Repeat(map[string]func(*rapid.T){
-			"push": func(t *rapid.T) {
-				w := &waiter{ctx: context.Background(), a: &Attempt{}, pick: backend.Draw(t, "pick"), only: noPick}
-				if rapid.Bool().Draw(t, "prefers") {
-					w.only = max(w.pick, 0)
-				}
-				q.push(w)
-				all = append(all, w)
-			},
-			"leave": func(t *rapid.T) {
-				if len(all) > 0 {
-					w := anybody.Draw(t, "leaves")
-					q.remove(w)
-					all = slices.DeleteFunc(all, func(x *waiter) bool { return x == w })
-				}
-			},
-			"repick": func(t *rapid.T) {
-				if len(all) > 0 {
-					if w := anybody.Draw(t, "counts on another"); w.only == noPick {
-						q.repick(w, backend.Draw(t, "pick"))
-					} else {
-						q.repick(w, rapid.SampledFrom([]int{noPick, w.only}).Draw(t, "pick"))
-					}
-				}
-			},
-			"loosen": func(t *rapid.T) {
-				if len(all) > 0 {
-					q.loosen(anybody.Draw(t, "prefers nobody"))
-				}
-			},
-			"": func(t *rapid.T) {
-				for i := range backends {
-					var first, undialled *waiter
-					for _, w := range slices.Backward(all) {
-						if q.may(w, i) {
-							if first = w; w.pick == noPick {
-								undialled = w
-							}
-						}
-					}
-					require.Same(t, first, q.firstFor(i))
-					require.Same(t, undialled, q.firstUndialledFor(i))
-					require.Equal(t, undialled != nil, q.wanted(i))
-				}
-			},
-		})
 	})
 }

@@ -24,132 +24,191 @@ type grant struct {
 type waiter struct {
 	ctx     context.Context
 	a       *Attempt
-	pick    int   // the backend whose dial it counts on and in whose in-flight count it is, or noPick
-	only    int   // the backend that its request prefers, and waits for as long as that is available; noPick: it takes any
-	failed  int   // backends whose dial failed while it counted on them
-	failure error // the last such dial's error
+	pick    int       // the backend whose dial it counts on and in whose in-flight count it is, or noPick
+	only    int       // the backend that its request prefers, and waits for as long as that is available; noPick: it takes any
+	own     int       // the backend in whose own lines it is, because no other may serve it; noPick: it is in the common ones
+	came    uint64    // its number: who came earlier has a lower one
+	from    time.Time // since when it has waited for room with those of its line
+	failed  int       // backends whose dial failed while it counted on them
+	failure error     // the last such dial's error
 	served  chan grant
 	queued  bool
 }
 
-// may says whether the waiter would take a connection of backend i. One whose context has ended leaves by itself. One that
-// counts on the backend of its key takes no other's, and nobody one of a later tier than he counts on; one that counts on nobody, because
+// before says whether the waiter comes before another one in the order of urgency, and of coming within a class.
+func (w *waiter) before(o *waiter) bool {
+	if o == nil || w.a.Class.rank() != o.a.Class.rank() {
+		return o == nil || w.a.Class.rank() < o.a.Class.rank()
+	}
+	return w.came < o.came
+}
+
+// may says whether the waiter would take a connection of backend i. One whose context has ended leaves by itself. One in
+// the own lines of a backend takes no other's, and nobody one of a later tier than he counts on; one that counts on nobody, because
 // all are full, takes whatever becomes free first.
 func (q *queue) may(w *waiter, i int) bool {
 	if w.ctx.Err() != nil || slices.Contains(w.a.tried, i) {
 		return false
 	}
-	if w.only != noPick {
-		return w.only == i
+	if w.own != noPick {
+		return w.own == i
 	}
-	if w.pick == noPick || w.pick == i {
-		return true
-	}
-	return q.tier[i] <= q.tier[w.pick] && !(q.byKey && w.a.Key != 0)
+	return w.pick == noPick || w.pick == i || q.tier[i] <= q.tier[w.pick]
 }
 
-// queue is the line, in order of urgency, and first come first within a class (line.go). Leaving from its head costs nothing; from
-// the middle, a copy.
+// queue is the line: one for each class, and for each class and backend one of those whom only that backend may serve, since they
+// prefer it or count on it as the one of their key. So nobody looks through those who wait for another backend, however many these are.
+// Whoever serves looks at two lines of a class, and takes who came first. Leaving from the head of a line costs nothing; from the
+// middle, a copy.
 //
-// Invariant: n is the number of waiters in all lines; on[i] is the number of those whose pick is i, and undialled the number of
-// those whose pick is noPick, bound that of those among them who wait for the backend that they prefer, and boundOn[i] that of
-// those who wait for backend i; loose is the number of those who prefer none, and keyless of those whose request has no key.
+// Invariant: a waiter is in the line that lineOf says, and each line is in order of coming; n is the number of waiters in all lines,
+// and each class's n those of the class; on[i] is the number of those whose pick is i, and undialled of those whose pick is noPick.
 type queue struct {
-	lines     [NumClasses]line
-	n         int
-	on        []int
-	tier      []int // by index
-	byKey     bool  // the strategy chooses by key
-	undialled int
-	bound     int
-	boundOn   []int
-	loose     int
-	keyless   int
+	classes    [NumClasses]class
+	own        []ownLines // by index
+	n          int
+	came       uint64
+	on         []int // by index
+	tier       []int // by index
+	byKey      bool  // the strategy chooses by key
+	most       int   // how many may come to be in the own lines of a backend
+	overflowed uint64
+	undialled  int
 }
 
-func (q *queue) lineOf(w *waiter) *line { return &q.lines[w.a.Class.rank()] }
+// ownLines are those of the waiters whom only one backend may serve.
+type ownLines struct {
+	lines [NumClasses]line
+	n     int
+}
 
+// ownOf is the backend in whose own lines a waiter belongs, or noPick.
+func (q *queue) ownOf(w *waiter) int {
+	switch {
+	case w.only != noPick:
+		return w.only
+	case q.byKey && w.a.Key != 0 && !w.a.anywhere:
+		return w.pick
+	}
+	return noPick
+}
+
+func (q *queue) lineOf(w *waiter) *line {
+	if w.own != noPick {
+		return &q.own[w.own].lines[w.a.Class.rank()]
+	}
+	return &q.classes[w.a.Class.rank()].line
+}
+
+// count adds a waiter to what is known of picks, or takes it away.
 func (q *queue) count(w *waiter, by int) {
 	if w.pick != noPick {
 		q.on[w.pick] += by
 		return
 	}
 	q.undialled += by
-	if w.only != noPick {
-		q.bound += by
-		q.boundOn[w.only] += by
-	}
 	l := q.lineOf(w)
 	if l.undialled += by; l.undialled == 0 {
 		l.delay = delay{} // it has been empty
 	}
 }
 
+// enter puts a waiter, who is in no line, into his. One that would come to be in the own lines of the backend of his key, and finds them
+// full, goes anywhere.
+func (q *queue) enter(w *waiter) {
+	w.own = q.ownOf(w)
+	if w.own != noPick && w.only == noPick && q.own[w.own].n >= q.most {
+		w.a.anywhere, w.own = true, noPick
+		q.overflowed++
+	}
+	if w.own != noPick {
+		q.own[w.own].n++
+	}
+	q.lineOf(w).add(w)
+}
+
+func (q *queue) quit(w *waiter) {
+	q.lineOf(w).drop(w)
+	if w.own != noPick {
+		q.own[w.own].n--
+	}
+}
+
 func (q *queue) push(w *waiter) {
-	w.queued = true
-	l := q.lineOf(w)
-	l.waiters = append(l.waiters, w)
+	q.came++
+	w.queued, w.came, w.from = true, q.came, w.a.since
 	q.n++
+	q.classes[w.a.Class.rank()].n++
+	q.enter(w)
 	q.count(w, 1)
-	if w.only == noPick {
-		q.loose++
-	}
-	if w.a.Key == 0 {
-		q.keyless++
-	}
 }
 
 func (q *queue) remove(w *waiter) {
-	l := q.lineOf(w)
-	if i := slices.Index(l.waiters, w); i > 0 {
-		l.waiters = slices.Delete(l.waiters, i, i+1)
-	} else { // the usual case, and a long line is not moved for it
-		l.waiters[0] = nil
-		l.waiters = l.waiters[1:]
-	}
-	if len(l.waiters) == 0 {
-		l.passed = 0
-	}
+	q.count(w, -1)
+	q.quit(w)
 	w.queued = false
 	q.n--
-	q.count(w, -1)
-	if w.only == noPick {
-		q.loose--
-	}
-	if w.a.Key == 0 {
-		q.keyless--
+	if c := &q.classes[w.a.Class.rank()]; c.n == 1 {
+		c.n, c.passed = 0, 0
+	} else {
+		c.n--
 	}
 }
-
-// loosen lets a queued waiter go anywhere who prefers a backend.
-func (q *queue) loosen(w *waiter) {
-	if w.only == noPick {
-		return
-	}
-	if w.pick == noPick {
-		q.bound--
-		q.boundOn[w.only]--
-	}
-	w.only = noPick
-	q.loose++
-}
-
-// wanted says whether somebody waits, without a dial, whom backend i may serve, unless he has tried it. Those who wait for another
-// one that they prefer are none: they may be many, while this one is idle.
-func (q *queue) wanted(i int) bool { return q.undialled-q.bound+q.boundOn[i] > 0 }
 
 // repick changes the backend that a queued waiter counts on.
 func (q *queue) repick(w *waiter, pick int) {
 	q.count(w, -1)
 	w.pick = pick
+	if q.ownOf(w) != w.own {
+		q.quit(w)
+		q.enter(w)
+	}
 	q.count(w, 1)
 }
 
-// all are the waiters, the most urgent first.
-func (q *queue) all() iter.Seq[*waiter] {
+// loosen lets a queued waiter go anywhere who prefers a backend. It has waited there for what others than those of its new line do.
+func (q *queue) loosen(w *waiter, now time.Time) {
+	if w.only != noPick {
+		w.only, w.from = noPick, now
+		q.repick(w, w.pick)
+	}
+}
+
+// free takes a queued waiter out of a backend's own lines, which are full: somebody more urgent needs the place.
+func (q *queue) free(w *waiter, now time.Time) {
+	q.overflowed++
+	w.a.anywhere, w.only, w.from = true, noPick, now
+	q.repick(w, w.pick)
+}
+
+// chooseBy notes whether the strategy chooses by key. Who waits already is not bound by that.
+func (q *queue) chooseBy(key bool) {
+	if key == q.byKey {
+		return
+	}
+	q.byKey = key
+	for _, w := range slices.Collect(q.each()) {
+		w.a.anywhere = true
+		q.repick(w, w.pick)
+	}
+}
+
+// wanted says whether somebody waits, without a dial, whom backend i may serve, unless he has tried it. Those who wait for another
+// one that they prefer are none: they may be many, while this one is idle.
+func (q *queue) wanted(i int) bool {
+	for r := range q.classes {
+		if q.classes[r].undialled+q.own[i].lines[r].undialled > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// each are all waiters, in no order that should be seen.
+func (q *queue) each() iter.Seq[*waiter] {
 	return func(yield func(*waiter) bool) {
-		for r := range q.lines {
-			for _, w := range q.lines[r].waiters {
+		for l := range q.every() {
+			for _, w := range l.waiters {
 				if !yield(w) {
 					return
 				}
@@ -158,35 +217,44 @@ func (q *queue) all() iter.Seq[*waiter] {
 	}
 }
 
-// head is the first waiter of the most urgent class, or nil.
-func (q *queue) head() *waiter {
-	for w := range q.all() {
-		return w
+// every line, in no order that should be seen.
+func (q *queue) every() iter.Seq[*line] {
+	return func(yield func(*line) bool) {
+		for r := range q.classes {
+			if !yield(&q.classes[r].line) {
+				return
+			}
+		}
+		for i := range q.own {
+			for r := range q.own[i].lines {
+				if !yield(&q.own[i].lines[r]) {
+					return
+				}
+			}
+		}
 	}
-	return nil
+}
+
+// head is the first waiter of the most urgent class, or nil.
+func (q *queue) head() (first *waiter) {
+	for l := range q.every() {
+		if len(l.waiters) > 0 && l.waiters[0].before(first) {
+			first = l.waiters[0]
+		}
+	}
+	return first
 }
 
 // forget lets every waiter try index i, which has become another backend's.
 func (q *queue) forget(i int) {
-	for w := range q.all() {
+	for w := range q.each() {
 		w.a.tried = slices.DeleteFunc(w.a.tried, func(t int) bool { return t == i })
 	}
 }
 
 // firstFor returns the waiter that has the next turn among those whom backend i may serve, or nil.
 func (q *queue) firstFor(i int) *waiter {
-	// A long line for another backend is not looked through.
-	if q.byKey && q.on[i]+q.undialled+q.keyless == 0 || q.loose+q.on[i]+q.boundOn[i] == 0 {
-		return nil
-	}
-	for _, r := range q.order() {
-		for _, w := range q.lines[r].waiters {
-			if q.may(w, i) {
-				return w
-			}
-		}
-	}
-	return nil
+	return q.first(i, func(w *waiter) bool { return q.may(w, i) })
 }
 
 // firstUndialledFor is firstFor among those who count on no backend.
@@ -194,42 +262,47 @@ func (q *queue) firstUndialledFor(i int) *waiter {
 	if !q.wanted(i) {
 		return nil
 	}
+	return q.first(i, func(w *waiter) bool { return w.pick == noPick && q.may(w, i) })
+}
+
+func (q *queue) first(i int, is func(*waiter) bool) *waiter {
 	for _, r := range q.order() {
-		if q.lines[r].undialled == 0 {
-			continue
+		w := q.classes[r].first(is)
+		if o := q.own[i].lines[r].first(is); w == nil || o != nil && o.before(w) {
+			w = o
 		}
-		for _, w := range q.lines[r].waiters {
-			if w.pick == noPick && q.may(w, i) {
-				return w
-			}
+		if w != nil {
+			return w
 		}
 	}
 	return nil
 }
 
 // firstOn returns the first waiter that counts on backend i, or nil.
-func (q *queue) firstOn(i int) *waiter {
-	if q.on[i] == 0 {
-		return nil
-	}
-	for w := range q.all() {
-		if w.pick == i {
-			return w
+func (q *queue) firstOn(i int) (first *waiter) {
+	for r := 0; r < NumClasses && q.on[i] > 0; r++ {
+		for _, l := range []*line{&q.classes[r].line, &q.own[i].lines[r]} {
+			if w := l.first(func(w *waiter) bool { return w.pick == i }); w != nil && w.before(first) {
+				first = w
+			}
+		}
+		if first != nil {
+			return first
 		}
 	}
-	panic("upstream: a waiter is counted that is not in the line")
+	return nil
 }
 
 // lastOn returns the last waiter that counts on backend i, or nil.
-func (q *queue) lastOn(i int) *waiter {
-	if q.on[i] == 0 {
-		return nil
-	}
-	for r := NumClasses - 1; r >= 0; r-- {
-		for _, w := range slices.Backward(q.lines[r].waiters) {
-			if w.pick == i {
-				return w
+func (q *queue) lastOn(i int) (last *waiter) {
+	for r := NumClasses - 1; r >= 0 && q.on[i] > 0; r-- {
+		for _, l := range []*line{&q.classes[r].line, &q.own[i].lines[r]} {
+			if w := l.last(func(w *waiter) bool { return w.pick == i }); w != nil && (last == nil || last.before(w)) {
+				last = w
 			}
+		}
+		if last != nil {
+			return last
 		}
 	}
 	return nil
@@ -237,7 +310,9 @@ func (q *queue) lastOn(i int) *waiter {
 
 // leaveLocked takes a waiter out of the line and gives back its pick.
 func (u *Upstream) leaveLocked(w *waiter) {
-	u.unpickLocked(w, lb.Abandoned)
+	if w.pick != noPick {
+		u.doneLocked(w.pick, lb.Abandoned, u.Now().Sub(w.a.since))
+	}
 	u.queue.remove(w)
 	u.waiting.Store(int32(u.queue.n))
 }
@@ -270,12 +345,16 @@ func (u *Upstream) wait(ctx context.Context, a *Attempt, pick int) error {
 	if b := u.preferredLocked(a); b != nil && (pick == noPick || pick == b.index) { // it may have come back since the pick
 		w.only = b.index
 	}
+	moved := u.makePlaceLocked(w)
 	u.queue.push(w)
 	u.waiting.Store(int32(u.queue.n))
 	u.stats.waits++
 	limit := u.cfg.QueueTimeout
 	u.mu.Unlock()
 	u.refuse(gone, ErrQueueFull)
+	if moved != nil {
+		u.place(moved)
+	}
 	u.place(w)
 	err := u.park(w, limit)
 	u.waits.Observe(u.Now().Sub(a.since))

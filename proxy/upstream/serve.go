@@ -149,7 +149,7 @@ func (u *Upstream) hand(b *backend) {
 		var news *verdict
 		late := u.lateLocked(b, now)
 		if w = u.headLocked(b); w != nil { // the lock was away: it may be another one
-			u.turnLocked(w, now)
+			u.turnLocked(w, b, now)
 			u.claimLocked(w, b)
 			news = u.probeLocked(now, w.a, b)
 		}
@@ -182,8 +182,9 @@ func (u *Upstream) headLocked(b *backend) *waiter {
 // claimLocked takes a waiter that is to be served out of the line, in the in-flight count of the backend.
 func (u *Upstream) claimLocked(w *waiter, b *backend) {
 	if w.pick != b.index {
-		u.unpickLocked(w, lb.Abandoned)
-		u.queue.repick(w, b.index)
+		if w.pick != noPick {
+			u.doneLocked(w.pick, lb.Abandoned, u.Now().Sub(w.a.since))
+		}
 		u.picker.Take(b.index)
 		u.takenLocked(b.index)
 	}
@@ -292,16 +293,16 @@ func (u *Upstream) unstrand() {
 }
 
 // strandedLocked returns the first waiter that no backend may serve, as long as health admits one at all.
-func (u *Upstream) strandedLocked() *waiter {
+func (u *Upstream) strandedLocked() (first *waiter) {
 	if u.judge.AdmittedCount() == 0 {
 		return nil
 	}
-	for w := range u.queue.all() {
-		if w.ctx.Err() == nil && !u.untriedLocked(w.a) {
-			return w
+	for w := range u.queue.each() {
+		if w.before(first) && w.ctx.Err() == nil && !u.untriedLocked(w.a) {
+			first = w
 		}
 	}
-	return nil
+	return first
 }
 
 // giveUpLocked takes a waiter that has tried everything out of the line and returns its error; nil where it may visit a

@@ -22,7 +22,9 @@ type BackendStats struct {
 	Health health.State
 	// InFlight is the picker's count: requests at the backend, and those that wait for a dial to it.
 	InFlight int
-	// Limit is how many of these there may be; 0: there is no limit but the pool's.
+	// Waiting counts those in the queue whom no other backend may serve.
+	Waiting int
+	// Limit is how many may be in flight; 0: there is no limit but the pool's.
 	Limit int
 	// Outcomes counts the attempts that ended, by outcome.
 	Outcomes [NumOutcomes]uint64
@@ -85,6 +87,8 @@ type Stats struct {
 	// line stood for longer than Config.QueueInterval.
 	WaitingByClass [NumClasses]int
 	Shed           uint64
+	// Overflowed counts the requests that went anywhere because as many waited for their backend as Config.MaxWaitingPerBackend says.
+	Overflowed uint64
 	// Wait is how long those were in the queue that have left it, whether they got a connection or gave up.
 	Wait pool.HistogramSnapshot
 	// Retries counts the repetitions that the policy allowed; OverBudget those that only the budget forbade.
@@ -106,18 +110,18 @@ func (u *Upstream) Stats() Stats {
 	u.mu.Lock()
 	s := Stats{
 		Name: u.cfg.Name, Strategy: u.cfg.Strategy, Begun: u.stats.begun, InFlight: u.inFlight,
-		Waiting: u.queue.n, Shed: u.stats.shed, Waits: u.stats.waits, Retries: u.stats.retries, OverBudget: u.stats.overBudget,
+		Waiting: u.queue.n, Shed: u.stats.shed, Overflowed: u.queue.overflowed, Waits: u.stats.waits, Retries: u.stats.retries, OverBudget: u.stats.overBudget,
 		Available: u.judge.AvailableCount(), Panicking: u.panicking, Backends: make([]BackendStats, len(u.members)), Removed: u.removed,
 		Wait: u.waits.Snapshot(), PerTryTimeout: u.perTryLocked(),
 	}
 	for r := range s.WaitingByClass {
-		s.WaitingByClass[r] = len(u.queue.lines[r].waiters)
+		s.WaitingByClass[r] = u.queue.classes[r].n
 	}
 	members := slices.Clone(u.members)
 	for i, b := range members {
 		s.Backends[i] = BackendStats{
 			Address: b.address, Weight: b.weight, Priority: b.tier, InFlight: u.picker.InFlight(b.index), Leaving: b.leaving, Reserve: b.reserve,
-			Outcomes: b.outcomes, Checks: b.checked, ChecksPassed: b.checkPassed,
+			Waiting: u.queue.own[b.index].n, Outcomes: b.outcomes, Checks: b.checked, ChecksPassed: b.checkPassed,
 			Agent: b.agent.AgentStats,
 		}
 		if b.limiter != nil {

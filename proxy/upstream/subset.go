@@ -31,6 +31,7 @@ type fit struct {
 
 // chooseLocked settles who is in the subset. It follows each change of members, tiers, zones and of the setting.
 func (u *Upstream) chooseLocked() {
+	defer u.settleShareLocked()
 	if u.cfg.SubsetSize <= 0 && !u.subsets {
 		return
 	}

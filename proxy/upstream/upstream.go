@@ -142,7 +142,7 @@ func (u *Upstream) joinLocked(cfg Backend) (*backend, error) {
 	if b.index = slices.Index(u.backends, nil); b.index < 0 {
 		b.index = len(u.backends)
 		u.backends, u.queue.on = append(u.backends, nil), append(u.queue.on, 0)
-		u.queue.tier, u.queue.boundOn = append(u.queue.tier, 0), append(u.queue.boundOn, 0)
+		u.queue.tier, u.queue.own = append(u.queue.tier, 0), append(u.queue.own, ownLines{})
 	}
 	u.backends[b.index], b.life.now = b, b
 	at := len(u.members)
