@@ -141,7 +141,7 @@ func (o *operator) reload(op simOp) {
 		judge(u)
 		u.Health.Active.SlowInterval = 0 // it may be less than twice the interval
 	}
-	u.Retry.Attempts = op.n%3 + 1
+	u.Retry.Attempts, u.Queue.MaxWaitingPerBackend = op.n%3+1, op.n%4+config.Off
 	members := []string{o.all[op.n%len(o.all)], o.all[(op.n+op.n/3)%len(o.all)]}
 	for _, a := range o.members { // one that is open stays, to be sure
 		if _, drained := o.drained[a]; !drained {

@@ -40,6 +40,8 @@ type simPlan struct {
 
 	judged  bool            // breakers, outliers and panic are on
 	perTry  time.Duration   // of each attempt but the last
+	sticky  bool            // clients keep to their backends; not with operations, since a drain keeps sessions
+	share   int             // how many may wait for one backend
 	members int             // how many backends are there at first; 0: all
 	withOps func(*simWorld) // what is done meanwhile
 }
@@ -59,7 +61,8 @@ func drawPlan(t *rapid.T, faults bool) simPlan {
 	if !faults {
 		return p
 	}
-	p.judged = rapid.Bool().Draw(t, "judged")
+	p.judged, p.sticky = rapid.Bool().Draw(t, "judged"), rapid.Bool().Draw(t, "sticky")
+	p.share = rapid.SampledFrom([]int{config.Fair, config.Off, 1, 2}).Draw(t, "share")
 	p.loss = float64(rapid.IntRange(0, 3).Draw(t, "lossPercent")) / 100
 	p.faults = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) simFault {
 		return simFault{
@@ -108,6 +111,10 @@ func (p *simPlan) tune(c *config.Config) {
 	u.Health.Active = &config.Active{Interval: 500 * time.Millisecond, Timeout: 200 * time.Millisecond}
 	if p.judged {
 		judge(u)
+	}
+	u.Queue.MaxWaitingPerBackend = p.share
+	if p.sticky && p.withOps == nil {
+		u.Sticky = &config.Sticky{Cookie: "sid", SecretFiles: []string{"secret"}}
 	}
 	c.Listeners[0].Workers = p.shards
 	c.DrainTimeout = 5 * time.Second

@@ -395,7 +395,7 @@ func (w *simWorld) runClients(timeout time.Duration, work [][]simRequest) [][]si
 	clients := make([]*simClient, len(work))
 	var wg sync.WaitGroup
 	for i, requests := range work {
-		c := &simClient{w: w, timeout: timeout}
+		c := &simClient{w: w, timeout: timeout, cookies: true}
 		clients[i] = c
 		wg.Add(1)
 		w.clk.AfterFunc(0, func() {

@@ -287,8 +287,8 @@ func (c *Concurrency) filled() *Concurrency {
 	return &out
 }
 
-// Fair is the Queue.MaxWaitingPerBackend that is MaxWaiting divided by the number of backends, rounded up; without those that
-// Upstream.SubsetSize leaves out.
+// Fair is the Queue.MaxWaitingPerBackend that is MaxWaiting divided by the number of backends, without those that
+// Upstream.SubsetSize leaves out, or by 100 where there are more; rounded up.
 const Fair = 0
 
 // Queue is where requests wait when no backend of the group has room.
@@ -307,9 +307,10 @@ type Queue struct {
 	// Target is how long a wait may be when the queue does not get shorter (CoDel, RFC 8289; Maurer, Fail at Scale, ACM Queue
 	// 13.8). When all who had their turn within Interval had waited for longer, the queue stands: from then on until it has
 	// been empty, those who have waited for longer when their turn comes are answered 503 (queue_shed). Each class of
-	// Route.Priority is looked at by itself. Nothing stays free for it: the last one in the queue is served however late he
-	// is. Where clients are patient and load comes in bursts that last longer than Interval, it answers 503 to what would
-	// have been served late. Key target, default off, which is 0 here; else from 1ms to Timeout.
+	// Route.Priority is looked at by itself, and so are those before each backend whom it alone may serve. Nothing stays free
+	// for it: the last one in the queue is served however late he is. Where clients are patient and load comes in bursts that
+	// last longer than Interval, it answers 503 to what would have been served late. Key target, default off, which is 0 here;
+	// else from 1ms to Timeout.
 	Target time.Duration
 	// Interval is the time that a burst may take to pass, some times what an answer takes. Key interval, default 100ms, from
 	// 1ms to 1h. A file may give it only where Target is not off.

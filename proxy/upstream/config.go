@@ -121,13 +121,14 @@ type Config struct {
 	// MaxWaitingPerBackend bounds those among them whom only one backend may serve, for each backend: those that prefer it
 	// (Attempt.Prefer), and those that wait for their dial to the one of their key (Attempt.Key). One more goes anywhere, as if it had no
 	// preference, and so does the last of the least urgent where a more urgent one comes. It holds for who comes from then on.
-	// Default 0: MaxWaiting divided by the number of backends, rounded up; negative: no bound but MaxWaiting.
+	// Default 0: MaxWaiting divided by the number of backends, or by 100 where there are more, rounded up; negative: no bound but
+	// MaxWaiting.
 	MaxWaitingPerBackend int
 	// QueueTimeout bounds the wait of one request. Default 5 s; negative: only the caller's context.
 	QueueTimeout time.Duration
 	// QueueTarget is how long a wait for room may be when the queue does not get shorter: when all who had their turn within
 	// QueueInterval had waited for longer, those who have are refused with ErrQueueShed until the queue has been empty. It is
-	// looked at for each class by itself, and never leaves free what somebody waits for. Default 0: off.
+	// looked at for each class by itself, and for those before each backend whom it alone may serve, and never leaves free what somebody waits for. Default 0: off.
 	QueueTarget time.Duration
 	// QueueInterval is the time that a burst may take to pass. Default 100 ms.
 	QueueInterval time.Duration

@@ -124,6 +124,10 @@ func (u *Upstream) makePlaceLocked(w *waiter) *waiter {
 	return last
 }
 
+// mostShares bounds into how many parts the queue is divided: in a group of thousands a burst at one of them that is cold, or busy, would
+// find no place before it, though nobody else's is taken.
+const mostShares = 100
+
 // settleShareLocked finds out how many may wait for one backend. It follows each change of members and settings; who waits already
 // stays.
 func (u *Upstream) settleShareLocked() {
@@ -139,7 +143,7 @@ func (u *Upstream) settleShareLocked() {
 				n++
 			}
 		}
-		n = max(n, 1)
+		n = min(max(n, 1), mostShares)
 		u.queue.most = max((u.cfg.MaxWaiting+n-1)/n, 1)
 	}
 }

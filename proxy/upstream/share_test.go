@@ -93,6 +93,13 @@ func TestConnectionPoolManagerTheShareOfABackendFollowsTheirNumber(t *testing.T)
 		cfg.Backends = group(20)
 		require.NoError(t, u.Apply(cfg, 0))
 		require.Equal(t, 1, share(u), "at least one")
+		cfg.Backends, cfg.MaxWaiting = group(100), 1000
+		require.NoError(t, u.Apply(cfg, 0))
+		require.Equal(t, 10, share(u))
+		cfg.Backends = group(101)
+		require.NoError(t, u.Apply(cfg, 0))
+		require.Equal(t, 10, share(u), "at least a hundredth")
+		cfg.Backends, cfg.MaxWaiting = group(20), 10
 		cfg.SubsetSize, cfg.Instance = 2, "p"
 		require.NoError(t, u.Apply(cfg, 0))
 		require.Equal(t, 5, share(u), "those of the subset")
