@@ -44,7 +44,8 @@ func (c *httpConn) wantSticky(k *sticker) {
 }
 
 // stick gives the client the cookie that names the backend of this answer, where it has none, or one of another backend, of an older
-// secret, or of which less than half of its time is left, unless that backend is being drained: its sessions end one by one. A field of that name by the backend does not pass: there are never two.
+// secret, or of which less than half of its time is left, unless that backend is being drained: its sessions end one by one; or
+// the answer is one for all (forAll). A field of that name by the backend does not pass: there are never two.
 func (c *httpConn) stick(k *sticker, f *http1.ForwardResponse) {
 	address := c.attempt.Address
 	if c.stuck.wants != "" {
@@ -61,8 +62,25 @@ func (c *httpConn) stick(k *sticker, f *http1.ForwardResponse) {
 	if c.resp.Status >= 500 || c.attempt.Kept || c.stuck.wants == address && c.stuck.first && c.stuck.ends.Sub(now) >= k.cfg.TTL/2 {
 		return
 	}
+	if !c.mayCarry(k) {
+		return
+	}
 	secure := k.cfg.Secure == config.SecureOn || k.cfg.Secure == config.SecureAuto && c.proto() == "https"
 	f.SetCookie = k.header(address, now.Add(k.cfg.TTL), secure)
+}
+
+// mayCarry says whether a cookie of ours may go with the answer, which caches may see, and makes it one of this client alone where that
+// is asked for.
+func (c *httpConn) mayCarry(k *sticker) bool {
+	kept := string(c.req.Method) == "GET" || string(c.req.Method) == "HEAD" // answers to others are used for nobody else
+	switch {
+	case !kept || k.cfg.OnCacheable == config.CacheableSet:
+	case k.cfg.OnCacheable == config.CacheablePrivate:
+		c.resp.Fields = forItsClient(c.resp.Fields)
+	default:
+		return !forAll(c.resp.Fields, c.req.Get("Authorization") != nil, c.s.now())
+	}
+	return true
 }
 
 var setCookieField = []byte("set-cookie")

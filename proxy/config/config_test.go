@@ -130,7 +130,7 @@ upstreams:
     queue: {max_waiting: 5, max_waiting_per_backend: 4, timeout: 6s, target: 7ms, interval: 8ms}
     unavailable: {retry_after: 7s, body: "<p>Back soon.</p>", content_type: text/html}
     tls: {server_name: d, ca: e, verify: on, cert: f, key: g, min_version: TLSv1.3, reload_every: off}
-    sticky: {cookie: sid, secret_files: [h, i], ttl: 10s, path: /a, secure: on, same_site: none}
+    sticky: {cookie: sid, secret_files: [h, i], ttl: 10s, path: /a, secure: on, same_site: none, on_cacheable: private}
     adaptive_concurrency: {min: 11, max: 12}
     host: b.example:81
     response_timeout: 7s
@@ -196,7 +196,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 				PerTryTimeout: 9 * time.Millisecond, BudgetPercent: 4}, Queue: Queue{MaxWaiting: 5, MaxWaitingPerBackend: 4, Timeout: 6 * time.Second, Target: 7 * time.Millisecond, Interval: 8 * time.Millisecond},
 			Unavailable: Unavailable{RetryAfter: 7 * time.Second, Body: "<p>Back soon.</p>", ContentType: "text/html"},
 			Sticky: &Sticky{Cookie: "sid", SecretFiles: []string{"h", "i"}, TTL: 10 * time.Second, Path: "/a", Secure: SecureOn,
-				SameSite: SameSiteNone},
+				SameSite: SameSiteNone, OnCacheable: CacheablePrivate},
 			Concurrency: &Concurrency{Min: 11, Max: 12},
 			Host:        "b.example:81", ResponseTimeout: 7 * time.Second, TunnelIdleTimeout: 8 * time.Second,
 			StreamIdleTimeout: 9 * time.Second,

@@ -237,6 +237,7 @@ func drawClients(t *rapid.T, u *Upstream) {
 			Path:        rapid.SampledFrom([]string{"/", "/a"}).Draw(t, "cookie path"),
 			Secure:      rapid.SampledFrom([]string{SecureAuto, SecureOn, SecureOff}).Draw(t, "secure"),
 			SameSite:    rapid.SampledFrom([]string{SameSiteLax, SameSiteStrict, SameSiteOff}).Draw(t, "same site"),
+			OnCacheable: rapid.SampledFrom([]string{CacheableSkip, CacheablePrivate, CacheableSet}).Draw(t, "cacheable"),
 		}
 	}
 	if rapid.Bool().Draw(t, "limits") {

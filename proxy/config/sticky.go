@@ -32,6 +32,13 @@ type Sticky struct {
 	// SameSite says what requests from other sites carry it: SameSiteLax, the default, SameSiteStrict, SameSiteNone, which
 	// needs SecureOn, or SameSiteOff, which leaves it to the client. Key same_site.
 	SameSite string
+	// OnCacheable says what becomes of the cookie where an answer to GET or HEAD says that a cache which many clients share may keep
+	// it (RFC 9111: public, or s-maxage, max-age or Expires, without private, no-store and no-cache; CDN-Cache-Control, RFC 9213, and
+	// Surrogate-Control likewise): everybody would get the cookie of one. CacheableSkip, the default, sets none there: a session
+	// begins with the first answer that is the client's own. CacheablePrivate sets it, and has such answers, and those that say
+	// nothing, say Cache-Control: private: caches in front keep nothing that a client gets who comes without a cookie.
+	// CacheableSet sets it. Key on_cacheable.
+	OnCacheable string
 }
 
 // The words of Sticky.
@@ -44,10 +51,15 @@ const (
 	SameSiteStrict = "strict"
 	SameSiteNone   = "none"
 	SameSiteOff    = "off"
+
+	CacheableSkip    = "skip"
+	CacheablePrivate = "private"
+	CacheableSet     = "set"
 )
 
 func defaultSticky() Sticky {
-	return Sticky{Cookie: "wavepool", TTL: 24 * time.Hour, Path: "/", Secure: SecureAuto, SameSite: SameSiteLax}
+	return Sticky{Cookie: "wavepool", TTL: 24 * time.Hour, Path: "/", Secure: SecureAuto, SameSite: SameSiteLax,
+		OnCacheable: CacheableSkip}
 }
 
 // filled returns a copy with its defaults, or nil.
@@ -61,6 +73,7 @@ func (s *Sticky) filled() *Sticky {
 	fill(&out.Path, d.Path)
 	fill(&out.Secure, d.Secure)
 	fill(&out.SameSite, d.SameSite)
+	fill(&out.OnCacheable, d.OnCacheable)
 	out.SecretFiles = append([]string(nil), s.SecretFiles...)
 	return &out
 }
@@ -73,6 +86,7 @@ func (s *Sticky) form() form.Form {
 		{Key: "path", Value: form.String(&s.Path, checkCookiePath)},
 		{Key: "secure", Value: form.OneOf(&s.Secure, SecureAuto, SecureOn, SecureOff)},
 		{Key: "same_site", Value: form.OneOf(&s.SameSite, SameSiteLax, SameSiteStrict, SameSiteNone, SameSiteOff)},
+		{Key: "on_cacheable", Value: form.OneOf(&s.OnCacheable, CacheableSkip, CacheablePrivate, CacheableSet)},
 	}
 }
 
