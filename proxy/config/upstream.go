@@ -293,7 +293,8 @@ const Fair = 0
 
 // Queue is where requests wait when no backend of the group has room.
 type Queue struct {
-	// MaxWaiting is how many requests may wait; one more is answered 503 at once. Key max_waiting, default 10000, from 1
+	// MaxWaiting is how many requests may wait; one more is answered 503 at once, unless it would wait for its session's backend, or the
+	// one of its key, and another has an idle connection. Key max_waiting, default 10000, from 1
 	// to 1000000, or Off for no queue at all.
 	MaxWaiting int
 	// MaxWaitingPerBackend is how many of them may wait for one backend that alone may serve them, since it has their session

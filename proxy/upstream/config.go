@@ -116,7 +116,8 @@ type Config struct {
 	// answer from which anything could be learned. Default off.
 	Concurrency health.Concurrency
 
-	// MaxWaiting bounds the requests that wait for a connection. Default 10000; negative: none may.
+	// MaxWaiting bounds the requests that wait for a connection. One more is refused; one that would wait for one backend alone goes to
+	// another one first, if that has an idle connection. Default 10000; negative: none may.
 	MaxWaiting int
 	// MaxWaitingPerBackend bounds those among them whom only one backend may serve, for each backend: those that prefer it
 	// (Attempt.Prefer), and those that wait for their dial to the one of their key (Attempt.Key). One more goes anywhere, as if it had no

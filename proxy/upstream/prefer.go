@@ -85,22 +85,29 @@ func (u *Upstream) loosenLocked(b *backend) (loose []*waiter) {
 	return loose
 }
 
-// overflowLocked is the backend for which a request is about to wait, and no other, if as many do as may, and nobody makes way for it; or
-// noPick.
+// overflowLocked is the backend for which a request is about to wait, and no other, if as many do as may, or wait at all, and nobody makes
+// way for it; or noPick.
 func (u *Upstream) overflowLocked(a *Attempt, pick int) int {
-	i := noPick
+	i, gives := noPick, false
 	if b := u.preferredLocked(a); b != nil && (pick == noPick || pick == b.index) {
-		if u.queue.lastOwnBelow(b.index, a.Class) == nil {
-			i = b.index
-		}
+		i, gives = b.index, u.queue.lastOwnBelow(b.index, a.Class) != nil
 	} else if u.queue.byKey && a.Key != 0 {
 		i = pick
 	}
-	if i == noPick || u.queue.own[i].n < u.queue.most {
+	switch {
+	case i == noPick:
 		return noPick
+	case u.queue.own[i].n >= u.queue.most && !gives:
+		u.queue.overflowed++
+		return i
+	case u.fullQueueLocked() && (u.cfg.MaxWaiting <= 0 || u.queue.lastBelow(a.Class) == nil):
+		return i // where another backend has an idle connection it is not refused
 	}
-	return i
+	return noPick
 }
+
+// fullQueueLocked says whether as many wait as may.
+func (u *Upstream) fullQueueLocked() bool { return u.queue.n >= max(u.cfg.MaxWaiting, 0) }
 
 // lendElsewhereLocked is lendLocked for a request that finds as many waiting for its backend as may: it is one without a session now, and
 // the next backend of its key will do. Where it must wait all the same it takes whatever becomes free, at that backend too.
@@ -109,7 +116,6 @@ func (u *Upstream) lendElsewhereLocked(ctx context.Context, now time.Time, a *At
 		u.doneLocked(pick, lb.Abandoned, 0)
 	}
 	a.anywhere = true
-	u.queue.overflowed++
 	return u.lendLocked(ctx, now, a, over)
 }
 

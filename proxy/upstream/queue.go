@@ -329,7 +329,7 @@ func (u *Upstream) unpickLocked(w *waiter, o lb.Outcome) {
 // The pick, if any, has been counted.
 func (u *Upstream) wait(ctx context.Context, a *Attempt, pick int) error {
 	var gone []*waiter
-	if u.queue.n >= max(u.cfg.MaxWaiting, 0) {
+	if u.fullQueueLocked() {
 		last := u.queue.lastBelow(a.Class)
 		if last == nil || u.cfg.MaxWaiting <= 0 {
 			if pick != noPick {

@@ -176,6 +176,32 @@ func TestConnectionPoolManagerTheOnlyBackendServesWhoFindsNoPlaceBeforeIt(t *tes
 	})
 }
 
+func TestConnectionPoolManagerASessionIsNotRefusedWhileAnotherBackendIsIdle(t *testing.T) {
+	for _, most := range []int{2, -1} {
+		cfg := Config{MaxWaiting: most, MaxWaitingPerBackend: -1, Pool: pool.Config{MaxConnections: 1}}
+		inBubble(t, 2, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+			if most < 0 { // there is no waiting, not even for a dial
+				cfg := u.cfg
+				cfg.MaxWaiting = 1
+				require.NoError(t, u.Apply(cfg, time.Second))
+			}
+			held, other := hold(t, u, 0), hold(t, u, 1)
+			cfg := u.cfg
+			cfg.MaxWaiting = most
+			require.NoError(t, u.Apply(cfg, time.Second))
+			line := bound(t, u, 0, max(most, 0))
+			require.ErrorIs(t, u.Begin(t.Context(), &Attempt{Prefer: addr(0)}), ErrQueueFull, "nobody is idle")
+			answered(u, other)
+			moved := &Attempt{Prefer: addr(0)}
+			require.NoError(t, u.Begin(t.Context(), moved))
+			require.Equal(t, addr(1), moved.Address)
+			require.Zero(t, u.Stats().Overflowed, "there was a place before it")
+			answered(u, moved)
+			serveAll(t, u, held, line)
+		})
+	}
+}
+
 // Its dials hang, and it is the backend of every key that comes.
 func TestConnectionPoolManagerRequestsOfAKeyThatWaitForADialLeaveRoomForOthers(t *testing.T) {
 	for _, strategy := range []string{"maglev", "ring-hash", "rendezvous"} {
