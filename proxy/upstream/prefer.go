@@ -120,12 +120,17 @@ func (u *Upstream) lendElsewhereLocked(ctx context.Context, now time.Time, a *At
 }
 
 // makePlaceLocked has the last of the least urgent who wait for a backend go anywhere, where a more urgent one comes and as many wait
-// there as may. He is returned, to be given a place.
+// there as may. He is returned, to be given a place. Where nobody is left who does, it is the one who comes that goes anywhere.
 func (u *Upstream) makePlaceLocked(w *waiter) *waiter {
 	if w.only == noPick || u.queue.own[w.only].n < u.queue.most {
 		return nil
 	}
 	last := u.queue.lastOwnBelow(w.only, w.a.Class)
+	if last == nil {
+		w.only, w.a.anywhere = noPick, true
+		u.queue.overflowed++
+		return nil
+	}
 	u.queue.free(last, u.Now())
 	return last
 }

@@ -165,6 +165,27 @@ func TestConnectionPoolManagerWhoIsMoreUrgentTakesAPlaceBeforeItsBackend(t *test
 	})
 }
 
+// Whoever would have made way before the backend makes way in the queue as a whole, and more wait than may by now.
+func TestConnectionPoolManagerOneWhoGivesWayOnceGivesNoSecondPlace(t *testing.T) {
+	cfg := Config{MaxWaiting: 3, MaxWaitingPerBackend: 3, Pool: pool.Config{MaxConnections: 1}}
+	inBubble(t, 2, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		held, other := hold(t, u, 0), hold(t, u, 1)
+		line := bound(t, u, 0, 2)
+		low := start(t, u, &Attempt{Prefer: addr(0), Class: ClassLow})
+		cfg := u.cfg
+		cfg.MaxWaitingPerBackend = 1
+		require.NoError(t, u.Apply(cfg, time.Second))
+		c := start(t, u, &Attempt{Prefer: addr(0)})
+		require.ErrorIs(t, low.end(), ErrQueueFull)
+		require.Equal(t, []int{2, 3}, []int{u.Stats().Backends[0].Waiting, u.Stats().Waiting})
+		answered(u, other)
+		require.NoError(t, c.end(), "it goes anywhere")
+		require.Equal(t, addr(1), c.Address)
+		answered(u, c.Attempt)
+		serveAll(t, u, held, line)
+	})
+}
+
 func TestConnectionPoolManagerTheOnlyBackendServesWhoFindsNoPlaceBeforeIt(t *testing.T) {
 	cfg := Config{MaxWaiting: 4, MaxWaitingPerBackend: 1, Pool: pool.Config{MaxConnections: 1}}
 	inBubble(t, 1, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
