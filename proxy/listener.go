@@ -110,6 +110,12 @@ func (l *listener) accept(worker int) {
 	}
 }
 
+// noticeTime is what clients of HTTP/2 have to learn that they are to go, before streams are refused that come nevertheless.
+const noticeTime = 500 * time.Millisecond
+
+// warn tells the clients of HTTP/2 connections with streams to open no others, and says whether there are any.
+func (l *listener) warn() bool { return l.h2 != nil && l.h2.Warn() }
+
 // goAway tells the clients of HTTP/2 connections that there will be no new streams.
 func (l *listener) goAway() {
 	if l.h2 != nil {

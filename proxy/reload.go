@@ -257,6 +257,9 @@ func (s *Server) retireListener(l *listener, within time.Duration) {
 	rest := apart(s.clk)
 	_ = l.ln.Close()
 	rest()
+	if l.warn() {
+		s.clk.Sleep(noticeTime)
+	}
 	l.goAway()
 	s.eachConn(func(c *client) {
 		if c.l == l {

@@ -234,7 +234,7 @@ func (s *Server) Draining() bool { return s.draining.Load() }
 func (s *Server) Drain(caller context.Context) error {
 	ctx, cancel := s.clk.WithTimeout(caller, s.Settings().DrainTimeout)
 	defer cancel()
-	s.stopAccepting()
+	s.stopAccepting(min(noticeTime, s.Settings().DrainTimeout/4))
 	done := make(chan struct{})
 	launch(s.clk, func() {
 		s.serving.Wait()
@@ -261,7 +261,7 @@ func (s *Server) Drain(caller context.Context) error {
 
 // Close stops the server at once. It returns when every goroutine of the server has ended.
 func (s *Server) Close() {
-	s.stopAccepting()
+	s.stopAccepting(0)
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
@@ -280,8 +280,9 @@ func (s *Server) Close() {
 	s.changeLog(nil)
 }
 
-// stopAccepting closes the listeners and wakes the connections that are idle.
-func (s *Server) stopAccepting() {
+// stopAccepting closes the listeners and wakes the connections that are idle. Clients of HTTP/2 are warned so long before
+// their streams are refused.
+func (s *Server) stopAccepting(notice time.Duration) {
 	s.endWatch()
 	done := s.turn.take() // an operation that has begun ends first, and none begins after
 	s.draining.Store(true)
@@ -297,10 +298,17 @@ func (s *Server) stopAccepting() {
 	for _, l := range listeners {
 		l.accepting.Wait()
 	}
+	s.eachConn((*client).wakeIfIdle)
+	busy := false
+	for _, l := range listeners {
+		busy = notice > 0 && l.warn() || busy
+	}
+	if busy {
+		s.clk.Sleep(notice)
+	}
 	for _, l := range listeners {
 		l.goAway()
 	}
-	s.eachConn((*client).wakeIfIdle)
 }
 
 // eachConn does something to every client connection, one instant each.

@@ -34,10 +34,7 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		return
 	}
-	enough := conn.most > 0 && conn.served.Add(1) >= int64(conn.most)
-	if enough {
-		f.wornOut(conn)
-	}
+	enough := f.wears(conn)
 	near, far := pipe(f.cfg.Clock, remoteOf(r), remoteOf(r))
 	var work sync.WaitGroup
 	work.Add(2)
@@ -60,6 +57,21 @@ func (f *Front) handle(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // the stream is reset: the answer was not whole
 	}
+}
+
+// wears counts a request, and says whether it is the connection's last.
+func (f *Front) wears(c *connection) (last bool) {
+	if c.most <= 0 {
+		return false
+	}
+	n, most := c.served.Add(1), int64(c.most)
+	if most >= 100 && n >= most-most/10 {
+		c.nc.warns.Store(true)
+	}
+	if n >= most {
+		f.wornOut(c)
+	}
+	return n >= most
 }
 
 // wornOut tells, once, that a connection ends in order.

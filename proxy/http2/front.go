@@ -38,7 +38,8 @@ type FrontConfig struct {
 type FrontLimits struct {
 	// MaxStreams bounds the streams that a client may have open on one connection. Default 100.
 	MaxStreams int
-	// MaxRequests ends a connection with the answer to that many requests, by a GOAWAY. Default 0: no bound.
+	// MaxRequests ends a connection with the answer to that many requests, by a GOAWAY; from 100 on its client is warned after
+	// nine tenths of them, as by Warn. Default 0: no bound.
 	MaxRequests int
 	// MaxHeadBytes bounds the fields of a request, as net/http counts them. Default 64 KiB.
 	MaxHeadBytes int
@@ -106,6 +107,13 @@ func (c *connection) leave(clk clock.Clock) {
 	if last {
 		rouse(clk, c.empty)
 	}
+}
+
+// busy says whether there are streams.
+func (c *connection) busy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.streams > 0
 }
 
 // end lets no more streams begin, and waits for those that have.
@@ -271,6 +279,21 @@ func (f *Front) latecomer(nc net.Conn) bool {
 
 // lateTime is how long a latecomer may be without a stream: its first request is on its way.
 const lateTime = 5 * time.Second
+
+// Warn tells the clients that have streams open that they should open their next ones elsewhere, and refuses none yet: a GOAWAY for
+// streams that have no number, with the next frames of an answer (RFC 9113 section 6.8). Whoever gives them a moment for what is on its
+// way before GoAway loses nobody a request that cannot be sent again. It says whether there are any.
+func (f *Front) Warn() (some bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.open { // marks alone: in no order that could be seen
+		if c.busy() {
+			c.nc.warns.Store(true)
+			some = true
+		}
+	}
+	return some
+}
 
 // GoAway tells all clients that no new stream will be served (RFC 9113 section 6.8). Each connection ends when the streams
 // that are open have ended, one without streams after a second. A connection that is handed over from now on is served
