@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"proxy/tunnel":      {"proxy/socket"},
 	"proxy/config/form": nil,
 	"proxy/config":      {"proxy/config/form"},
-	"health/probe":      {"health", "proxy/http1"},
+	"health/probe":      {"health", "proxy/http1", "pool"}, // pool for its look at an idle connection
 	"proxy/upstream":    {"pool", "lb", "health", "health/probe"},
 	"proxy/http2":       {"pool", "proxy/http1"},
 	"proxy":             belowProxy,

@@ -31,6 +31,9 @@ func Exclusive(nc net.Conn) Session { return exclusive{nc} }
 
 type exclusive struct{ net.Conn }
 
+// NetConn returns what Exclusive was given, for who made the set-up's call without a pool.
+func (e exclusive) NetConn() net.Conn { return e.Conn }
+
 func (exclusive) Available() int { return 1 }
 func (exclusive) Err() error     { return nil }
 

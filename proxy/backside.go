@@ -27,6 +27,9 @@ func protocolsOf(c *config.Upstream) []string {
 // setUpFunc makes the new connections of the backend at an address ready.
 type setUpFunc = func(address string) func(context.Context, net.Conn) (pool.Session, error)
 
+// errNoMoreStreams is the refusal of a connection that has come to its end in good order.
+var errNoMoreStreams = errors.New("the connection takes no more streams")
+
 var errNotHTTP2 = errors.New("the backend has not chosen HTTP/2 (ALPN h2)")
 
 // setUp says how an upstream's new connections are made ready; nil where there is nothing to be done.
@@ -86,6 +89,9 @@ func (d setUpDialer) DialContext(ctx context.Context, network, address string) (
 	if session, ok := s.(*http2.Session); ok {
 		return &lastStream{session.Open(), session}, nil
 	}
+	if own, ok := s.(interface{ NetConn() net.Conn }); ok { // bare, so that a check that keeps it can look at it
+		return own.NetConn(), nil
+	}
 	return s.(net.Conn), nil
 }
 
@@ -101,6 +107,9 @@ func (s *lastStream) Renew() error {
 	_ = s.Stream.Close()
 	if err := s.session.Err(); err != nil {
 		return err
+	}
+	if s.session.Available() < 1 { // such as after GOAWAY
+		return errNoMoreStreams
 	}
 	s.Stream = s.session.Open()
 	return nil

@@ -7,7 +7,8 @@
 //   - tcp.go, tls.go, http.go, grpc.go: the probers by protocol; exchange.go: bytes out and in, for any other; agent.go: [Agent]
 //     asks an agent beside the backend.
 //   - run.go: [Run] repeats a check of one backend on a [Schedule], faster or slower as the backend stands;
-//     limit.go: a [Limit] bounds how many are made at a time; keep.go: a connection may serve more than one.
+//     limit.go: a [Limit] bounds how many are made at a time; keep.go: a connection may serve more than one; look.go: is looked at
+//     before it does.
 //   - checkers.go: [Checkers] lets all who check the same backend in the same way share one such run.
 //
 // # What each check sees
@@ -19,7 +20,7 @@
 // # Promises
 //
 //   - A check uses a fresh connection and closes it: it tests what a new client would meet. Where Schedule.Reuse says otherwise,
-//     every fourth does.
+//     every fourth does, and one whose kept connection has ended, or holds bytes that nobody has asked for.
 //   - A check ends when its context does, whatever the backend does or leaves undone, and leaves no goroutine and
 //     no connection behind.
 //   - A backend cannot make a check grow: what is read of its answer is bounded.

@@ -69,19 +69,25 @@ func (k *keeping) Probe(ctx context.Context, address string) (err error) {
 	return err
 }
 
-// ready reports whether there is a connection that may serve another check. One that has served enough is closed.
+// ready reports whether there is a connection that may serve another check. One that has served enough is closed, and so is one
+// that has ended, or on which something has come since its last answer: see idleLook. That is no evidence against the backend.
 func (k *keeping) ready() bool {
 	if k.conn == nil {
 		return false
 	}
-	if k.uses < usesOfOne {
-		r, ok := k.conn.(Renewer)
-		if !ok || r.Renew() == nil {
-			return true
-		}
+	if k.uses < usesOfOne && k.sound() {
+		return true
 	}
 	k.Close()
 	return false
+}
+
+// sound looks at the connection. What stands for one exchange of many looks itself.
+func (k *keeping) sound() bool {
+	if r, ok := k.conn.(Renewer); ok {
+		return r.Renew() == nil
+	}
+	return idleLook(k.conn) == nil
 }
 
 // Close closes the connection that is kept.

@@ -224,3 +224,60 @@ func TestA408OnAFreshConnectionCounts(t *testing.T) {
 		network.settle(t)
 	})
 }
+
+// peeked is a connection that says by itself what waits on it.
+type peeked struct {
+	net.Conn
+	n   int
+	err error
+}
+
+func (p peeked) Peek([]byte) (int, error) { return p.n, p.err }
+
+func TestAKeptConnectionIsLookedAtBeforeItIsUsedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		n     int
+		err   error
+		dials int // of six checks
+	}{
+		"nothing": {0, nil, 2},
+		"bytes":   {1, nil, 6},
+		"the end": {0, io.EOF, 6},
+		"broken":  {0, errors.New("reset"), 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network := &fakeNet{serve: keepsAlive(func(int) string { return sized("ok") })}
+				d := dialFunc(func(ctx context.Context) (net.Conn, error) {
+					conn, err := network.DialContext(ctx, "tcp", address)
+					return peeked{conn, c.n, c.err}, err
+				})
+				for _, n := range runFor(t, 5500*time.Millisecond, kept(), mustHTTP(t, d, HTTPConfig{})) {
+					require.NoError(t, n.err)
+				}
+				require.EqualValues(t, c.dials, network.dialed.Load())
+				network.settle(t)
+			})
+		})
+	}
+}
+
+func TestABackendThatEndsKeptConnectionsAndTakesNoNewOnesIsFoundByTheNextCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := &fakeNet{serve: keepsAlive(func(int) string { return sized("ok") })}
+		refuses := false
+		d := dialFunc(func(ctx context.Context) (net.Conn, error) {
+			if refuses {
+				return nil, errors.New("refused")
+			}
+			refuses = true
+			conn, err := network.DialContext(ctx, "tcp", address)
+			return peeked{conn, 0, io.EOF}, err
+		})
+		notes := runFor(t, 1500*time.Millisecond, kept(), mustHTTP(t, d, HTTPConfig{}))
+		require.Len(t, notes, 2)
+		require.NoError(t, notes[0].err)
+		requireKind(t, Connect, notes[1].err)
+		network.settle(t)
+	})
+}

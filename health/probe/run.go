@@ -42,7 +42,8 @@ type Schedule struct {
 	Spread float64
 
 	// Reuse keeps the connection of a check of [HTTP] or [GRPC] for the next ones, but every fourth check is made on a fresh
-	// one. A kept connection that turns out to be dead, says nothing, or says 408, is no evidence: a fresh one is tried at once,
+	// one. A kept connection is looked at first: one that has ended, or holds bytes that nobody has asked for, gives way to a fresh
+	// one. One that then turns out to be dead, says nothing, or says 408, is no evidence: a fresh one is tried at once,
 	// which has the Timeout anew. Default (when false) each check has a fresh one; other kinds always have.
 	Reuse bool
 

@@ -65,8 +65,9 @@ type Active struct {
 	// Fall is how many checks in a row must fail before a backend that is up is down. Key fall, default 3, from 1 to 100.
 	Fall int
 	// Reuse keeps the connection of a check for the next ones, but every fourth check is made on a fresh one. It is for checks
-	// of the kinds http and grpc. A kept connection that is dead is no evidence: a fresh one is tried at once. Key reuse, on or off,
-	// default off: a fresh connection for each check, which finds a backend that takes no new ones at once.
+	// of the kinds http and grpc. A kept connection that is dead, or holds bytes that nobody asked for, is no evidence: a fresh one
+	// is tried at once. Key reuse, on or off, default off: a fresh connection for each check, which finds a backend that takes no
+	// new ones at once.
 	Reuse Switch
 	// HTTP makes the check an HTTP request. Key http.
 	HTTP *HTTPCheck
