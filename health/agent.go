@@ -87,7 +87,7 @@ func (g *Group) Agent(now time.Time, i int, r AgentReport) (Change, bool) {
 		a.ill = r.State == AgentIll
 	}
 	a.weightless = a.weightless && !r.Weighty || r.Weightless
-	g.recount(rested, b.resting())
+	g.recount(b, rested, b.resting())
 	reason, out := a.out()
 	a.keepsOut = out
 	if out && (!wasOut || reason != before) {

@@ -76,7 +76,7 @@ func (g *Group) vouch(now time.Time, i int) (Change, bool) {
 		return Change{}, false
 	}
 	p.until, p.endedAt = time.Time{}, now
-	g.ejected--
+	g.shareOf(b).ejected--
 	return g.back(now, i, CheckPassed, ofThreshold(need))
 }
 

@@ -31,7 +31,7 @@ type Config struct {
 	// Breaker is a circuit breaker for each backend. Default off.
 	Breaker Breaker
 
-	// PanicPercent is the share of the group, without those that are drained, below which those that are not available are admitted too: where most are out,
+	// PanicPercent is the share of the backends in use ([Group.Reserve]), without those that are drained, below which those that are not available are admitted too: where most are out,
 	// what is left may not be able to carry the load, and rather the load, or the evidence, is to be doubted. Default 0,
 	// which is off; at most 100.
 	PanicPercent int
@@ -70,7 +70,7 @@ type Passive struct {
 	// 0 to 1.
 	EjectionJitter float64
 
-	// MaxEjectionPercent is the share of the group that may be ejected at a time, rounded down to whole
+	// MaxEjectionPercent is the share of the backends in use ([Group.Reserve]) that may be ejected at a time, rounded down to whole
 	// backends but never to less than one: of 3 backends and at 50 %, one. The only backend of a group is
 	// never ejected. Default 50 (when 0); at most 100; negative means that none is ever ejected. Backends
 	// that are down by their checks are part of the group, but not of those ejected.
@@ -130,9 +130,10 @@ func orDefault[T int | time.Duration](v *T, d T) {
 	}
 }
 
-// ejectionLimit returns how many of n backends may be ejected at a time.
-func (p *Passive) ejectionLimit(n int) int {
-	if n <= 1 || p.MaxEjectionPercent < 0 {
+// ejectionLimit returns how many of n backends in use, of so many altogether, may be ejected at a time. The only one in use may be where
+// there is a reserve.
+func (p *Passive) ejectionLimit(n, all int) int {
+	if all <= 1 || p.MaxEjectionPercent < 0 {
 		return 0
 	}
 	return max(1, n*p.MaxEjectionPercent/100)

@@ -26,7 +26,8 @@
 //   - A backend has five independent reasons to be out: its checks fail, traffic has ejected it, its breaker admits
 //     nothing, its agent says so, or an operator has drained it. It is available exactly when none holds. Passing checks shorten an ejection only if it was for failures to
 //     reach the backend, which is what a check tests; see [Group.Check].
-//   - Traffic never ejects more than the configured share of the group, nor the only backend of a group of one.
+//   - Traffic ejects nobody where the configured share of the backends in use is ejected, nor the only backend of a group of one. In use
+//     are all but the reserve ([Group.Reserve]).
 //     Active checks have no such limit: that a backend is down is then a fact, not a comparison.
 //   - Evidence about a backend that is out does not count: it is late news of requests begun before, and the
 //     backend comes back with a clean slate. (Active checks do count, being the way back, and so do the probes of a breaker.)

@@ -125,11 +125,9 @@ type Group struct {
 	cfg      Config // with defaults
 	backends []backend
 	rnd      *rand.Rand
-	size     int   // how many there are, without vacant indexes
-	drained  int   // how many of them somebody wants out: see resting
-	limit    int   // how many may be ejected at a time
-	ejected  int   // how many are; 0 <= ejected <= limit
-	up       int   // how many are available
+	used     share // of those in use
+	reserve  share // of the others: see Reserve
+	limit    int   // how many of those in use may be ejected at a time
 	blocked  int   // how many breakers wait for an instant
 	phase    Probe // the last half-open phase of any breaker
 
@@ -138,9 +136,18 @@ type Group struct {
 	rearm   bool      // Next may be earlier than it was, though no Change has told so
 }
 
+// share counts a part of the backends.
+type share struct {
+	size    int // how many there are, without vacant indexes
+	resting int // how many of them somebody wants out: see backend.resting
+	ejected int // how many are ejected
+	up      int // how many are available
+}
+
 // backend holds the verdicts on one backend, which know nothing of each other, and the operator's word.
 type backend struct {
 	present bool
+	reserve bool // it is not in use
 	check   check
 	passive passive
 	drained bool
@@ -172,9 +179,8 @@ func New(cfg Config, n int, rnd *rand.Rand) (*Group, error) {
 		cfg:      cfg,
 		backends: make([]backend, n),
 		rnd:      rnd,
-		size:     n,
-		limit:    cfg.Passive.ejectionLimit(n),
-		up:       n,
+		used:     share{size: n, up: n},
+		limit:    cfg.Passive.ejectionLimit(n, n),
 	}
 	for i := range g.backends {
 		g.backends[i].present = true
@@ -185,18 +191,17 @@ func New(cfg Config, n int, rnd *rand.Rand) (*Group, error) {
 // Available reports whether backend i may be chosen.
 func (g *Group) Available(i int) bool { return g.at(i, "Available").available() }
 
-// AvailableCount returns the number of backends that may be chosen. It costs nothing; a caller with a panic
-// threshold compares it with Size.
-func (g *Group) AvailableCount() int { return g.up }
+// AvailableCount returns the number of backends in use that may be chosen. It costs nothing.
+func (g *Group) AvailableCount() int { return g.used.up }
 
-// EjectedCount returns the number of backends whose ejection is running, those that are also down included.
-func (g *Group) EjectedCount() int { return g.ejected }
+// EjectedCount returns the number of backends in use whose ejection is running, those that are also down included.
+func (g *Group) EjectedCount() int { return g.used.ejected }
 
 // Len returns the number of indexes, vacant ones included.
 func (g *Group) Len() int { return len(g.backends) }
 
-// Size returns the number of backends in the group.
-func (g *Group) Size() int { return g.size }
+// Size returns the number of backends in the group, the reserve included.
+func (g *Group) Size() int { return g.used.size + g.reserve.size }
 
 // State returns a snapshot of all that is known about backend i.
 func (g *Group) State(i int) State {
@@ -254,7 +259,7 @@ func (g *Group) at(i int, method string) *backend {
 
 // left settles that backend i, which was available, no longer is.
 func (g *Group) left(now time.Time, i int, r Reason, detail string) Change {
-	g.up--
+	g.shareOf(&g.backends[i]).up--
 	return Change{Backend: i, Reason: r, Detail: detail, At: now}
 }
 
@@ -265,7 +270,7 @@ func (g *Group) back(now time.Time, i int, r Reason, detail string) (Change, boo
 	if !b.available() {
 		return Change{}, false
 	}
-	g.up++
+	g.shareOf(b).up++
 	b.upSince, b.upReason = now, r
 	// What requests said before the backend left is no evidence against what has come back.
 	b.passive.forget()

@@ -69,8 +69,10 @@ func TestTheShareOfEjectedBackendsIsRoundedAsDocumented(t *testing.T) {
 	}
 	for _, c := range cases {
 		p := Passive{MaxEjectionPercent: c.percent}
-		require.Equal(t, c.want, p.ejectionLimit(c.n), "%d %% of %d", c.percent, c.n)
+		require.Equal(t, c.want, p.ejectionLimit(c.n, c.n), "%d %% of %d", c.percent, c.n)
 	}
+	p := Passive{MaxEjectionPercent: 10}
+	require.Equal(t, []int{1, 1, 2}, []int{p.ejectionLimit(1, 2), p.ejectionLimit(19, 100), p.ejectionLimit(20, 100)}, "of those in use")
 }
 
 func TestJitterOnlyLengthensAnEjectionAndOnlyAsFarAsSaid(t *testing.T) {

@@ -17,9 +17,59 @@ func (g *Group) Add(i int) {
 		panic(fmt.Sprintf("health: Add(%d): there is a backend", i))
 	}
 	g.backends[i] = backend{present: true}
-	g.size++
-	g.up++
-	g.limit = g.cfg.Passive.ejectionLimit(g.size)
+	g.used.size++
+	g.used.up++
+	g.settleLimit()
+}
+
+// settleLimit finds out how many may be ejected.
+func (g *Group) settleLimit() { g.limit = g.cfg.Passive.ejectionLimit(g.used.size, g.Size()) }
+
+// shareOf is the count to which a backend belongs.
+func (g *Group) shareOf(b *backend) *share {
+	if b.reserve {
+		return &g.reserve
+	}
+	return &g.used
+}
+
+// Reserve says that backend i is not in use, or is again: the group is larger than what one proxy sends requests to. It is no part of
+// that of which a share is ejected, or too small to go on with, nor is it ejected itself: what comes from there is late news. Its
+// checks, drains and agent count as ever, and so does the time of an ejection. It comes into use with a clean slate.
+//
+// Where fewer are in use than before, more of them may be ejected than a share would allow now. They serve their time; until then no
+// other one follows.
+func (g *Group) Reserve(i int, on bool) {
+	b := g.at(i, "Reserve")
+	if b.reserve == on {
+		return
+	}
+	g.enter(b, -1)
+	b.reserve = on
+	g.enter(b, 1)
+	if !on {
+		b.passive.forget()
+		b.window = window{}
+		if b.circuit != nil {
+			b.circuit.forget()
+		}
+	}
+	g.settleLimit()
+}
+
+// enter adds a backend to its share, or with -1 takes it out.
+func (g *Group) enter(b *backend, n int) {
+	s := g.shareOf(b)
+	s.size += n
+	if b.available() {
+		s.up += n
+	}
+	if b.passive.out() {
+		s.ejected += n
+	}
+	if b.resting() {
+		s.resting += n
+	}
 }
 
 // Remove takes backend i out of the group, with all that is known of it; its index is then vacant, for Add. A smaller
@@ -27,39 +77,38 @@ func (g *Group) Add(i int) {
 // time would end first. They are the changes that Remove returns.
 func (g *Group) Remove(now time.Time, i int) []Change {
 	b := g.at(i, "Remove")
-	if b.available() {
-		g.up--
-	}
-	if b.passive.out() {
-		g.ejected--
-	}
+	g.enter(b, -1)
 	if b.circuit != nil {
 		g.unblock(b.circuit)
 	}
-	g.recount(b.resting(), false)
 	*b = backend{check: check{down: true}} // so that nobody takes it for available
-	g.size--
-	g.limit = g.cfg.Passive.ejectionLimit(g.size)
+	g.settleLimit()
 	return g.pardon(now, g.limit, "too few backends are left")
 }
 
-// pardon ends ejections until no more are left than so many.
+// pardon ends ejections of those in use until no more are left than so many.
 func (g *Group) pardon(now time.Time, most int, why string) []Change {
 	var changes []Change
-	for g.ejected > most {
+	for g.used.ejected > most {
 		first := -1
 		for i := range g.backends {
 			p := &g.backends[i].passive
-			if p.out() && (first < 0 || p.until.Before(g.backends[first].passive.until)) {
+			if p.out() && !g.backends[i].reserve && (first < 0 || p.until.Before(g.backends[first].passive.until)) {
 				first = i
 			}
 		}
-		p := &g.backends[first].passive
-		p.until, p.endedAt = time.Time{}, now
-		g.ejected--
-		if c, ok := g.back(now, first, EjectionOver, why); ok {
-			changes = append(changes, c)
-		}
+		changes = g.let(now, first, why, changes)
+	}
+	return changes
+}
+
+// let ends an ejection before its time.
+func (g *Group) let(now time.Time, i int, why string, changes []Change) []Change {
+	b := &g.backends[i]
+	b.passive.until, b.passive.endedAt = time.Time{}, now
+	g.shareOf(b).ejected--
+	if c, ok := g.back(now, i, EjectionOver, why); ok {
+		changes = append(changes, c)
 	}
 	return changes
 }
@@ -72,7 +121,7 @@ func (g *Group) Drain(now time.Time, i int) (Change, bool) {
 		return Change{}, false
 	}
 	was := b.available()
-	g.recount(b.resting(), true)
+	g.recount(b, b.resting(), true)
 	b.drained, b.asked = true, now
 	if !was {
 		return Change{}, false
@@ -88,7 +137,7 @@ func (g *Group) Undrain(now time.Time, i int) (Change, bool) {
 		return Change{}, false
 	}
 	b.drained = false
-	g.recount(true, b.resting())
+	g.recount(b, true, b.resting())
 	return g.back(now, i, DrainOver, "by an operator")
 }
 
@@ -123,7 +172,7 @@ func (g *Group) Reconfigure(now time.Time, cfg Config) ([]Change, error) {
 		return nil, ErrNoRand
 	}
 	g.cfg = cfg
-	g.limit = cfg.Passive.ejectionLimit(g.size)
+	g.settleLimit()
 	var changes []Change
 	for i := range g.backends {
 		b := &g.backends[i]
@@ -146,7 +195,13 @@ func (g *Group) Reconfigure(now time.Time, cfg Config) ([]Change, error) {
 	if p := &cfg.Passive; p.Consecutive5xx < 0 && p.ConsecutiveGatewayErrors < 0 && p.ConsecutiveFailures < 0 && !p.Outliers.on() {
 		most, why = 0, "ejections were switched off"
 	}
-	changes = g.resetBreakers(now, append(changes, g.pardon(now, most, why)...))
+	changes = append(changes, g.pardon(now, most, why)...)
+	for i := range g.backends {
+		if b := &g.backends[i]; b.reserve && b.passive.out() && most == 0 {
+			changes = g.let(now, i, why, changes)
+		}
+	}
+	changes = g.resetBreakers(now, changes)
 	if g.started {
 		for i := range g.backends {
 			g.backends[i].window = window{}

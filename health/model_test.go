@@ -16,11 +16,13 @@ import (
 type model struct {
 	cfg   Config
 	limit int
+	over  int // so many were ejected when the reserve last changed
 	b     []modelBackend
 }
 
 type modelBackend struct {
 	gone, drained bool
+	reserve       bool
 	agent         []AgentReport
 	down          bool
 	checks        []bool   // since down last changed
@@ -103,20 +105,41 @@ func (m *model) present() []int {
 	return is
 }
 
-// resize computes the largest number of backends that is within the share, and lets in whoever is too many.
-func (m *model) resize(now time.Time) []string {
-	n := len(m.present())
+// settle computes the largest number of backends that is within the share of those in use.
+func (m *model) settle() {
+	n, all := 0, len(m.present())
+	for _, i := range m.present() {
+		if !m.b[i].reserve {
+			n++
+		}
+	}
 	m.limit = 0
-	for k := 1; k <= n && n > 1; k++ {
+	for k := 1; k <= n && all > 1; k++ {
 		if k == 1 || k*100 <= n*m.cfg.Passive.MaxEjectionPercent {
 			m.limit = k
 		}
 	}
+}
+
+// reserve says that a backend is not in use, or is again.
+func (m *model) reserve(i int, on bool) {
+	b := &m.b[i]
+	if b.reserve && !on {
+		b.signals = nil
+	}
+	b.reserve = on
+	m.settle()
+	m.over = m.ejected()
+}
+
+// resize follows those who come and go, and lets in whoever is too many.
+func (m *model) resize(now time.Time) []string {
+	m.settle()
 	var back []string
-	for m.ejected() > m.limit {
+	for m.over = 0; m.ejected() > m.limit; {
 		first := -1
 		for _, i := range m.present() {
-			if m.b[i].ejected() && (first < 0 || m.b[i].until.Before(m.b[first].until)) {
+			if m.b[i].ejected() && !m.b[i].reserve && (first < 0 || m.b[i].until.Before(m.b[first].until)) {
 				first = i
 			}
 		}
@@ -154,7 +177,7 @@ func (m *model) drain(i int, on bool) string {
 func (m *model) ejected() int {
 	n := 0
 	for i := range m.b {
-		if m.b[i].ejected() {
+		if m.b[i].ejected() && !m.b[i].reserve {
 			n++
 		}
 	}
@@ -215,7 +238,7 @@ func (m *model) checkAlone(i int, ok bool) string {
 // observe returns the reason for which the backend's availability flips, or "".
 func (m *model) observe(now time.Time, i int, s Signal) string {
 	b := &m.b[i]
-	if !b.available() && s != Success {
+	if (!b.available() || b.reserve) && s != Success {
 		return ""
 	}
 	b.signals = append(b.signals, s)
@@ -343,7 +366,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 			}
 			m.group.Add(i)
 			m.model.b[i] = modelBackend{}
-			require.Empty(t, m.model.resize(m.now))
+			m.model.settle()
 		},
 		"remove": func(t *rapid.T) {
 			i := index(t)
@@ -364,6 +387,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 			c, ok := m.group.Undrain(m.now, i)
 			m.expect(t, i, m.model.drain(i, false), c, ok)
 		},
+		"reserve": m.reserve,
 		"agent": func(t *rapid.T) {
 			i, r := index(t), drawAgent(t)
 			c, ok := m.group.Agent(m.now, i, r)
@@ -379,6 +403,12 @@ func drawAgent(t *rapid.T) AgentReport {
 		Mode: AgentMode(rapid.IntRange(0, 3).Draw(t, "mode")), State: AgentState(rapid.IntRange(0, 2).Draw(t, "state")),
 		Weightless: weight == 1, Weighty: weight == 2,
 	}
+}
+
+func (m *machine) reserve(t *rapid.T) {
+	i, on := rapid.SampledFrom(m.model.present()).Draw(t, "backend"), rapid.Bool().Draw(t, "on")
+	m.group.Reserve(i, on)
+	m.model.reserve(i, on)
 }
 
 // cameBack writes down the changes of a call that only lets backends in.
@@ -416,7 +446,7 @@ func (m *machine) invariants(t *rapid.T) {
 		require.LessOrEqual(t, s.Answers5xx, max(0, m.model.cfg.Passive.Consecutive5xx))
 		require.LessOrEqual(t, s.GatewayErrors, max(0, m.model.cfg.Passive.ConsecutiveGatewayErrors))
 		require.LessOrEqual(t, s.Failures, max(0, m.model.cfg.Passive.ConsecutiveFailures))
-		if b.available() {
+		if b.available() && !b.reserve {
 			available++
 		}
 		if b.ejected() && (next.IsZero() || b.until.Before(next)) {
@@ -425,7 +455,7 @@ func (m *machine) invariants(t *rapid.T) {
 	}
 	require.Equal(t, available, m.group.AvailableCount())
 	require.Equal(t, m.model.ejected(), m.group.EjectedCount())
-	require.LessOrEqual(t, m.group.EjectedCount(), m.model.limit, "more ejected than allowed")
+	require.LessOrEqual(t, m.group.EjectedCount(), max(m.model.limit, m.model.over), "more ejected than allowed")
 	got, ok := m.group.Next()
 	require.Equal(t, next, got)
 	require.Equal(t, !next.IsZero(), ok)

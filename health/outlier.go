@@ -135,7 +135,7 @@ func (g *Group) compared(count func(*window) int, figure func(*window) float64) 
 	o := &g.cfg.Passive.Outliers
 	var all []measured
 	for i := range g.backends {
-		if b := &g.backends[i]; b.present && b.available() && count(&b.window) >= o.MinRequests {
+		if b := &g.backends[i]; b.present && !b.reserve && b.available() && count(&b.window) >= o.MinRequests {
 			all = append(all, measured{i, figure(&b.window)})
 		}
 	}
@@ -195,7 +195,7 @@ func (g *Group) ejectWorst(
 	bad := slices.DeleteFunc(slices.Clone(all), func(m measured) bool { return m.figure <= limit })
 	slices.SortStableFunc(bad, func(a, b measured) int { return cmp.Compare(b.figure, a.figure) })
 	for _, m := range bad {
-		if g.ejected >= g.limit {
+		if g.used.ejected >= g.limit {
 			g.backends[m.i].passive.refused++
 			continue
 		}

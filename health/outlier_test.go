@@ -117,7 +117,7 @@ func TestOutliersAgreeWithTheModel(t *testing.T) {
 		}
 		g, err := New(cfg, n, nil)
 		require.NoError(t, err)
-		m := &outlierModel{cfg: cfg, heard: make([][]heard, n), until: make([]time.Time, n), limit: cfg.Passive.ejectionLimit(n)}
+		m := &outlierModel{cfg: cfg, heard: make([][]heard, n), until: make([]time.Time, n), limit: cfg.Passive.ejectionLimit(n, n)}
 		now := instant
 		g.Start(now)
 		for range rapid.IntRange(1, 6).Draw(t, "intervals") {

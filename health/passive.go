@@ -57,7 +57,7 @@ func (g *Group) ObserveRequest(now time.Time, i int, s Signal, took time.Duratio
 		p.forget()
 		return Change{}, false
 	}
-	if !b.available() {
+	if !b.available() || b.reserve {
 		return Change{}, false
 	}
 	if s == Response5xx || s == ResponseGateway {
@@ -92,7 +92,7 @@ func (g *Group) count(now time.Time, i int, streak *int, threshold int, r Reason
 	if *streak < threshold {
 		return Change{}, false
 	}
-	if g.ejected >= g.limit {
+	if g.used.ejected >= g.limit {
 		if grown {
 			g.backends[i].passive.refused++
 		}
@@ -116,7 +116,7 @@ func (g *Group) eject(now time.Time, i int, r Reason, detail string) Change {
 	p.since, p.until, p.reason, p.vouched = now, now.Add(length), r, 0
 	p.total++
 	p.forget()
-	g.ejected++
+	g.used.ejected++ // one of the reserve is never ejected
 	c := g.left(now, i, r, detail)
 	c.Until = p.until
 	return c
@@ -148,7 +148,7 @@ func (g *Group) Tick(now time.Time) []Change {
 func (g *Group) tickEjections(now time.Time) []Change {
 	var changes []Change
 	for i := range g.backends {
-		if g.ejected == 0 {
+		if g.used.ejected+g.reserve.ejected == 0 {
 			break
 		}
 		p := &g.backends[i].passive
@@ -156,7 +156,7 @@ func (g *Group) tickEjections(now time.Time) []Change {
 			continue
 		}
 		p.until, p.endedAt = time.Time{}, now
-		g.ejected--
+		g.shareOf(&g.backends[i]).ejected--
 		lasted := now.Sub(p.since).Round(time.Millisecond)
 		if c, ok := g.back(now, i, EjectionOver, "after "+lasted.String()); ok {
 			changes = append(changes, c)
@@ -169,7 +169,7 @@ func (g *Group) tickEjections(now time.Time) []Change {
 // only when a call has returned a Change, when Tick, Start or Reconfigure was called, or when Rearm says so.
 func (g *Group) Next() (time.Time, bool) {
 	next := g.sweepAt
-	if g.ejected == 0 && g.blocked == 0 {
+	if g.used.ejected+g.reserve.ejected+g.blocked == 0 {
 		return next, !next.IsZero()
 	}
 	for i := range g.backends {

@@ -16,6 +16,7 @@ type switched struct {
 	up    map[int]bool // as the changes tell it
 	born  [8]int       // how many backends there were at an index before
 	under []switchedRequest
+	over  int // so many were ejected when the reserve last changed
 }
 
 // switchedRequest is a request under way.
@@ -114,6 +115,10 @@ func (s *switched) actions() map[string]func(*rapid.T) {
 			maybe(t, c, changed)
 		},
 		"tick": s.tick, "switch": s.reconfigure, "switch2": s.reconfigure, "remove": s.remove, "add": s.add, "": s.counts,
+		"reserve": func(t *rapid.T) {
+			s.g.Reserve(index(t), rapid.Bool().Draw(t, "on"))
+			s.over = s.g.EjectedCount()
+		},
 		"back in time": func(t *rapid.T) {
 			s.now = s.now.Add(-time.Duration(rapid.IntRange(0, 100).Draw(t, "seconds")) * time.Second)
 		},
@@ -159,8 +164,23 @@ func (s *switched) add(t *rapid.T) {
 // counts holds that every count of the group is that of its backends.
 func (s *switched) counts(t *rapid.T) {
 	up, ejected, admitted, blocked, service := 0, 0, 0, 0, 0
+	var reserve share
 	for _, i := range s.present() {
 		require.Equal(t, s.up[i], s.g.Available(i), "a flip that nobody was told of")
+		if c := s.g.backends[i].circuit; c != nil {
+			s.circuit(t, i, c)
+			if c.blocked {
+				blocked++
+			}
+		}
+		if s.g.backends[i].reserve {
+			held := &Group{}
+			b := s.g.backends[i]
+			held.enter(&b, 1)
+			reserve.size, reserve.resting = reserve.size+1, reserve.resting+held.reserve.resting
+			reserve.ejected, reserve.up = reserve.ejected+held.reserve.ejected, reserve.up+held.reserve.up
+			continue
+		}
 		if s.g.Available(i) {
 			up++
 		}
@@ -174,16 +194,12 @@ func (s *switched) counts(t *rapid.T) {
 		if !s.g.State(i).EjectedUntil.IsZero() {
 			ejected++
 		}
-		if c := s.g.backends[i].circuit; c != nil {
-			s.circuit(t, i, c)
-			if c.blocked {
-				blocked++
-			}
-		}
 	}
 	require.Equal(t, []int{up, ejected, admitted, blocked, service},
 		[]int{s.g.AvailableCount(), s.g.EjectedCount(), s.g.AdmittedCount(), s.g.blocked, s.g.InService()})
-	require.LessOrEqual(t, ejected, s.g.limit)
+	require.Equal(t, reserve, s.g.reserve)
+	require.Equal(t, len(s.present()), s.g.Size())
+	require.LessOrEqual(t, ejected, max(s.g.limit, s.over))
 }
 
 // circuit holds the invariants of a breaker, and that each of its places is somebody's.

@@ -21,7 +21,7 @@ type Health struct {
 	Passive Passive
 	// Breaker is a circuit breaker for each backend; nil is none. Key breaker.
 	Breaker *Breaker
-	// PanicThreshold is the percentage of available backends, of those that are not drained, below which all others are used too, but for
+	// PanicThreshold is the percentage of available backends, of those in use (subset_size) that are not drained, below which all others are used too, but for
 	// the drained ones and those to which the last connection that was wanted could not be made. Key panic_threshold, default off, which is 0
 	// here; else from 1% to 100%.
 	PanicThreshold int

@@ -29,7 +29,7 @@ type Passive struct {
 	// were ejected together do not come back together. Key ejection_jitter_percent, default off, which is 0 here; else from 1
 	// to 100.
 	EjectionJitterPercent int
-	// MaxEjectionPercent bounds the part of the group that is ejected at one time. Key max_ejection_percent, default 50,
+	// MaxEjectionPercent bounds the part of the group that is ejected at one time; with subset_size, of the backends in use. Key max_ejection_percent, default 50,
 	// from 1 to 100.
 	MaxEjectionPercent int
 	// Outliers ejects backends that do worse than the rest of their group, though never so often in a row; nil does not. Key

@@ -63,8 +63,9 @@ type Upstream struct {
 	MinZonePercent int
 	// SubsetSize is how many backends of each priority this proxy uses, connects to and checks, where many proxies share many: those whose
 	// addresses fit its own name (Config.Instance) best, and of its own zone before others. One that comes or goes changes one of
-	// them. While fewer than half of those of a priority are available all backends of that priority are used. Each backend is used by
-	// its share of the proxies, but for chance: of 100 proxies with 20 of 100 backends it is 9 to 36 of them, of 1000 proxies 172 to 231.
+	// them. While fewer than half of those of a priority are available, or than PanicThreshold if that is more, all backends of that
+	// priority are used. Shares (MaxEjectionPercent, PanicThreshold) are of those in use. Each backend is used by its share of the
+	// proxies, but for chance: of 100 proxies with 20 of 100 backends it is 9 to 36 of them, of 1000 proxies 172 to 231.
 	// Key subset_size, default off, which is 0 here; else from 1 to 10000. Not beside Sticky, nor with a strategy that chooses by a key:
 	// there all proxies are to agree.
 	SubsetSize int

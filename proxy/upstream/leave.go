@@ -232,7 +232,7 @@ func (u *Upstream) fellLocked(a *Attempt, why Condition) bool {
 		return false
 	}
 	b := u.backends[a.tried[len(a.tried)-1]]
-	return b != nil && !u.availableLocked(b) && 2*u.judge.AvailableCount() >= u.judge.Size() && u.elsewhereLocked(a, false)
+	return b != nil && !u.availableLocked(b) && 2*u.judge.AvailableCount() >= u.judge.InService() && u.elsewhereLocked(a, false)
 }
 
 // longAgo is a deadline that has expired on every clock that we meet, simulated ones included.

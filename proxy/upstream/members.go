@@ -118,9 +118,9 @@ func (u *Upstream) RemoveBackend(address string, within time.Duration) error {
 	loose := u.loosenLocked(b)
 	u.members = append(slices.DeleteFunc(u.members, func(m *backend) bool { return m == b }), b)
 	u.picker.SetAvailable(b.index, false)
+	u.chooseLocked() // who takes its place does so before it goes, lest the group is smaller for a moment, and lets in who is ejected
 	verdicts := u.verdictsLocked(u.judge.Remove(u.Now(), b.index))
 	u.settleZonesLocked()
-	u.chooseLocked()
 	stops := b.stopsLocked()
 	u.work.Add(1)
 	u.mu.Unlock()

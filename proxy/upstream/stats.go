@@ -95,7 +95,7 @@ type Stats struct {
 	Retries, OverBudget uint64
 	// PerTryTimeout is the timeout in force for attempts that are not the last; 0 while there is none.
 	PerTryTimeout time.Duration
-	// Available is the number of backends that health admits.
+	// Available is the number of backends against which health has nothing, the reserve of Config.SubsetSize included.
 	Available int
 	// Panicking: so few are available that others are used too; see health.Config.
 	Panicking bool
@@ -111,7 +111,7 @@ func (u *Upstream) Stats() Stats {
 	s := Stats{
 		Name: u.cfg.Name, Strategy: u.cfg.Strategy, Begun: u.stats.begun, InFlight: u.inFlight,
 		Waiting: u.queue.n, Shed: u.stats.shed, Overflowed: u.queue.overflowed, Waits: u.stats.waits, Retries: u.stats.retries, OverBudget: u.stats.overBudget,
-		Available: u.judge.AvailableCount(), Panicking: u.panicking, Backends: make([]BackendStats, len(u.members)), Removed: u.removed,
+		Panicking: u.panicking, Backends: make([]BackendStats, len(u.members)), Removed: u.removed,
 		Wait: u.waits.Snapshot(), PerTryTimeout: u.perTryLocked(),
 	}
 	for r := range s.WaitingByClass {
@@ -131,6 +131,9 @@ func (u *Upstream) Stats() Stats {
 			s.Backends[i].Health = health.State{Status: health.Drained, Reason: health.DrainAsked}
 		} else {
 			s.Backends[i].Health = u.judge.State(b.index)
+			if u.judge.Available(b.index) {
+				s.Available++
+			}
 		}
 	}
 	u.mu.Unlock()

@@ -13,9 +13,12 @@ import (
 // starts again finds its subset again, and a backend that comes or goes moves one place of the subsets in which it is.
 //
 // The others are the reserve: nothing is dialled or checked there (an agent is asked everywhere: what it says is for all proxies), and
-// the picker has them for unavailable. While fewer than half of a tier's subset are available, the reserve of that tier is in use like
-// all others, but still without checks: one of it that checks had found down, when it was in the subset, stays so until it is there
-// again.
+// the picker has them for unavailable. While fewer than half of a tier's subset are available, or fewer than Health.PanicPercent if that is
+// more, the reserve of that tier is in use like all others, but still without checks: one of it that checks had found down, when it was
+// in the subset, stays so until it is there again. So a reserve is used before a group panics.
+//
+// Of what is in use a share may be ejected, and a share must be available lest the group panics: the judge is told who is not
+// (health.Group.Reserve).
 
 // scoreOf is how well a backend fits a proxy.
 func scoreOf(instance, address string) uint64 {
@@ -67,6 +70,7 @@ func (u *Upstream) chooseLocked() {
 		}
 	}
 	u.settleReserveLocked()
+	u.panicLocked() // it is a share of others
 }
 
 // settleReserveLocked finds out in which tiers the reserve is in use, and tells the picker. It follows each change of availability.
@@ -83,9 +87,15 @@ func (u *Upstream) settleReserveLocked() {
 			up[b.tier]++
 		}
 	}
+	enough := max(50, u.cfg.Health.PanicPercent)
 	for tier := range all {
-		if use := 2*up[tier] < all[tier]; use != u.reserveInUse[tier] {
+		if use := 100*up[tier] < enough*all[tier]; use != u.reserveInUse[tier] {
 			u.reserveInUse[tier], u.panicTurned = use, true
+		}
+	}
+	for _, b := range u.members {
+		if !b.leaving {
+			u.judge.Reserve(b.index, u.heldLocked(b))
 		}
 	}
 	for _, b := range u.members {

@@ -242,3 +242,42 @@ func TestASubsetOfALargeFleetIsChosenAnewWithoutScoringAllOfIt(t *testing.T) {
 	defer u.Close()
 	require.LessOrEqual(t, testing.AllocsPerRun(5, u.chooseLocked), 20.0, "a score takes an allocation")
 }
+
+// Two of four are as many as may be ejected. Who comes in for a third one does so before that goes, so that they are never two of three.
+func TestABackendThatLeavesTheSubsetPardonsNobody(t *testing.T) {
+	cfg := Config{Instance: "p", SubsetSize: 4}
+	cfg.Health.Passive.Consecutive5xx = 1
+	inBubble(t, 10, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		subset := subsetOf(u)
+		for i, ejected := range []int{1, 2, 2} {
+			u.evidence(u.Now(), u.findLocked(subset[i]), OutcomeAnswered5xx)
+			require.Equal(t, ejected, u.judge.EjectedCount())
+		}
+		require.Equal(t, subset[2:], usedBy(t, u, 60), "the reserve is for when there are fewer than half")
+		require.NoError(t, u.RemoveBackend(subset[3], 0))
+		require.Equal(t, []int{2, 2}, []int{u.judge.EjectedCount(), u.judge.AvailableCount()})
+	})
+}
+
+func TestTheReserveIsUsedBeforeTheGroupPanics(t *testing.T) {
+	cfg := Config{Instance: "p", SubsetSize: 10, Check: Check{Prober: &switchboard{}, Interval: time.Hour}}
+	cfg.Health.Rise, cfg.Health.Fall, cfg.Health.PanicPercent = 1, 1, 80
+	inBubble(t, 40, cfg, func(t *testing.T, u *Upstream, f *fakeNet) {
+		subset := subsetOf(u)
+		for i, used := range []int{9, 8, 37} {
+			u.checkDone(u.Now(), u.findLocked(subset[i]), errRefused)
+			require.Len(t, usedBy(t, u, 400), used)
+			require.False(t, u.Stats().Panicking)
+		}
+		for _, b := range u.Stats().Backends {
+			if b.Reserve && u.judge.InService() > 15 {
+				require.NoError(t, u.DrainBackend(b.Address))
+			}
+		}
+		require.Equal(t, []int{15, 12}, []int{u.judge.InService(), u.judge.AvailableCount()})
+		require.False(t, u.Stats().Panicking)
+		u.checkDone(u.Now(), u.findLocked(subset[3]), errRefused)
+		require.True(t, u.Stats().Panicking, "11 of 15, where 12 would do")
+		require.Len(t, usedBy(t, u, 400), 15)
+	})
+}
