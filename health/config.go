@@ -10,6 +10,9 @@ import (
 // ErrNoRand is returned by New when EjectionJitter is set and there is no stream of chance to draw it from.
 var ErrNoRand = errors.New("health: EjectionJitter needs a stream of chance, and rnd is nil")
 
+// MaxStreak is the most checks in a row that a decision may take.
+const MaxStreak = 10_000
+
 // Config says how evidence becomes a decision. The zero value is complete: no active checks, passive
 // detection with the defaults below.
 type Config struct {
@@ -18,11 +21,11 @@ type Config struct {
 	Active bool
 
 	// Rise is the number of checks in a row that must pass before a backend that is down is up again.
-	// Default 2 (when 0); at least 1.
+	// Default 2 (when 0); from 1 to MaxStreak.
 	Rise int
 
-	// Fall is the number of checks in a row that must fail before a backend is down. Default 3 (when 0); at
-	// least 1.
+	// Fall is the number of checks in a row that must fail before a backend is down. Default 3 (when 0); from
+	// 1 to MaxStreak.
 	Fall int
 
 	// Passive says when real traffic ejects a backend.
@@ -93,12 +96,12 @@ func (c Config) withDefaults() (Config, error) {
 		p.MaxEjectionTime = max(300*time.Second, p.BaseEjectionTime)
 	}
 	switch {
-	case c.Rise < 0:
-		return c, fmt.Errorf("health: Rise is %d; at least 1 check must pass", c.Rise)
+	case c.Rise < 0 || c.Rise > MaxStreak:
+		return c, fmt.Errorf("health: Rise is %d; at least 1 check must pass, and at most %d", c.Rise, MaxStreak)
 	case c.PanicPercent < 0 || c.PanicPercent > 100:
 		return c, fmt.Errorf("health: PanicPercent is %d; from 0 to 100", c.PanicPercent)
-	case c.Fall < 0:
-		return c, fmt.Errorf("health: Fall is %d; at least 1 check must fail", c.Fall)
+	case c.Fall < 0 || c.Fall > MaxStreak:
+		return c, fmt.Errorf("health: Fall is %d; at least 1 check must fail, and at most %d", c.Fall, MaxStreak)
 	case p.BaseEjectionTime < 0:
 		return c, fmt.Errorf("health: BaseEjectionTime is negative (%v)", p.BaseEjectionTime)
 	case p.MaxEjectionTime < p.BaseEjectionTime:

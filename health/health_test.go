@@ -39,6 +39,8 @@ func TestNewRefusesAConfigOutOfRange(t *testing.T) {
 	}{
 		{Config{Rise: -1}, "Rise is -1"},
 		{Config{Fall: -1}, "Fall is -1"},
+		{Config{Rise: MaxStreak + 1}, "Rise is 10001"},
+		{Config{Fall: MaxStreak + 1}, "Fall is 10001"},
 		{Config{Passive: Passive{BaseEjectionTime: -1}}, "BaseEjectionTime is negative"},
 		{Config{Passive: Passive{MaxEjectionTime: -1}}, "MaxEjectionTime (-1ns) is shorter"},
 		{Config{Passive: Passive{BaseEjectionTime: 2, MaxEjectionTime: 1}}, "MaxEjectionTime (1ns) is shorter"},

@@ -10,14 +10,19 @@ import (
 	"github.com/benbjohnson/clock"
 )
 
-// Schedule says when the checks of one backend are made.
+// MaxTime is the longest of the times of a [Schedule]: what is asked more rarely is not watched.
+const MaxTime = 24 * time.Hour
+
+// latestFirst is how late the first check may be. A backend counts as well until it was made.
+const latestFirst = 5 * time.Second
+
+// Schedule says when the checks of one backend are made. None of its times is negative, or longer than MaxTime.
 type Schedule struct {
 	// Interval is the time from the beginning of one check to the beginning of the next. A check that takes
-	// longer is followed by the next at once. Default 5 s (when 0); not negative.
+	// longer is followed by the next at once. Default 5 s (when 0).
 	Interval time.Duration
 
-	// Fast takes the place of Interval while Standing says Doubtful, and Down while it says Failing. Default Interval (when 0);
-	// not negative.
+	// Fast takes the place of Interval while Standing says Doubtful, and Down while it says Failing. Default Interval (when 0).
 	Fast, Down time.Duration
 
 	// Standing says, after each report, how the backend stands by its checks. Default (when nil) always Settled.
@@ -26,19 +31,19 @@ type Schedule struct {
 	// Slow is for how long other evidence may take the place of checks: when a check is due and Vouched says so, it is left
 	// out, unless the last one that was made would be older than Slow by the next time, give or take Spread. None is left
 	// out while Standing is not Settled: what a check has found against a backend, requests do not refute. Default
-	// (when 0) none is left out; not negative. Less than two Intervals are as good as none.
+	// (when 0) none is left out. Less than two Intervals are as good as none.
 	Slow time.Duration
 
 	// Vouched says, each time that a check is due, whether the backend has proved since the last such time that it is well.
 	// Default (when nil) it never has.
 	Vouched func() bool
 
-	// Timeout is the time that one check may take. Default 1 s (when 0); not negative.
+	// Timeout is the time that one check may take. Default 1 s (when 0).
 	Timeout time.Duration
 
 	// Spread is the fraction by which each interval is made randomly longer or shorter, so that the checks of
 	// many backends, or of many proxies, do not meet. The first check is made within that fraction of an
-	// interval. Default 0.1 (when 0); at most 1; negative is none.
+	// interval, and within 5 s. Default 0.1 (when 0); at most 1; negative is none.
 	Spread float64
 
 	// Reuse keeps the connection of a check of [HTTP] or [GRPC] for the next ones, but every fourth check is made on a fresh
@@ -90,15 +95,15 @@ func (s Schedule) withDefaults() (Schedule, error) {
 	if s.Clock == nil {
 		s.Clock = clock.New()
 	}
+	for _, t := range []struct {
+		name string
+		is   time.Duration
+	}{{"Interval", s.Interval}, {"Fast", s.Fast}, {"Down", s.Down}, {"Slow", s.Slow}, {"Timeout", s.Timeout}} {
+		if t.is < 0 || t.is > MaxTime {
+			return s, fmt.Errorf("probe: %s is %v; it must not be negative, nor longer than %v", t.name, t.is, MaxTime)
+		}
+	}
 	switch {
-	case s.Interval < 0 || s.Interval > math.MaxInt64/4:
-		return s, fmt.Errorf("probe: Interval is %v; it must be positive, and less than a lifetime", s.Interval)
-	case s.Fast < 0 || s.Fast > math.MaxInt64/4 || s.Down < 0 || s.Down > math.MaxInt64/4:
-		return s, fmt.Errorf("probe: Fast is %v and Down %v; they must be positive, and less than a lifetime", s.Fast, s.Down)
-	case s.Slow < 0:
-		return s, fmt.Errorf("probe: Slow is negative (%v)", s.Slow)
-	case s.Timeout < 0:
-		return s, fmt.Errorf("probe: Timeout is negative (%v)", s.Timeout)
 	case math.IsNaN(s.Spread) || s.Spread > 1:
 		return s, fmt.Errorf("probe: Spread is %v; at most 1", s.Spread)
 	case s.Spread > 0 && s.Rand == nil:
@@ -108,13 +113,22 @@ func (s Schedule) withDefaults() (Schedule, error) {
 	return s, nil
 }
 
+// Validate returns the first mistake in the schedule, but for a stream of chance that it lacks, which may be made later.
+func (s Schedule) Validate() error {
+	if s.Rand == nil {
+		s.Rand = rand.New(rand.NewPCG(0, 0)) // stands for the one that is made if there is need of it
+	}
+	_, err := s.withDefaults()
+	return err
+}
+
 // first returns how long to wait before the first check: some time within the spread, so that a proxy that
 // starts with many backends does not check them all in one instant.
 func (s *Schedule) first() time.Duration {
 	if s.Spread == 0 {
 		return 0
 	}
-	return time.Duration(s.Rand.Float64() * s.Spread * float64(s.Interval))
+	return time.Duration(s.Rand.Float64() * min(s.Spread*float64(s.Interval), float64(latestFirst)))
 }
 
 // interval returns the time from the beginning of a check to the beginning of the next.

@@ -147,7 +147,16 @@ func TestRunRefusesAScheduleOutOfRange(t *testing.T) {
 	}{
 		{Schedule{Interval: -1, Spread: -1}, "Interval is -1ns"},
 		{Schedule{Interval: math.MaxInt64, Spread: -1}, "Interval is 2562047h"},
-		{Schedule{Timeout: -1, Spread: -1}, "Timeout is negative"},
+		{Schedule{Interval: MaxTime + 1, Spread: -1}, "Interval is 24h0m0.000000001s"},
+		{Schedule{Fast: MaxTime + 1, Spread: -1}, "Fast is 24h"},
+		{Schedule{Down: MaxTime + 1, Spread: -1}, "Down is 24h"},
+		{Schedule{Slow: MaxTime + 1, Spread: -1}, "Slow is 24h"},
+		{Schedule{Timeout: MaxTime + 1, Spread: -1}, "Timeout is 24h"},
+		{Schedule{Timeout: math.MaxInt64, Spread: -1}, "Timeout is 2562047h"},
+		{Schedule{Fast: -1, Spread: -1}, "Fast is -1ns"},
+		{Schedule{Down: -1, Spread: -1}, "Down is -1ns"},
+		{Schedule{Slow: -1, Spread: -1}, "Slow is -1ns"},
+		{Schedule{Timeout: -1, Spread: -1}, "Timeout is -1ns"},
 		{Schedule{Spread: 1.5, Rand: stream(1)}, "Spread is 1.5"},
 		{Schedule{Spread: math.NaN(), Rand: stream(1)}, "Spread is NaN"},
 		{Schedule{}, "Rand is nil"},
@@ -155,5 +164,24 @@ func TestRunRefusesAScheduleOutOfRange(t *testing.T) {
 	for _, c := range cases {
 		err := Run(t.Context(), c.s, proberFunc(well), address, nil)
 		require.ErrorContains(t, err, c.want)
+		if err := c.s.Validate(); c.want == "Rand is nil" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, c.want)
+		}
 	}
+	require.NoError(t, Schedule{Interval: MaxTime, Fast: MaxTime, Down: MaxTime, Slow: MaxTime, Timeout: MaxTime}.Validate())
+}
+
+func TestTheFirstCheckIsNotLateHoweverLongTheInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		latest := time.Duration(0)
+		for seed := range uint64(50) {
+			notes := runFor(t, time.Hour, Schedule{Interval: MaxTime, Spread: 1, Rand: stream(seed)}, proberFunc(well))
+			require.NotEmpty(t, notes)
+			require.LessOrEqual(t, notes[0].at, 5*time.Second)
+			latest = max(latest, notes[0].at)
+		}
+		require.Greater(t, latest, 4*time.Second, "they are spread")
+	})
 }

@@ -309,6 +309,59 @@ func TestEvidenceThatCannotBeJudgedIsRefused(t *testing.T) {
 	}
 }
 
+// Each number and time of health has a bound at both ends, which is the last that is taken.
+func TestEveryNumberOfHealthHasBounds(t *testing.T) {
+	for _, c := range []struct{ key, under, least, most, over string }{
+		{"active: {timeout: 1ms, interval: %s}", "999us", "1ms", "24h", "86401s"},
+		{"active: {interval: 24h, fast_interval: %s}", "999us", "1ms", "24h", "86401s"},
+		{"active: {down_interval: %s}", "999us", "1ms", "24h", "86401s"},
+		{"active: {interval: 1ms, timeout: 1ms, slow_interval: %s}", "1ms", "2ms", "24h", "86401s"},
+		{"active: {interval: 24h, timeout: %s}", "999us", "1ms", "24h", "86401s"},
+		{"active: {max_concurrent: %s}", "0", "1", "100000", "100001"},
+		{"active: {rise: %s}", "0", "1", "100", "101"},
+		{"active: {fall: %s}", "0", "1", "100", "101"},
+		{"active: {tcp: {expect: a, max_bytes: %s}}", "0", "1", "4096", "4097"},
+		{"active: {http: {body: {contains: a, max_bytes: %s}}}", "0", "1", "65536", "65537"},
+		{"active: {http: {status: %s}}", "99", "100", "599", "600"},
+		{"active: {tls: {reload_every: %s}}", "999us", "1ms", "24h", "86401s"},
+		{"agent: {port: %s}", "0", "1", "65535", "65536"},
+		{"agent: {port: 1, timeout: 1ms, interval: %s}", "999us", "1ms", "24h", "86401s"},
+		{"agent: {port: 1, interval: 24h, timeout: %s}", "999us", "1ms", "24h", "86401s"},
+		{"passive: {consecutive_5xx: %s}", "0", "1", "10000", "10001"},
+		{"passive: {consecutive_gateway_errors: %s}", "0", "1", "10000", "10001"},
+		{"passive: {consecutive_failures: %s}", "0", "1", "10000", "10001"},
+		{"passive: {base_ejection_time: %s}", "999us", "1ms", "24h", "86401s"},
+		{"passive: {base_ejection_time: 1ms, max_ejection_time: %s}", "999us", "1ms", "24h", "86401s"},
+		{"passive: {ejection_jitter_percent: %s}", "0", "1", "100", "101"},
+		{"passive: {max_ejection_percent: %s}", "0", "1", "100", "101"},
+		{"passive: {outliers: {interval: %s}}", "999us", "1ms", "1h", "3601s"},
+		{"passive: {outliers: {min_backends: %s}}", "2", "3", "10000", "10001"},
+		{"passive: {outliers: {min_requests: %s}}", "0", "1", "1000000", "1000001"},
+		{"passive: {outliers: {success_rate: %s}}", "0.99", "1", "10", "10.01"},
+		{"passive: {outliers: {latency: %s}}", "1.49", "1.5", "100", "100.01"},
+		{"breaker: {error_percent: %s}", "0", "1", "100", "101"},
+		{"breaker: {slow_percent: %s}", "0", "1", "100", "101"},
+		{"breaker: {slow_after: %s}", "999us", "1ms", "1h", "3601s"},
+		{"breaker: {window: %s}", "999us", "1ms", "1h", "3601s"},
+		{"breaker: {min_requests: %s}", "0", "1", "1000000", "1000001"},
+		{"breaker: {open_time: %s}", "999us", "1ms", "24h", "86401s"},
+		{"breaker: {probes: %s}", "0", "1", "1000", "1001"},
+		{"panic_threshold: %s", "0%", "1%", "100%", "101%"},
+	} {
+		text := func(value string) string {
+			return strings.Replace(minimal, "{backends", "{health: {"+strings.Replace(c.key, "%s", value, 1)+"}, backends", 1)
+		}
+		for _, good := range []string{c.least, c.most} {
+			parse(t, text(good))
+		}
+		for _, bad := range []string{c.under, c.over} {
+			list := mistakes(t, text(bad))
+			require.Len(t, list, 1, "%s: %s", c.key, bad)
+			require.Positive(t, list[0].Line)
+		}
+	}
+}
+
 func TestAnEjectionTimeThatIsGivenAloneMovesTheLongest(t *testing.T) {
 	text := strings.Replace(minimal, "{backends", "{health: {passive: {base_ejection_time: 1h}}, backends", 1)
 	require.Equal(t, time.Hour, parse(t, text).Upstreams[0].Health.Passive.MaxEjectionTime)

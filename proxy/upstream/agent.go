@@ -22,7 +22,7 @@ type Agent struct {
 	Port int
 	// Send is what they are sent first. Default nothing; at most probe.MaxAgentSend bytes.
 	Send string
-	// Interval and Timeout are those of probe.Schedule, with its defaults.
+	// Interval and Timeout are those of probe.Schedule, with its defaults and bounds.
 	Interval, Timeout time.Duration
 }
 
@@ -31,8 +31,8 @@ func (a *Agent) check() error {
 	if *a == (Agent{}) {
 		return nil
 	}
-	if a.Interval < 0 || a.Timeout < 0 {
-		return fmt.Errorf("Agent.Interval %v or Agent.Timeout %v is negative", a.Interval, a.Timeout)
+	if err := (probe.Schedule{Interval: a.Interval, Timeout: a.Timeout}).Validate(); err != nil {
+		return fmt.Errorf("Agent: %w", err)
 	}
 	_, err := probe.Agent(nil, a.Port, []byte(a.Send))
 	return err

@@ -45,7 +45,7 @@ type Changing interface{ OnChange(func()) }
 type Check struct {
 	// Prober makes one check. Nil: no active checks.
 	Prober probe.Prober
-	// Interval, Timeout and Spread are those of probe.Schedule, with its defaults.
+	// Interval, Timeout and Spread are those of probe.Schedule, with its defaults and bounds.
 	Interval, Timeout time.Duration
 	Spread            float64
 	// FastInterval, DownInterval and SlowInterval are Fast, Down and Slow of probe.Schedule, with its defaults. What vouches for
@@ -56,6 +56,25 @@ type Check struct {
 	MaxConcurrent int
 	// Reuse is that of probe.Schedule.
 	Reuse bool
+}
+
+// schedule is that of the checks of one backend, but for its doors.
+func (c *Check) schedule() probe.Schedule {
+	return probe.Schedule{
+		Interval: c.Interval, Timeout: c.Timeout, Spread: c.Spread, Reuse: c.Reuse,
+		Fast: c.FastInterval, Down: c.DownInterval, Slow: c.SlowInterval,
+	}
+}
+
+// check returns what is wrong with it.
+func (c *Check) check() error {
+	if c.MaxConcurrent < 0 {
+		return fmt.Errorf("Check.MaxConcurrent %d is negative", c.MaxConcurrent)
+	}
+	if err := c.schedule().Validate(); err != nil {
+		return fmt.Errorf("Check: %w", err)
+	}
+	return nil
 }
 
 // Config describes an upstream. Name and Backends are required; the zero value of everything else is a safe default.
@@ -176,9 +195,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Attempts < 0 {
 		wrong("Attempts %d is negative", c.Attempts)
 	}
-	if c.Check.MaxConcurrent < 0 {
-		wrong("Check.MaxConcurrent %d is negative", c.Check.MaxConcurrent)
-	}
 	if c.SubsetSize < 0 || c.SubsetSize > 0 && c.Instance == "" {
 		wrong("SubsetSize is %d, and Instance %q: a size is positive, and needs an instance", c.SubsetSize, c.Instance)
 	}
@@ -192,8 +208,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Concurrency, err = c.Concurrency.Fill(); err != nil {
 		wrong("%w", err)
 	}
-	if err := c.Agent.check(); err != nil {
-		bad = append(bad, err)
+	for _, err := range []error{c.Agent.check(), c.Check.check()} {
+		if err != nil {
+			bad = append(bad, err)
+		}
 	}
 	if len(bad) > 0 {
 		return c, fmt.Errorf("upstream %s: invalid Config: %w", c.Name, errors.Join(bad...))

@@ -36,11 +36,9 @@ func (u *Upstream) armChecksLocked(b *backend) (begin func()) {
 	if check.Prober == nil || b.reserve {
 		return func() {}
 	}
-	stream := b.checkStream()
-	w, err := u.cfg.Checkers.Watch(probe.Schedule{
-		Interval: check.Interval, Timeout: check.Timeout, Spread: check.Spread, Reuse: check.Reuse,
-		Fast: check.FastInterval, Down: check.DownInterval, Slow: check.SlowInterval, Clock: u.clk,
-	}, check.Prober, b.address, &probe.Watcher{
+	stream, schedule := b.checkStream(), check.schedule()
+	schedule.Clock = u.clk
+	w, err := u.cfg.Checkers.Watch(schedule, check.Prober, b.address, &probe.Watcher{
 		Report:   func(now time.Time, err error) { u.checkDone(now, b, err) },
 		Standing: func() probe.Standing { return u.standing(b) },
 		Evidence: u.voucher(b),
@@ -48,7 +46,7 @@ func (u *Upstream) armChecksLocked(b *backend) (begin func()) {
 		Rand:     func() *rand.Rand { return u.cfg.Rand(stream) },
 		Ended:    u.work.Done,
 	})
-	if err != nil { // the times are out of range
+	if err != nil { // it has been checked
 		return func() {}
 	}
 	b.stop, b.hurry = w.End, w.Hurry

@@ -168,7 +168,7 @@ func TestSharesAreOfTheBackendsInUse(t *testing.T) {
 		n := rapid.IntRange(1, 12).Draw(t, "backends")
 		cfg := Config{Name: "web", Backends: group(n), Instance: "p", SubsetSize: rapid.IntRange(0, 5).Draw(t, "subset"),
 			Strategy: rapid.SampledFrom([]string{"round-robin", "least-connections", "p2c"}).Draw(t, "strategy"),
-			Check:    Check{Prober: &switchboard{}, Interval: 100 * time.Hour},
+			Check:    Check{Prober: &switchboard{}, Interval: 24 * time.Hour},
 			Health: health.Config{Active: true, Rise: 1, Fall: 1, PanicPercent: rapid.SampledFrom([]int{0, 50, 80}).Draw(t, "panic"),
 				Passive: health.Passive{Consecutive5xx: 1, ConsecutiveFailures: -1, MaxEjectionPercent: 50, BaseEjectionTime: 10 * time.Second}}}
 		steps := rapid.SliceOfN(rapid.Custom(drawSubsetStep), 1, 40).Draw(t, "steps")
