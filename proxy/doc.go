@@ -11,8 +11,8 @@
 // and parses it in place. The route names an upstream; the upstream opens an attempt, which has a connection. The head
 // leaves rewritten, the body behind it: one that is in the buffer already leaves in the same write and can be sent
 // again; a longer one streams from a second goroutine, so that a backend may answer early. The answer comes back the
-// same way, and the attempt is finished with one outcome. The backend's connection returns to its pool as soon as the
-// answer has been read, before a slow client has taken it.
+// same way, and the attempt is finished with one outcome, which for a call of gRPC is that of its own status (grpc.go). The
+// backend's connection returns to its pool as soon as the answer has been read, before a slow client has taken it.
 //
 // An attempt on a reused connection that dies before the first byte of an answer is repeated on a fresh connection,
 // when the request is idempotent or not a byte of it was sent; one that fails otherwise before the first byte is

@@ -53,6 +53,7 @@ type work struct {
 	resp    http1.Response
 	body    http1.Body // the request's
 	attempt upstream.Attempt
+	heard   upstream.Outcome // what the head of the final answer says of the backend
 
 	answerBy time.Time // when the backend's time for the head of its answer ends; zero: never
 	stallBy  time.Time // when its time for the next bytes of the body ends

@@ -24,6 +24,7 @@ func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
 	if status >= 500 && !c.interim && up.MayLeave(&c.attempt, upstream.OnStatus(status)) {
 		return c.swallow(up, b)
 	}
+	trails := c.hear(b)
 	keep := c.req.KeepAlive && !c.last && c.sent() && !c.l.draining()
 	f := http1.ForwardResponse{Framing: c.resp.Framing, ContentLength: c.resp.ContentLength, Via: via, Date: c.s.date(c.recent)}
 	if f.Framing == http1.Chunked || f.Framing == http1.UntilClose {
@@ -45,7 +46,7 @@ func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
 		// All of it is in our hands: the backend's connection need not wait for a slow client.
 		reusable, why := c.reusable(b)
 		c.stopSenderIf(!reusable)
-		c.finish(up, b, outcomeOf(status), reusable, why)
+		c.finish(up, b, c.hearEnd(b, trails), reusable, why)
 		if err := c.writeClient(c.out); err != nil {
 			return c.clientLeft()
 		}
@@ -59,7 +60,7 @@ func (c *httpConn) relay(up *upstream.Upstream, b *backend) next {
 	c.letSenderEnd()
 	reusable, why := c.reusable(b)
 	c.stopSenderIf(!reusable)
-	c.finish(up, b, outcomeOf(status), reusable, why)
+	c.finish(up, b, c.hearEnd(b, trails), reusable, why)
 	return c.answered(status, keep)
 }
 
@@ -123,7 +124,7 @@ func (c *httpConn) gather(b *backend, chunked bool) {
 // begins notes that an answer has begun whose end is not there yet.
 func (c *httpConn) begins() {
 	c.attempt.FirstByte = c.recent
-	if outcomeOf(c.resp.Status) == upstream.OutcomeAnswered {
+	if c.heard == upstream.OutcomeAnswered {
 		c.attempt.Untimed = c.sender != nil
 		c.to.up.Proved(&c.attempt, c.recent)
 	}
@@ -310,7 +311,7 @@ func (c *httpConn) tunnel(up *upstream.Upstream, b *backend) next {
 	c.out = http1.AppendResponseHead(c.out[:0], &c.resp, &f)
 	c.started = true
 	c.logHead(101, len(c.out))
-	c.recent = c.s.now()
+	c.recent, c.heard = c.s.now(), upstream.OutcomeAnswered
 	c.begins()
 	if err := c.writeClient(c.out); err != nil {
 		return c.brokenOff(up, b, errClientGone)

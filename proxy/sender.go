@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -279,12 +278,6 @@ func (c *httpConn) paceOf(b *backend, sent int64) pace {
 		p.excuse()
 	}
 	return p
-}
-
-// isGRPC knows the content types of gRPC, with and without a suffix.
-func isGRPC(contentType []byte) bool {
-	const kind = "application/grpc"
-	return len(contentType) >= len(kind) && strings.EqualFold(string(contentType[:len(kind)]), kind)
 }
 
 // spliceBody moves a body whose length is known from socket to socket, all but its end: the last bytes go the usual way,

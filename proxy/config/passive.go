@@ -8,12 +8,12 @@ import (
 
 // Passive is outlier detection: a backend whose answers are bad is ejected for a time.
 type Passive struct {
-	// Consecutive5xx is how many 5xx answers in a row eject a backend. Key consecutive_5xx, default 5, from 1 to 10000,
-	// or Off.
+	// Consecutive5xx is how many 5xx answers in a row eject a backend. Calls of gRPC that end with UNAVAILABLE, UNKNOWN, INTERNAL or
+	// DATA_LOSS are such answers too. Key consecutive_5xx, default 5, from 1 to 10000, or Off.
 	Consecutive5xx int
-	// ConsecutiveGatewayErrors is how many answers of 502, 503 and 504 in a row eject a backend; they count as 5xx answers too.
-	// It is of use below Consecutive5xx, or with that switched off, where an application's own 500 tells of the request rather than
-	// of the backend. Key consecutive_gateway_errors, default off, which is 0 here; else from 1 to 10000.
+	// ConsecutiveGatewayErrors is how many answers of 502, 503 and 504 in a row, and calls of gRPC that end with UNAVAILABLE, eject a
+	// backend; they count as 5xx answers too. It is of use below Consecutive5xx, or with that switched off, where an application's own
+	// 500 tells of the request rather than of the backend. Key consecutive_gateway_errors, default off, which is 0 here; else from 1 to 10000.
 	ConsecutiveGatewayErrors int
 	// ConsecutiveFailures is how many failures in a row (refused, reset, timed out) eject a backend. Key
 	// consecutive_failures, default 5, from 1 to 10000, or Off.

@@ -13,9 +13,11 @@ type Outcome uint8
 const (
 	// OutcomeAnswered: the backend answered with a status below 500, or a tunnel ended in order.
 	OutcomeAnswered Outcome = iota
-	// OutcomeAnswered5xx: the backend answered with a status of 500 or above, but for those of OutcomeGatewayError.
+	// OutcomeAnswered5xx: the backend answered with a status of 500 or above, but for those of OutcomeGatewayError; or a call of
+	// gRPC ended with UNKNOWN, INTERNAL or DATA_LOSS.
 	OutcomeAnswered5xx
 	// OutcomeGatewayError: the backend answered with 502, 503 or 504: what it needs did not answer it, or it has no room.
+	// Or a call of gRPC ended with UNAVAILABLE.
 	OutcomeGatewayError
 	// OutcomeConnectFailed: no connection to the backend could be made.
 	OutcomeConnectFailed

@@ -129,3 +129,59 @@ func TestHealthChecksFollowTheHealthServiceOfGRPC(t *testing.T) {
 	hs.SetServingStatus("cart", healthpb.HealthCheckResponse_SERVING)
 	until(codes.OK)
 }
+
+// call has the server end a call with that status: at once, or behind a message.
+func call(ctx context.Context, tc testpb.TestServiceClient, code codes.Code, behind bool) error {
+	ends := &testpb.EchoStatus{Code: int32(code), Message: "as asked"}
+	if !behind {
+		_, err := tc.UnaryCall(ctx, &testpb.SimpleRequest{ResponseStatus: ends})
+		return err
+	}
+	stream, err := tc.FullDuplexCall(ctx)
+	if err != nil {
+		return err
+	}
+	one := []*testpb.ResponseParameters{{Size: 10}}
+	for _, req := range []*testpb.StreamingOutputCallRequest{{ResponseParameters: one}, {ResponseStatus: ends}} {
+		if err = stream.Send(req); err != nil {
+			return err
+		}
+		if _, err = stream.Recv(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// What a call ends with is evidence: a breaker opens for what a server says of itself, and not for what it says of the call.
+func TestTheStatusOfACallIsEvidence(t *testing.T) {
+	for name, behind := range map[string]bool{"at once": false, "behind a message": true} {
+		t.Run(name, func(t *testing.T) {
+			conn := through(t, "{active: off, breaker: {error_percent: 50, min_requests: 8, window: 1h, open_time: 500ms, probes: 1}}", func(*grpc.Server) {})
+			tc := testpb.NewTestServiceClient(conn)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			ends := func(code codes.Code, times int) {
+				t.Helper()
+				for range times {
+					if err := call(ctx, tc, code, behind); status.Code(err) != code || !strings.Contains(status.Convert(err).Message(), "as asked") {
+						t.Fatalf("%v, where the server says %v", err, code)
+					}
+				}
+			}
+			for _, code := range []codes.Code{codes.InvalidArgument, codes.DeadlineExceeded, codes.NotFound, codes.ResourceExhausted} {
+				ends(code, 2)
+			}
+			ends(codes.Unavailable, 8) // half of them have failed
+			if _, err := tc.EmptyCall(ctx, &testpb.Empty{}); status.Code(err) != codes.Unavailable {
+				t.Fatalf("%v, though the breaker is open", err)
+			}
+			for ctx.Err() == nil {
+				if _, err := tc.EmptyCall(ctx, &testpb.Empty{}); err == nil {
+					return
+				}
+			}
+			t.Fatal("it never closes")
+		})
+	}
+}
