@@ -12,7 +12,8 @@
 //   - reason.go: the two closed lists, [Signal] for evidence and [Reason] for decisions.
 //   - group.go: the [Group] and how one can look at it.
 //   - check.go: active checks, which turn a backend down and up (rise and fall).
-//   - members.go: backends that come and go, those that an operator drains, and a change of the configuration.
+//   - members.go: backends that come and go, those that an operator drains or that are not in use, and a change of the
+//     configuration.
 //   - passive.go: real traffic, which ejects a backend for a time that grows; outlier.go: by comparison with the others.
 //   - agent.go: what an agent beside a backend says of it.
 //   - breaker.go: a circuit breaker for each backend, and the requests that it admits half-open.

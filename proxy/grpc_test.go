@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +22,25 @@ func TestOnlyStatusesOfGRPCThatSpeakOfTheServerAreEvidence(t *testing.T) {
 		"-14", "14 ", " 14", "+14", "0x0e", "14,14", "UNAVAILABLE"} {
 		require.Equal(t, upstream.OutcomeAnswered, outcomeOfGRPC([]byte(text)), text)
 	}
+}
+
+// Whatever stands there, it is evidence only where it is a number in plain digits that is one of four.
+func FuzzStatusOfGRPC(f *testing.F) {
+	for _, text := range []string{"", "0", "2", "13", "14", "15", "16", "0014", "-2", "1e1", "18446744073709551630"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		want := upstream.OutcomeAnswered
+		if n, err := strconv.ParseUint(string(text), 10, 64); err == nil && bytes.IndexByte(text, '_') < 0 {
+			switch n {
+			case 2, 13, 15:
+				want = upstream.OutcomeAnswered5xx
+			case 14:
+				want = upstream.OutcomeGatewayError
+			}
+		}
+		require.Equal(t, want, outcomeOfGRPC(text))
+	})
 }
 
 func TestTheMediaTypesOfGRPCAreTold(t *testing.T) {
