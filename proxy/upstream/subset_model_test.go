@@ -103,7 +103,7 @@ func (w *subsetWorld) look() {
 		require.Equal(w.t, want, u.availableLocked(b), b.address)
 	}
 	for range 5 {
-		if i := u.pickLocked(u.Now(), &Attempt{}); i != noPick {
+		if i := u.pickLocked(u.Now(), &Attempt{}, noPick); i != noPick {
 			require.True(w.t, u.availableLocked(u.backends[i]), "%s is picked", u.backends[i].address)
 			u.doneLocked(i, lb.Abandoned, 0)
 		}
