@@ -70,7 +70,7 @@ type Config struct {
 	// serve it sooner, as a share of a usual dial's time, at most 1. Default 0.25; negative: it dials at once.
 	Patience float64
 	// ValidateAfter is how long a connection may have been idle and still be lent without a look at it.
-	// Default 100 ms; negative: never look. One nanosecond means always, in practice.
+	// Default 1 ms; negative: never look. One nanosecond means always, in practice.
 	ValidateAfter time.Duration
 	// Validate looks at an idle connection before it is lent: nil means good, anything else retires it. It must not
 	// block. Default: [Peek], where the connection offers it, and otherwise nothing.
@@ -148,7 +148,7 @@ const (
 	defaultMaxLifetime    = 30 * time.Minute
 	defaultLifetimeSpread = 0.1
 	defaultDialTimeout    = 5 * time.Second
-	defaultValidateAfter  = 100 * time.Millisecond
+	defaultValidateAfter  = time.Millisecond
 	defaultPingAfter      = time.Second
 	defaultPingTimeout    = time.Second
 )

@@ -59,7 +59,7 @@ func TestConnectionPoolAConnectionThatThePeerClosedIsNotLent(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		lend(t, p).Release()
 		f.dialled[0].peerCloses()
-		p.clk.Sleep(100 * time.Millisecond)
+		p.clk.Sleep(time.Millisecond)
 		c := lend(t, p)
 		require.False(t, c.Reused())
 		require.Equal(t, uint64(1), p.Stats().Retired[ReasonPeerClosed])
@@ -71,7 +71,7 @@ func TestConnectionPoolAConnectionWithUnexpectedDataIsNotLent(t *testing.T) {
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		lend(t, p).Release()
 		f.dialled[0].peerSends(3)
-		p.clk.Sleep(100 * time.Millisecond)
+		p.clk.Sleep(time.Millisecond)
 		require.False(t, tryLend(p, now(p), 0).Lent())
 		require.Equal(t, uint64(1), p.Stats().Retired[ReasonUnexpectedData])
 	})
@@ -81,7 +81,7 @@ func TestConnectionPoolAConnectionUsedAMomentAgoIsLentWithoutALook(t *testing.T)
 	inBubble(t, Config{}, func(t *testing.T, p *Pool, f *fakeNet) {
 		lend(t, p).Release()
 		f.dialled[0].peerCloses()
-		p.clk.Sleep(99 * time.Millisecond)
+		p.clk.Sleep(time.Millisecond - 1)
 		c := tryLend(p, now(p), 0)
 		require.NotNil(t, c)
 		c.Discard(ReasonBroken)

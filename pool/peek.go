@@ -41,9 +41,9 @@ type looker struct {
 	buf    [1]byte
 	n      int
 	err    error
-	// through says that bytes on the connection are not unexpected: another protocol lies between it and its user, or the
-	// peer speaks first.
-	through bool
+	// through says that bytes on the connection are not unexpected: the peer speaks first, or another protocol lies between the
+	// connection and its user (layered), and sends something of its own after its handshake, until the first loan has read that.
+	through, layered bool
 }
 
 // can says whether looks tell anything.

@@ -26,7 +26,8 @@ type Session interface {
 // Exclusive is what Config.Setup returns when set-up put another connection in place of the dialled one, such as a
 // *tls.Conn, and it carries one loan at a time. NetConn is then nc itself, and Conn.Session is nil. Closing nc must close the
 // dialled one. Before a loan the pool looks at the dialled connection, below nc: bytes that wait there do not end
-// it, since set-up protocols send things on their own (TLS 1.3 its tickets).
+// it before its first loan, since set-up protocols send things on their own (TLS 1.3 its tickets), which are read with what the first
+// borrower reads. Later they do: they may be an answer that nobody asked for. What nc itself has read and holds is its user's to look at.
 func Exclusive(nc net.Conn) Session { return exclusive{nc} }
 
 type exclusive struct{ net.Conn }
@@ -92,7 +93,7 @@ func (k *link) install(s Session) {
 	switch s := s.(type) {
 	case nil:
 	case exclusive:
-		k.nc, k.look.through = s.Conn, true
+		k.nc, k.look.through, k.look.layered = s.Conn, true, true
 	default:
 		k.session, k.streams = s, new(streams)
 	}

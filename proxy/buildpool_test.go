@@ -68,7 +68,7 @@ func TestTheDefaultsOfTheFileAreThoseThatThePoolDocuments(t *testing.T) {
 	require.Equal(t, pool.Config{
 		MaxConnections: 50, IdleTimeout: 30 * time.Second, MaxLifetime: 30 * time.Minute, LifetimeSpread: 0.1,
 		DialTimeout: 5 * time.Second, MinDialTimeout: 1500 * time.Millisecond, MaxDials: 16,
-		ValidateAfter: 100 * time.Millisecond, TrimEvery: 5 * time.Second, PredictEvery: time.Second, Shards: 1,
+		ValidateAfter: time.Millisecond, TrimEvery: 5 * time.Second, PredictEvery: time.Second, Shards: 1,
 	}, (&Server{shards: 1}).poolConfig(&plain, false))
 }
 

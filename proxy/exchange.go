@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"os"
 	"time"
@@ -21,6 +22,8 @@ type backend struct {
 	body    http1.Body
 	writeBy time.Time // the write deadline set on it
 	readBy  time.Time // the read deadline set on it, if it is known
+	used    bool      // it has carried a request
+	one     [1]byte   // what spoilt reads to
 }
 
 // setRead sets the read deadline. The zero instant is none.
@@ -133,6 +136,14 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 			return c.notTold(up, b, err)
 		}
 	}
+	if why, bad := b.spoilt(); bad {
+		if c.fresh < maxFresh {
+			c.fresh++
+			c.finish(up, b, upstream.OutcomeStale, false, why)
+			return afresh // whatever it asks for: nothing of it has gone
+		}
+		return c.failed(up, b, upstream.OutcomeStale, why, FailReset)
+	}
 	if !c.attempt.Await() {
 		return c.leave(up, b, upstream.OutcomeLost)
 	}
@@ -149,6 +160,27 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 		return c.relay(up, b)
 	}
 	return c.noAnswer(up, b, err, werr != nil && written == 0)
+}
+
+// spoilt looks for what a backend has said over TLS behind its last answer, in one segment with that: it lies in TLS's own memory,
+// where the pool does not see it, and would be taken for the answer to the next request. A read whose time is over takes what is there
+// and asks the socket for nothing.
+func (b *backend) spoilt() (pool.Reason, bool) {
+	if !b.used {
+		b.used = true
+		return 0, false
+	}
+	if _, ok := b.sock.NetConn().(*tls.Conn); !ok {
+		return 0, false
+	}
+	b.setRead(past)
+	switch n, err := b.sock.Read(b.one[:]); {
+	case n > 0:
+		return pool.ReasonUnexpectedData, true
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return pool.ReasonPeerClosed, true
+	}
+	return 0, false
 }
 
 // send writes what has been built and begins to stream what has not. A failure to write is not the end: the answer may

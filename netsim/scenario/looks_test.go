@@ -110,7 +110,7 @@ func TestPoolUtilizationIsTheGreatestOfOneAndTheMeanOfAll(t *testing.T) {
 // quietly is a world of two clients in which one backend of three is gone from 5 s to 10 s.
 var quietly = []string{
 	"upstream", "{strategy: round-robin, backends: [{address: '10.0.0.1:80'}, {address: '10.0.0.2:80'}, {address: '10.0.0.3:80'}], " +
-		"pool: {max_connections: 10, connect_timeout: 500ms}, retry: {attempts: 2, budget_percent: 50}, " +
+		"pool: {max_connections: 10, connect_timeout: 500ms, validate_after: off}, retry: {attempts: 2, budget_percent: 50}, " +
 		"health: {active: {interval: 1s, timeout: 500ms, rise: 1, fall: 1, http: {path: /healthz}}}}",
 	"clients", "[{name: web, arrivals: {constant: 50/s}, timeout: 3s}, {name: slow, arrivals: {constant: 10/s}, timeout: 3s}]",
 	"faults", "[{at: 5s, for: 5s, name: gone, refuse: {host: 10.0.0.3}}, {at: 5s, reset: {between: [proxy, 10.0.0.3]}}]",

@@ -51,7 +51,7 @@ func DefaultUpstream(name string, backends ...string) Upstream {
 			IdleTimeout:           30 * time.Second,
 			MaxLifetime:           30 * time.Minute,
 			LifetimeJitterPercent: 10,
-			ValidateAfter:         100 * time.Millisecond,
+			ValidateAfter:         time.Millisecond,
 			ConnectTimeout:        5 * time.Second,
 			MinConnectTimeout:     1500 * time.Millisecond,
 			MaxDials:              16,

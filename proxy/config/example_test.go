@@ -84,7 +84,7 @@ func ExampleConfig_Marshal() {
 	//       idle_timeout: 30s
 	//       max_lifetime: 30m
 	//       lifetime_jitter_percent: 10
-	//       validate_after: 100ms
+	//       validate_after: 1ms
 	//       connect_timeout: 5s
 	//       min_connect_timeout: 1.5s
 	//       max_dials: 16

@@ -151,7 +151,7 @@ type Pool struct {
 	// Off.
 	LifetimeJitterPercent int
 	// ValidateAfter is the idle time after which a connection is looked at (without reading from it) before it is lent.
-	// Key validate_after, default 100ms, from 1ns to 24h, or Off.
+	// Key validate_after, default 1ms, from 1ns to 24h, or Off.
 	ValidateAfter time.Duration
 	// ConnectTimeout bounds one dial. Key connect_timeout, default 5s, from 1ms to 10m.
 	ConnectTimeout time.Duration
