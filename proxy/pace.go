@@ -16,6 +16,7 @@ type pace struct {
 	got    int64         // bytes of the body so far
 	waited time.Duration
 	since  time.Time // the beginning of the present wait
+	until  time.Time // and its end
 	polite bool      // the client waits for the backend's word before it sends: until it has, the time is not its own
 }
 
@@ -39,7 +40,8 @@ func (p *pace) begin(now time.Time) time.Time {
 		}
 		limit = max(min(limit, config.BodyGrace+paid-p.waited), 0)
 	}
-	return now.Add(limit)
+	p.until = now.Add(limit)
+	return p.until
 }
 
 // excuse asks for no rate any more.

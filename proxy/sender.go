@@ -254,6 +254,7 @@ func (c *httpConn) excused(s *sender, pace *pace, err error) bool {
 		return false
 	}
 	pace.excuse()
+	pace.until = limit
 	_ = c.nc.SetReadDeadline(limit)
 	return !s.stop.Load() && !c.cutOff()
 }
@@ -283,22 +284,24 @@ func (c *httpConn) paceOf(b *backend, sent int64) pace {
 // spliceBody moves a body whose length is known from socket to socket, all but its end: the last bytes go the usual way,
 // which knows that they are the last. It reports false when the sender is at its end.
 func (c *httpConn) spliceBody(s *sender, b *backend, pace *pace, first *bool) bool {
-	for {
+	for waits := false; ; { // waits: since before, with nothing come
 		left := c.body.Remaining() - socket.SpliceMax
 		if left <= 0 {
 			return true
 		}
-		now := c.s.now()
-		limit := pace.begin(now)
-		_ = c.nc.SetReadDeadline(limit)
-		if err := c.armBackend(b, limit); err != nil {
+		if !waits {
+			_ = c.nc.SetReadDeadline(pace.begin(c.s.now()))
+		}
+		if err := c.armBackend(b, pace.until); err != nil {
 			return false
 		}
 		if s.stop.Load() || c.cutOff() {
 			return false
 		}
 		n, srcErr, dstErr := socket.Splice(&b.sock, &c.sock, left)
-		pace.spliced(c.s.now(), int(n))
+		if n > 0 {
+			pace.spliced(c.s.now(), int(n))
+		}
 		if *first && n > 0 {
 			*first = false
 			c.note(b, bodyBegun)
@@ -309,6 +312,7 @@ func (c *httpConn) spliceBody(s *sender, b *backend, pace *pace, first *bool) bo
 			c.notTaken(s, b, dstErr)
 			return false
 		case srcErr != nil && c.excused(s, pace, srcErr):
+			waits = true
 			continue
 		case srcErr != nil:
 			if srcErr == io.EOF {
@@ -321,6 +325,7 @@ func (c *httpConn) spliceBody(s *sender, b *backend, pace *pace, first *bool) bo
 			return false
 		}
 		c.body.Bypassed(n, false)
+		waits = false
 	}
 }
 

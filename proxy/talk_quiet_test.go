@@ -77,6 +77,21 @@ func TestAConversationEndsWhenNeitherSideHasSaidAnythingForStreamIdleTimeout(t *
 			c.retires(pool.ReasonAborted)
 			c.counts(0, proxy.FailBodyTimeout)
 		}},
+		{promise: "also in an upload that goes from socket to socket", tune: func(s *config.Config) {
+			s.Listeners[0].BodyTimeout, s.Upstreams[0].StreamIdleTimeout = 500*time.Millisecond, time.Second
+		}, talk: func(c *talk) {
+			client := c.client().send("POST / HTTP/1.1\r\n", host, "Content-Length: 1000000\r\n\r\nping")
+			backend := c.origins[0].accept()
+			backend.head()
+			backend.expect("ping")
+			backend.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npong")
+			client.until("pong")
+			begin := c.clk.Now()
+			client.cut()
+			require.Less(c.t, c.clk.Since(begin), 20*time.Second)
+			c.retires(pool.ReasonAborted)
+			c.counts(0, proxy.FailBodyTimeout)
+		}},
 		{promise: "the client's own time is not shortened by a shorter one", virtual: true, tune: streamIdle, talk: quiet(59 * time.Second)},
 	})
 }
