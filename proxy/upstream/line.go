@@ -112,13 +112,13 @@ func (l *line) last(is func(*waiter) bool) *waiter {
 	return nil
 }
 
-// order is the order in which the classes are served: the most urgent first, but those that have been passed over often
+// order is the order in which the classes are served at backend i: the most urgent first, but those that have been passed over often
 // enough before all.
-func (q *queue) order() (order [NumClasses]int8) {
+func (q *queue) order(i int) (order [NumClasses]int8) {
 	n := 0
 	for _, due := range []bool{true, false} {
 		for r := range q.classes {
-			if due == (q.classes[r].passed >= classTurn-1) {
+			if due == (max(q.classes[r].passed, q.own[i].passed[r]) >= classTurn-1) {
 				order[n] = int8(r)
 				n++
 			}
@@ -130,10 +130,14 @@ func (q *queue) order() (order [NumClasses]int8) {
 // took notes whose turn it was at backend i. The waiter is in its line yet. A class of which i could have served nobody has not been
 // passed over: else those who wait for a slow backend would have every turn there, for all that the others serve meanwhile.
 func (q *queue) took(w *waiter, i int) {
-	own := w.a.Class.rank()
-	q.classes[own].passed = 0
-	for r := own + 1; r < NumClasses; r++ {
-		if c := &q.classes[r]; len(c.waiters)+len(q.own[i].lines[r].waiters) > 0 {
+	rank, own := w.a.Class.rank(), &q.own[i]
+	q.classes[rank].passed, own.passed[rank] = 0, 0
+	for r := rank + 1; r < NumClasses; r++ {
+		bound := len(own.lines[r].waiters) > 0
+		if bound {
+			own.passed[r]++
+		}
+		if c := &q.classes[r]; bound || len(c.waiters) > 0 {
 			c.passed++
 		}
 	}

@@ -76,10 +76,14 @@ type queue struct {
 	undialled  int
 }
 
-// ownLines are those of the waiters whom only one backend may serve.
+// ownLines are those of the waiters whom only one backend may serve. That their class has its turns at others is nothing to them: so
+// each class is counted here too.
+//
+// Invariant: n is their number; a class's passed is 0 when there are none of it.
 type ownLines struct {
-	lines [NumClasses]line
-	n     int
+	lines  [NumClasses]line
+	passed [NumClasses]int // how often in a row the backend has served somebody of a more urgent class
+	n      int
 }
 
 // ownOf is the backend in whose own lines a waiter belongs, or noPick.
@@ -128,9 +132,14 @@ func (q *queue) enter(w *waiter) {
 }
 
 func (q *queue) quit(w *waiter) {
-	q.lineOf(w).drop(w)
-	if w.own != noPick {
-		q.own[w.own].n--
+	l := q.lineOf(w)
+	l.drop(w)
+	if w.own == noPick {
+		return
+	}
+	o := &q.own[w.own]
+	if o.n--; len(l.waiters) == 0 {
+		o.passed[w.a.Class.rank()] = 0
 	}
 }
 
@@ -266,7 +275,7 @@ func (q *queue) firstUndialledFor(i int) *waiter {
 }
 
 func (q *queue) first(i int, is func(*waiter) bool) *waiter {
-	for _, r := range q.order() {
+	for _, r := range q.order(i) {
 		w := q.classes[r].first(is)
 		if o := q.own[i].lines[r].first(is); w == nil || o != nil && o.before(w) {
 			w = o

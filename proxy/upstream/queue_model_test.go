@@ -24,6 +24,7 @@ type dumbWaiter struct {
 type dumbQueue struct {
 	all    []*dumbWaiter
 	passed [NumClasses]int
+	at     [queueBackends][NumClasses]int // how often each backend passed over those of a class who are bound to it
 	byKey  bool
 	most   int
 	over   int // those who found their share taken
@@ -75,7 +76,7 @@ func (d *dumbQueue) first(of, i int, undialled bool) *dumbWaiter {
 
 func (d *dumbQueue) next(i int, undialled bool) *dumbWaiter {
 	for of := range NumClasses {
-		if x := d.first(of, i, undialled); x != nil && d.passed[of] >= classTurn-1 {
+		if x := d.first(of, i, undialled); x != nil && max(d.passed[of], d.at[i][of]) >= classTurn-1 {
 			return x
 		}
 	}
@@ -91,9 +92,10 @@ func (d *dumbQueue) served(x *dumbWaiter, i int) {
 	for of := range NumClasses {
 		switch {
 		case of == x.class:
-			d.passed[of] = 0
+			d.passed[of], d.at[i][of] = 0, 0
 		case of > x.class && d.first(of, i, false) != nil:
 			d.passed[of]++
+			d.at[i][of]++
 		}
 	}
 	d.left(x)
@@ -103,6 +105,17 @@ func (d *dumbQueue) left(x *dumbWaiter) {
 	d.all = slices.DeleteFunc(d.all, func(o *dumbWaiter) bool { return o == x })
 	if !slices.ContainsFunc(d.all, func(o *dumbWaiter) bool { return o.class == x.class }) {
 		d.passed[x.class] = 0
+	}
+}
+
+// rest forgets how often classes were passed over of which nobody is bound to the backend.
+func (d *dumbQueue) rest() {
+	for i := range d.at {
+		for of := range d.at[i] {
+			if !slices.ContainsFunc(d.all, func(x *dumbWaiter) bool { return x.class == of && d.bound(x) == i }) {
+				d.at[i][of] = 0
+			}
+		}
 	}
 }
 
@@ -211,6 +224,7 @@ func (p *queuePair) chooseBy(key bool) {
 
 func (p *queuePair) check(t *rapid.T) {
 	q, d := &p.q, &p.d
+	d.rest()
 	require.Equal(t, len(d.all), q.n)
 	require.EqualValues(t, d.over, q.overflowed)
 	require.Same(t, p.dumbHead().waiter(), q.head())
@@ -232,6 +246,7 @@ func (p *queuePair) check(t *rapid.T) {
 	}
 	for i := range queueBackends {
 		require.Equal(t, d.boundTo(i, nil), q.own[i].n)
+		require.Equal(t, d.at[i], q.own[i].passed)
 		require.Same(t, d.next(i, false).waiter(), q.firstFor(i))
 		require.Same(t, d.next(i, true).waiter(), q.firstUndialledFor(i))
 		require.Equal(t, d.next(i, true) != nil, q.wanted(i))

@@ -355,3 +355,30 @@ func TestConnectionPoolManagerWhoIsSetLooseHasNotWaitedWithThoseWhomHeJoins(t *t
 		answered(u, slow)
 	})
 }
+
+// What is served elsewhere is no turn of those who wait for one backend alone.
+func TestConnectionPoolManagerAClassHasItsTurnsAtEachBackendThatAloneMayServeIt(t *testing.T) {
+	inBubble(t, 2, Config{Pool: pool.Config{MaxConnections: 1}}, func(t *testing.T, u *Upstream, f *fakeNet) {
+		busy, other := hold(t, u, 0), hold(t, u, 1)
+		low := start(t, u, &Attempt{Prefer: addr(0), Class: ClassLow})
+		next := start(t, u, &Attempt{Prefer: addr(0), Class: ClassHigh})
+		for n := 0; !low.returned(); n++ {
+			require.Less(t, n, 2*classTurn, "it starves")
+			more := start(t, u, &Attempt{Prefer: addr(0), Class: ClassHigh})
+			answered(u, busy)
+			if low.returned() {
+				answered(u, low.Attempt)
+			}
+			require.NoError(t, next.end())
+			busy, next = next.Attempt, more
+			elsewhere := start(t, u, &Attempt{Prefer: addr(1), Class: ClassLow})
+			answered(u, other)
+			require.NoError(t, elsewhere.end())
+			other = elsewhere.Attempt
+		}
+		answered(u, busy)
+		require.NoError(t, next.end())
+		answered(u, next.Attempt)
+		answered(u, other)
+	})
+}
