@@ -133,3 +133,22 @@ func BenchmarkConnectionPoolManagerPastThoseWhoWaitForAnother(b *testing.B) {
 		u.queue.remove(w)
 	}
 }
+
+// Where the queue is full, and those who wait are bound to thousands of backends, the one that gives way is found at once.
+func BenchmarkConnectionPoolManagerWhoGivesWay(b *testing.B) {
+	const backends = 10000
+	u, err := New(Config{Name: "web", Backends: group(backends), Rand: seeded})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range backends {
+		u.queue.push(&waiter{ctx: context.Background(), a: &Attempt{Class: ClassLow}, pick: noPick, only: i})
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		w := u.queue.lastBelow(ClassNormal)
+		u.queue.remove(w)
+		u.queue.push(w)
+	}
+}

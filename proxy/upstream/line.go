@@ -61,13 +61,45 @@ type line struct {
 	delay     delay
 }
 
-// class is the common line of a class: that of those whom any backend may serve.
+// class is the common line of a class, that of those whom any backend may serve; and a list of all of the class, whatever their lines,
+// which may be three for each of thousands of backends.
 //
-// Invariant: n is the number of waiters of the class in all lines; passed is 0 when there are none.
+// Invariant: n is the number of waiters of the class in all lines, and they are the list, in order of coming; passed is 0 when there
+// are none.
 type class struct {
 	line
 	n      int
+	eldest *waiter
+	newest *waiter
 	passed int // how often in a row somebody of a more urgent class was served while the backend could have served one of this
+}
+
+// join adds who has just come to the list.
+func (c *class) join(w *waiter) {
+	c.n++
+	if w.prev = c.newest; w.prev != nil {
+		w.prev.next = w
+	} else {
+		c.eldest = w
+	}
+	c.newest = w
+}
+
+func (c *class) leave(w *waiter) {
+	if c.n--; c.n == 0 {
+		c.passed = 0
+	}
+	if w.prev != nil {
+		w.prev.next = w.next
+	} else {
+		c.eldest = w.next
+	}
+	if w.next != nil {
+		w.next.prev = w.prev
+	} else {
+		c.newest = w.prev
+	}
+	w.prev, w.next = nil, nil
 }
 
 // at is the place of a waiter in the line, or the one that he would have.
@@ -144,20 +176,13 @@ func (q *queue) took(w *waiter, i int) {
 }
 
 // lastBelow returns the last waiter of the least urgent class, if that is less urgent than c, or nil.
-func (q *queue) lastBelow(c Class) (last *waiter) {
-	r := NumClasses - 1
-	for r > c.rank() && q.classes[r].n == 0 {
-		r--
-	}
-	if r <= c.rank() {
-		return nil
-	}
-	for l := range q.every() {
-		if n := len(l.waiters); n > 0 && l.waiters[n-1].a.Class.rank() == r && (last == nil || last.before(l.waiters[n-1])) {
-			last = l.waiters[n-1]
+func (q *queue) lastBelow(c Class) *waiter {
+	for r := NumClasses - 1; r > c.rank(); r-- {
+		if w := q.classes[r].newest; w != nil {
+			return w
 		}
 	}
-	return last
+	return nil
 }
 
 // lastOwnBelow is lastBelow among those whom only backend i may serve.

@@ -33,6 +33,8 @@ type waiter struct {
 	failure error     // the last such dial's error
 	served  chan grant
 	queued  bool
+
+	prev, next *waiter // of its class, whatever its line
 }
 
 // before says whether the waiter comes before another one in the order of urgency, and of coming within a class.
@@ -147,7 +149,7 @@ func (q *queue) push(w *waiter) {
 	q.came++
 	w.queued, w.came, w.from = true, q.came, w.a.since
 	q.n++
-	q.classes[w.a.Class.rank()].n++
+	q.classes[w.a.Class.rank()].join(w)
 	q.enter(w)
 	q.count(w, 1)
 }
@@ -157,11 +159,7 @@ func (q *queue) remove(w *waiter) {
 	q.quit(w)
 	w.queued = false
 	q.n--
-	if c := &q.classes[w.a.Class.rank()]; c.n == 1 {
-		c.n, c.passed = 0, 0
-	} else {
-		c.n--
-	}
+	q.classes[w.a.Class.rank()].leave(w)
 }
 
 // repick changes the backend that a queued waiter counts on.
@@ -196,7 +194,7 @@ func (q *queue) chooseBy(key bool) {
 		return
 	}
 	q.byKey = key
-	for _, w := range slices.Collect(q.each()) {
+	for w := range q.each() {
 		w.a.anywhere = true
 		q.repick(w, w.pick)
 	}
@@ -213,11 +211,11 @@ func (q *queue) wanted(i int) bool {
 	return false
 }
 
-// each are all waiters, in no order that should be seen.
+// each are all waiters, the most urgent class first, and in order of coming within it.
 func (q *queue) each() iter.Seq[*waiter] {
 	return func(yield func(*waiter) bool) {
-		for l := range q.every() {
-			for _, w := range l.waiters {
+		for r := range q.classes {
+			for w := q.classes[r].eldest; w != nil; w = w.next {
 				if !yield(w) {
 					return
 				}
@@ -245,13 +243,11 @@ func (q *queue) every() iter.Seq[*line] {
 }
 
 // head is the first waiter of the most urgent class, or nil.
-func (q *queue) head() (first *waiter) {
-	for l := range q.every() {
-		if len(l.waiters) > 0 && l.waiters[0].before(first) {
-			first = l.waiters[0]
-		}
+func (q *queue) head() *waiter {
+	for w := range q.each() {
+		return w
 	}
-	return first
+	return nil
 }
 
 // forget lets every waiter try index i, which has become another backend's.

@@ -228,6 +228,15 @@ func (p *queuePair) check(t *rapid.T) {
 	require.Equal(t, len(d.all), q.n)
 	require.EqualValues(t, d.over, q.overflowed)
 	require.Same(t, p.dumbHead().waiter(), q.head())
+	var all []*waiter
+	for of := range NumClasses {
+		for _, x := range d.all {
+			if x.class == of {
+				all = append(all, x.w)
+			}
+		}
+	}
+	require.Equal(t, all, slices.Collect(q.each()))
 	var undialled int
 	on := make([]int, queueBackends)
 	for _, x := range d.all {

@@ -293,16 +293,16 @@ func (u *Upstream) unstrand() {
 }
 
 // strandedLocked returns the first waiter that no backend may serve, as long as health admits one at all.
-func (u *Upstream) strandedLocked() (first *waiter) {
+func (u *Upstream) strandedLocked() *waiter {
 	if u.judge.AdmittedCount() == 0 {
 		return nil
 	}
 	for w := range u.queue.each() {
-		if w.before(first) && w.ctx.Err() == nil && !u.untriedLocked(w.a) {
-			first = w
+		if w.ctx.Err() == nil && !u.untriedLocked(w.a) {
+			return w
 		}
 	}
-	return first
+	return nil
 }
 
 // giveUpLocked takes a waiter that has tried everything out of the line and returns its error; nil where it may visit a
