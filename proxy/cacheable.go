@@ -63,12 +63,20 @@ func lasts(directive []byte) bool {
 	return some
 }
 
+// aboutOurs says whether private, or no-cache, speaks of a field that sets a cookie. With names it speaks of these fields alone: the rest
+// of the answer may be kept, and used (RFC 9111 sections 5.2.2.4 and 5.2.2.7).
+func aboutOurs(directive []byte) bool {
+	_, names, some := bytes.Cut(directive, equals)
+	return !some || listHas(bytes.Trim(names, " \t\""), "set-cookie")
+}
+
 // caching is what the fields of one name say of an answer.
 type caching struct {
 	forbidden bool // not to be kept, or not without asking each time, or by its client alone
 	public    bool
-	shared    int // s-maxage: 1 says that it is more than 0, -1 that it is not
-	all       int // max-age, likewise
+	validated bool // never used stale: then it may be kept where its request had credentials
+	shared    int  // s-maxage: 1 says that it is more than 0, -1 that it is not
+	all       int  // max-age, likewise
 }
 
 func cachingOf(fields []http1.Field, name []byte) (l caching) {
@@ -84,8 +92,10 @@ func cachingOf(fields []http1.Field, name []byte) (l caching) {
 		}
 		for d := range directives(fields[i].Value) {
 			switch {
-			case named(d, "private"), named(d, "no-store"), named(d, "no-cache"):
+			case named(d, "no-store"), (named(d, "private") || named(d, "no-cache")) && aboutOurs(d):
 				l.forbidden = true
+			case named(d, "must-revalidate"):
+				l.validated = true
 			case named(d, "public"):
 				l.public = true
 			case named(d, "s-maxage"):
@@ -98,8 +108,8 @@ func cachingOf(fields []http1.Field, name []byte) (l caching) {
 	return l
 }
 
-// forAll says whether an answer says that a shared cache may keep it. Authorized: its request had credentials, so that only public and
-// s-maxage say so (RFC 9111 section 3.5).
+// forAll says whether an answer says that a shared cache may keep it. Authorized: its request had credentials, so that only public,
+// s-maxage and must-revalidate let it (RFC 9111 section 3.5).
 func forAll(fields []http1.Field, authorized bool, now time.Time) bool {
 	for _, name := range sharedCacheFields {
 		if l := cachingOf(fields, name); l.all > 0 && !l.forbidden {
@@ -107,6 +117,7 @@ func forAll(fields []http1.Field, authorized bool, now time.Time) bool {
 		}
 	}
 	l := cachingOf(fields, cacheControlField)
+	authorized = authorized && !l.validated
 	switch {
 	case l.forbidden:
 		return false
