@@ -14,12 +14,20 @@ import (
 // What counts is what the answer says of itself (RFC 9111 section 3). Of one that says nothing a cache may think for itself, but most
 // answers of programs say nothing, and caches hardly keep those that set a cookie.
 
-// The fields that speak to caches: to all of them, and to shared ones alone (RFC 9213; W3C Edge Architecture 1.0).
+// The fields that speak to caches: to all of them, and to shared ones alone (W3C Edge Architecture 1.0; of RFC 9213 section 2 there is one
+// for each kind of them, by whose suffix they are known: CDN-Cache-Control is that of section 3, and networks have their own).
 var (
-	cacheControlField = []byte("cache-control")
-	sharedCacheFields = [][]byte{[]byte("cdn-cache-control"), []byte("surrogate-control")}
-	expiresField      = []byte("expires")
+	cacheControlField     = []byte("cache-control")
+	surrogateControlField = []byte("surrogate-control")
+	targetedSuffix        = []byte("-cache-control")
+	expiresField          = []byte("expires")
 )
+
+// forShared says whether a field of that name speaks to shared caches alone.
+func forShared(name []byte) bool {
+	at := len(name) - len(targetedSuffix)
+	return at > 0 && bytes.EqualFold(name[at:], targetedSuffix) || bytes.EqualFold(name, surrogateControlField)
+}
 
 // directives are those of a Cache-Control field, each as it stands there (RFC 9111 section 5.2): a token, which may have an argument
 // that may be a quoted string.
@@ -111,8 +119,11 @@ func cachingOf(fields []http1.Field, name []byte) (l caching) {
 // forAll says whether an answer says that a shared cache may keep it. Authorized: its request had credentials, so that only public,
 // s-maxage and must-revalidate let it (RFC 9111 section 3.5).
 func forAll(fields []http1.Field, authorized bool, now time.Time) bool {
-	for _, name := range sharedCacheFields {
-		if l := cachingOf(fields, name); l.all > 0 && !l.forbidden {
+	for i := range fields {
+		if !forShared(fields[i].Name) {
+			continue
+		}
+		if l := cachingOf(fields[i:i+1], fields[i].Name); l.all > 0 && !l.forbidden {
 			return true
 		}
 	}
@@ -154,7 +165,7 @@ func forItsClient(fields []http1.Field) []http1.Field {
 	}
 	fields = slices.DeleteFunc(fields, func(f http1.Field) bool {
 		own := bytes.EqualFold(f.Name, cacheControlField) && kept != nil
-		return own || slices.ContainsFunc(sharedCacheFields, func(name []byte) bool { return bytes.EqualFold(f.Name, name) })
+		return own || forShared(f.Name)
 	})
 	if kept != nil {
 		fields = append(fields, http1.Field{Name: []byte("Cache-Control"), Value: kept})

@@ -73,6 +73,9 @@ func TestWhichAnswersAreForAll(t *testing.T) {
 		{"something else is said", []string{later, "Cache-Control: no-transform"}, true, false},
 		{"shared caches alone", []string{"Cache-Control: no-store", "CDN-Cache-Control: max-age=60"}, true, true},
 		{"not for them", []string{"CDN-Cache-Control: max-age=60, private"}, false, false},
+		{"those of one network alone", []string{"Cache-Control: no-store", "Some-CDN-cache-control: max-age=60"}, true, true},
+		{"one of two networks", []string{"A-Cache-Control: no-store", "B-Cache-Control: max-age=60"}, true, true},
+		{"another field", []string{"X-Cache-Control-Was: max-age=60", "Cache-Controls: max-age=60"}, false, false},
 		{"surrogates", []string{"Cache-Control: private", "Surrogate-Control: max-age=60+600, content=\"ESI/1.0\""}, true, true},
 		{"no surrogates", []string{"Surrogate-Control: no-store, max-age=60"}, false, false},
 		{"empty", []string{"Cache-Control: ,, ,"}, false, false},
@@ -89,6 +92,7 @@ func TestAnAnswerIsMadeItsClientsOwn(t *testing.T) {
 		{"A: b|Cache-Control: public|ETag: c|cache-control: max-age=7", "A: b|ETag: c|Cache-Control: private, max-age=7"},
 		{"Cache-Control: private, max-age=60|CDN-Cache-Control: max-age=60|A: b", "Cache-Control: private, max-age=60|A: b"},
 		{"Surrogate-Control: max-age=1|Cache-Control: no-store", "Cache-Control: no-store"},
+		{"Some-CDN-Cache-Control: max-age=60|A: b", "A: b|Cache-Control: private"},
 		{"Cache-Control: private=\"x\", max-age=60", "Cache-Control: private, private=\"x\", max-age=60"},
 	} {
 		var lines []string

@@ -34,7 +34,8 @@ type Sticky struct {
 	SameSite string
 	// OnCacheable says what becomes of the cookie where an answer to GET or HEAD says that a cache which many clients share may keep
 	// it (RFC 9111: public, or s-maxage, max-age or Expires, without private, no-store and no-cache, of which those that name fields
-	// count where Set-Cookie is among them; CDN-Cache-Control, RFC 9213, and Surrogate-Control likewise): everybody would get the cookie of one. CacheableSkip, the default, sets none there: a session
+	// count where Set-Cookie is among them; CDN-Cache-Control and its like, RFC 9213, and Surrogate-Control
+	// likewise): everybody would get the cookie of one. CacheableSkip, the default, sets none there: a session
 	// begins with the first answer that is the client's own. CacheablePrivate sets it, and has such answers, and those that say
 	// nothing, say Cache-Control: private: caches in front keep nothing that a client gets who comes without a cookie.
 	// CacheableSet sets it. Key on_cacheable.
