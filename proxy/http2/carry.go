@@ -164,6 +164,15 @@ func (t *taker) arm() {
 	_ = t.SetWriteDeadline(t.by) // on a stream that is gone it means nothing, and the next write tells
 }
 
+// rest takes the deadline away for as long as there is nothing to be taken: net/http resets a stream when it has passed, whether
+// anything waits to be written or not.
+func (t *taker) rest() {
+	if !t.by.IsZero() {
+		t.by = time.Time{}
+		_ = t.SetWriteDeadline(t.by)
+	}
+}
+
 // answer passes on what comes back, as it comes. After the last one the connection takes no more streams.
 func (f *Front) answer(conn *connection, w http.ResponseWriter, r *http.Request, near *pipeConn, last bool) error {
 	client := taker{ResponseController: http.NewResponseController(w), clk: f.cfg.Clock, limit: conn.takes}
@@ -203,6 +212,9 @@ func (f *Front) answer(conn *connection, w http.ResponseWriter, r *http.Request,
 	for {
 		if reader.Buffered() == 0 && !body.Done() {
 			flusher.Flush() // nothing more is here: what waits may be what somebody waits for
+			if near.quiet() {
+				client.rest()
+			}
 		}
 		run, err := body.Next()
 		if err == io.EOF {

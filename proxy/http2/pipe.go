@@ -267,6 +267,13 @@ func (c *pipeConn) Peek(p []byte) (int, error) {
 	return 0, nil
 }
 
+// quiet says whether whoever reads now waits.
+func (c *pipeConn) quiet() bool {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	return len(c.in.bytes) == 0 && !c.in.shut && !c.in.broken && !c.in.ended
+}
+
 // Close implements net.Conn. What the peer has sent and nobody has read makes it a reset, as with a socket; but what was
 // written before is not lost with it, as a kernel would lose it: the peer reads that first.
 func (c *pipeConn) Close() error {
