@@ -75,8 +75,7 @@ func (g *Group) vouch(now time.Time, i int) (Change, bool) {
 	if b.check.down || p.vouched < need {
 		return Change{}, false
 	}
-	p.until, p.endedAt = time.Time{}, now
-	g.shareOf(b).ejected--
+	g.endEjection(now, b)
 	return g.back(now, i, CheckPassed, ofThreshold(need))
 }
 

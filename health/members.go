@@ -104,9 +104,7 @@ func (g *Group) pardon(now time.Time, most int, why string) []Change {
 
 // let ends an ejection before its time.
 func (g *Group) let(now time.Time, i int, why string, changes []Change) []Change {
-	b := &g.backends[i]
-	b.passive.until, b.passive.endedAt = time.Time{}, now
-	g.shareOf(b).ejected--
+	g.endEjection(now, &g.backends[i])
 	if c, ok := g.back(now, i, EjectionOver, why); ok {
 		changes = append(changes, c)
 	}

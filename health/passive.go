@@ -122,6 +122,12 @@ func (g *Group) eject(now time.Time, i int, r Reason, detail string) Change {
 	return c
 }
 
+// endEjection ends the ejection of a backend. Whether it is available then is another matter: see back.
+func (g *Group) endEjection(now time.Time, b *backend) {
+	b.passive.until, b.passive.endedAt = time.Time{}, now
+	g.shareOf(b).ejected--
+}
+
 // succession returns which one in close succession an ejection is that begins at that instant. One earlier ejection
 // is forgotten for each BaseEjectionTime since the last one ended. There is no counting beyond what already gives
 // the longest ejection: it would only take longer to forget.
@@ -155,8 +161,7 @@ func (g *Group) tickEjections(now time.Time) []Change {
 		if !p.out() || p.until.After(now) {
 			continue
 		}
-		p.until, p.endedAt = time.Time{}, now
-		g.shareOf(&g.backends[i]).ejected--
+		g.endEjection(now, &g.backends[i])
 		lasted := now.Sub(p.since).Round(time.Millisecond)
 		if c, ok := g.back(now, i, EjectionOver, "after "+lasted.String()); ok {
 			changes = append(changes, c)

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
+	"time"
 )
 
 // Peeker is what a connection offers that can be looked at without reading from it and without waiting: n > 0 when
@@ -32,6 +34,27 @@ func Peek(nc net.Conn) error {
 	l.init(nc)
 	return l.look()
 }
+
+// PeekHeld looks at what a connection that lies over another one, such as a *tls.Conn, has itself read already and holds: a
+// record that came in one segment with the one before it is there, where [Peek] on the connection below cannot see it. A read whose time
+// is over takes what is there, into p, which has room for a byte at least, and asks the connection below for nothing. Its results are
+// those of Peek. It leaves the read deadline in the past: the caller, who knows which one holds, sets it.
+func PeekHeld(nc net.Conn, p []byte) error {
+	if err := nc.SetReadDeadline(longAgo); err != nil {
+		return err
+	}
+	n, err := nc.Read(p[:1])
+	switch {
+	case n > 0:
+		return ErrUnexpectedData
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	}
+	return nil
+}
+
+// longAgo is a deadline that has passed on every clock.
+var longAgo = time.Unix(1, 0)
 
 // looker is the means to look at one connection, made once so that a look allocates nothing.
 type looker struct {

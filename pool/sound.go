@@ -56,7 +56,9 @@ func (p *Pool) lookAt(k *link, now time.Duration) (err error) {
 	if p.cfg.Validate != nil {
 		err = callValidate(p.cfg.Validate, k.nc)
 	} else {
-		k.look.through = k.look.through && !(k.look.layered && told)
+		if k.look.layered && told {
+			k.look.through = false
+		}
 		err = k.look.look()
 		told = told && k.look.can() && k.look.n == 0
 	}

@@ -162,25 +162,25 @@ func (c *httpConn) try(up *upstream.Upstream) next {
 	return c.noAnswer(up, b, err, werr != nil && written == 0)
 }
 
-// spoilt looks for what a backend has said over TLS behind its last answer, in one segment with that: it lies in TLS's own memory,
-// where the pool does not see it, and would be taken for the answer to the next request. A read whose time is over takes what is there
-// and asks the socket for nothing.
+// spoilt looks for what a backend has said over TLS behind its last answer, in one segment with that: it would be taken for the answer to
+// the next request, and the pool does not see it.
 func (b *backend) spoilt() (pool.Reason, bool) {
 	if !b.used {
 		b.used = true
 		return 0, false
 	}
-	if _, ok := b.sock.NetConn().(*tls.Conn); !ok {
+	over, ok := b.sock.NetConn().(*tls.Conn)
+	if !ok {
 		return 0, false
 	}
-	b.setRead(past)
-	switch n, err := b.sock.Read(b.one[:]); {
-	case n > 0:
+	b.readBy = past // as it leaves it
+	switch err := pool.PeekHeld(over, b.one[:]); {
+	case err == nil:
+		return 0, false
+	case errors.Is(err, pool.ErrUnexpectedData):
 		return pool.ReasonUnexpectedData, true
-	case !errors.Is(err, os.ErrDeadlineExceeded):
-		return pool.ReasonPeerClosed, true
 	}
-	return 0, false
+	return pool.ReasonPeerClosed, true
 }
 
 // send writes what has been built and begins to stream what has not. A failure to write is not the end: the answer may

@@ -113,6 +113,9 @@ func (l *listener) accept(worker int) {
 // noticeTime is what clients of HTTP/2 have to learn that they are to go, before streams are refused that come nevertheless.
 const noticeTime = 500 * time.Millisecond
 
+// noticeWithin is what of it fits into the time of a drain.
+func noticeWithin(drain time.Duration) time.Duration { return min(noticeTime, drain/4) }
+
 // warn tells the clients of HTTP/2 connections with streams to open no others, and says whether there are any.
 func (l *listener) warn() bool { return l.h2 != nil && l.h2.Warn() }
 

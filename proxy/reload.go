@@ -257,10 +257,7 @@ func (s *Server) retireListener(l *listener, within time.Duration) {
 	rest := apart(s.clk)
 	_ = l.ln.Close()
 	rest()
-	if l.warn() {
-		s.clk.Sleep(noticeTime)
-	}
-	l.goAway()
+	s.sendAway([]*listener{l}, noticeWithin(within))
 	s.eachConn(func(c *client) {
 		if c.l == l {
 			c.wakeIfIdle()

@@ -234,7 +234,7 @@ func (s *Server) Draining() bool { return s.draining.Load() }
 func (s *Server) Drain(caller context.Context) error {
 	ctx, cancel := s.clk.WithTimeout(caller, s.Settings().DrainTimeout)
 	defer cancel()
-	s.stopAccepting(min(noticeTime, s.Settings().DrainTimeout/4))
+	s.stopAccepting(noticeWithin(s.Settings().DrainTimeout))
 	done := make(chan struct{})
 	launch(s.clk, func() {
 		s.serving.Wait()
@@ -299,6 +299,11 @@ func (s *Server) stopAccepting(notice time.Duration) {
 		l.accepting.Wait()
 	}
 	s.eachConn((*client).wakeIfIdle)
+	s.sendAway(listeners, notice)
+}
+
+// sendAway tells clients of HTTP/2 that no new stream will be served, and warns those that are busy so long before.
+func (s *Server) sendAway(listeners []*listener, notice time.Duration) {
 	busy := false
 	for _, l := range listeners {
 		busy = notice > 0 && l.warn() || busy

@@ -23,6 +23,15 @@ func (c *talk) talking() (client, backend *peer) {
 	return client, backend
 }
 
+// monologue has one side say something just before each end of stream_idle_timeout, and the other nothing.
+func (c *talk) monologue(speaks, listens *peer) {
+	for range 10 {
+		c.clk.Sleep(59 * time.Second)
+		speaks.send("4\r\ntalk\r\n")
+		listens.expect("4\r\ntalk\r\n")
+	}
+}
+
 // hangUp ends both sides in order.
 func hangUp(client, backend *peer) {
 	client.send("0\r\n\r\n")
@@ -46,21 +55,13 @@ func TestAConversationEndsWhenNeitherSideHasSaidAnythingForStreamIdleTimeout(t *
 	converse(t, []conversation{
 		{promise: "a client that only listens", virtual: true, talk: func(c *talk) {
 			client, backend := c.talking()
-			for range 10 {
-				c.clk.Sleep(59 * time.Second)
-				backend.send("4\r\npong\r\n")
-				client.expect("4\r\npong\r\n")
-			}
+			c.monologue(backend, client)
 			hangUp(client, backend)
 			c.counts(1)
 		}},
 		{promise: "a backend that only listens", virtual: true, talk: func(c *talk) {
 			client, backend := c.talking()
-			for range 10 {
-				c.clk.Sleep(59 * time.Second)
-				client.send("4\r\nping\r\n")
-				backend.expect("4\r\nping\r\n")
-			}
+			c.monologue(client, backend)
 			hangUp(client, backend)
 			c.counts(1)
 		}},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -53,6 +54,13 @@ func check(settings *config.Config, what string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stdout, "%s: no mistakes\n", what)
 	return exitOK
+}
+
+// warnOfUnused tells the log of upstreams that nothing leads to.
+func warnOfUnused(settings *config.Config, log *slog.Logger) {
+	for _, name := range settings.Unused() {
+		log.Warn(unused(name))
+	}
 }
 
 func unused(name string) string {

@@ -110,9 +110,7 @@ func serve(o *options, settings *config.Config, log *slog.Logger, stderr io.Writ
 	if page != nil {
 		log.Info("admin page", "address", "http://"+page.ln.Addr().String())
 	}
-	for _, name := range s.Settings().Unused() {
-		log.Warn(unused(name))
-	}
+	warnOfUnused(s.Settings(), log)
 	report := startReport(s, log)
 	defer report.close()
 	keeper := startTidy(tidyInterval)

@@ -32,9 +32,7 @@ func reload(o *options, s *proxy.Server, log *slog.Logger) {
 		log.Error("not reloaded; the configuration stays as it was", "file", o.config, "mistakes", len(all))
 		return
 	}
-	for _, name := range settings.Unused() {
-		log.Warn(unused(name))
-	}
+	warnOfUnused(settings, log)
 	for _, line := range changes {
 		log.Info("changed", "what", line)
 	}

@@ -2,9 +2,7 @@ package probe
 
 import (
 	"crypto/tls"
-	"errors"
 	"net"
-	"os"
 	"time"
 
 	"github.com/wavepool/wavepool/pool"
@@ -24,24 +22,8 @@ func idleLook(conn net.Conn) error {
 	if err := pool.Peek(over.NetConn()); err != nil {
 		return err
 	}
-	return lookInside(over)
-}
-
-// longAgo is a deadline that has passed on every clock.
-var longAgo = time.Unix(1, 0)
-
-// lookInside finds a record that has come in one read with the answer before it, and lies in TLS's own buffer since. A read whose
-// time is over already takes what lies there, and asks the connection for nothing.
-func lookInside(over *tls.Conn) error {
-	if err := over.SetReadDeadline(longAgo); err != nil {
-		return err
-	}
 	var b [1]byte
-	n, err := over.Read(b[:])
-	switch {
-	case n > 0:
-		return pool.ErrUnexpectedData
-	case !errors.Is(err, os.ErrDeadlineExceeded):
+	if err := pool.PeekHeld(over, b[:]); err != nil {
 		return err
 	}
 	return over.SetReadDeadline(time.Time{})

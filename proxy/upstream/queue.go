@@ -315,9 +315,7 @@ func (q *queue) lastOn(i int) (last *waiter) {
 
 // leaveLocked takes a waiter out of the line and gives back its pick.
 func (u *Upstream) leaveLocked(w *waiter) {
-	if w.pick != noPick {
-		u.doneLocked(w.pick, lb.Abandoned, u.Now().Sub(w.a.since))
-	}
+	u.uncountLocked(w, lb.Abandoned)
 	u.queue.remove(w)
 	u.waiting.Store(int32(u.queue.n))
 }
@@ -325,8 +323,15 @@ func (u *Upstream) leaveLocked(w *waiter) {
 // unpickLocked ends a queued waiter's counting on its backend.
 func (u *Upstream) unpickLocked(w *waiter, o lb.Outcome) {
 	if w.pick != noPick {
-		u.doneLocked(w.pick, o, u.Now().Sub(w.a.since))
+		u.uncountLocked(w, o)
 		u.queue.repick(w, noPick)
+	}
+}
+
+// uncountLocked takes a waiter, who is about to leave the line or to count on another, out of the in-flight count of his backend.
+func (u *Upstream) uncountLocked(w *waiter, o lb.Outcome) {
+	if w.pick != noPick {
+		u.doneLocked(w.pick, o, u.Now().Sub(w.a.since))
 	}
 }
 

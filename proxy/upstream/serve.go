@@ -182,9 +182,7 @@ func (u *Upstream) headLocked(b *backend) *waiter {
 // claimLocked takes a waiter that is to be served out of the line, in the in-flight count of the backend.
 func (u *Upstream) claimLocked(w *waiter, b *backend) {
 	if w.pick != b.index {
-		if w.pick != noPick {
-			u.doneLocked(w.pick, lb.Abandoned, u.Now().Sub(w.a.since))
-		}
+		u.uncountLocked(w, lb.Abandoned)
 		u.picker.Take(b.index)
 		u.takenLocked(b.index)
 	}
